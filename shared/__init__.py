@@ -1,0 +1,1 @@
+"""Event contracts and infrastructure. No business rule stands here, and no service is imported."""

@@ -1,0 +1,70 @@
+"""What archive tells: recordings and who may see them."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from shared.events.contact import ContactReference, Scope
+from shared.events.discovery import ErasedState
+from shared.events.envelope import Event, State
+
+
+class RecordingState(State):
+    """The recording of one contact's meeting."""
+
+    contact: ContactReference
+    state: Literal["awaited", "held", "released", "withdrawn", "erased"]
+    media: Literal["video", "audio"] | None = None
+    duration_seconds: float = 0
+    bytes: int = 0
+    sha256: str = ""
+    held_at: AwareDatetime | None = None
+    released_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    audience: Annotated[list[Scope], Field(description="the share scopes that open it now")] = []
+    refused_because: Annotated[
+        Literal["wider-than-allowed"] | None, Field(description="why it was not released although the family said yes")
+    ] = None
+
+
+class _Recording(Event[RecordingState]):
+    service: ClassVar[str] = "archive"
+    entity: ClassVar[str] = "recording"
+
+
+class RecordingAwaitedV1(_Recording):
+    name: ClassVar[str] = "awaited"
+    type: Literal["firsthand.recording.awaited.v1"]
+
+
+class RecordingArchivedV1(_Recording):
+    """Taken in, checked, sealed and held until the family has seen it."""
+
+    name: ClassVar[str] = "archived"
+    type: Literal["firsthand.recording.archived.v1"]
+
+
+class RecordingPublishedV1(_Recording):
+    """Open to the audience that the family allowed."""
+
+    name: ClassVar[str] = "published"
+    type: Literal["firsthand.recording.published.v1"]
+
+
+class RecordingChangedV1(_Recording):
+    """The audience changed, or the release was refused or taken back without a withdrawal."""
+
+    name: ClassVar[str] = "changed"
+    type: Literal["firsthand.recording.changed.v1"]
+
+
+class RecordingWithdrawnV1(_Recording):
+    name: ClassVar[str] = "withdrawn"
+    type: Literal["firsthand.recording.withdrawn.v1"]
+
+
+class ArchiveErasedV1(Event[ErasedState]):
+    service: ClassVar[str] = "archive"
+    entity: ClassVar[str] = "archive"
+    name: ClassVar[str] = "erased"
+    type: Literal["firsthand.archive.erased.v1"]

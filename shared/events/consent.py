@@ -1,0 +1,133 @@
+"""What consent tells: the invitation's way, and what is allowed now. All of one contact come from one document."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from shared.events.contact import ContactReference, Language, Scope
+from shared.events.envelope import Event, State
+
+Answer = Literal["yes", "no", "later", "question", "wrong-person", "none"]
+
+
+class InvitationState(State):
+    """The one request to a contact."""
+
+    state: Literal["prepared", "sent", "answered", "linked", "closed", "expired"]
+    answer: Answer | None = None
+    sent_at: AwareDatetime | None = None
+    reminded_at: AwareDatetime | None = None
+    answered_at: AwareDatetime | None = None
+    closed_because: Literal["no", "wrong-person", "declined", "withdrawn", "approval-ended"] | None = None
+
+
+class ConsentRecordState(State):
+    """What the family allows now. `scopes` is empty unless `state` is `granted`."""
+
+    state: Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
+    scopes: list[Scope] = []
+    text_version: Annotated[str, Field(description="version and SHA-256 of what was shown, `<version>:<hash>`")] = ""
+    language: Language = "en"
+    signer: Literal["self", "parent", "guardian", "carer"] | None = None
+    about_child: bool = False
+    granted_at: AwareDatetime | None = None
+    changed_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    released: Annotated[bool, Field(description="the second yes, after seeing the recording")] = False
+    released_recording_sequence: Annotated[
+        int, Field(description="the state of the recording that was seen when it was released; 0 for none")
+    ] = 0
+    withdrawn_at: AwareDatetime | None = None
+    erase_at: Annotated[AwareDatetime | None, Field(description="when deletion starts; until then it can be undone")] = None
+    erasure_id: str | None = None
+    erased_by: Annotated[list[str], Field(description="the services that have answered the erasure")] = []
+
+
+class ConsentState(State):
+    """The whole state of the consent service's document of one contact."""
+
+    contact: ContactReference
+    invitation: InvitationState
+    consent: ConsentRecordState
+
+
+class _Consent(Event[ConsentState]):
+    service: ClassVar[str] = "consent"
+
+
+class InvitationPreparedV1(_Consent):
+    entity: ClassVar[str] = "invitation"
+    name: ClassVar[str] = "prepared"
+    type: Literal["firsthand.invitation.prepared.v1"]
+
+
+class InvitationSentV1(_Consent):
+    """A person sent the first message (or its one reminder) and said so."""
+
+    entity: ClassVar[str] = "invitation"
+    name: ClassVar[str] = "sent"
+    type: Literal["firsthand.invitation.sent.v1"]
+
+
+class InvitationAnsweredV1(_Consent):
+    entity: ClassVar[str] = "invitation"
+    name: ClassVar[str] = "answered"
+    type: Literal["firsthand.invitation.answered.v1"]
+
+
+class InvitationExpiredV1(_Consent):
+    entity: ClassVar[str] = "invitation"
+    name: ClassVar[str] = "expired"
+    type: Literal["firsthand.invitation.expired.v1"]
+
+
+class ConsentGrantedV1(_Consent):
+    entity: ClassVar[str] = "consent"
+    name: ClassVar[str] = "granted"
+    type: Literal["firsthand.consent.granted.v1"]
+
+
+class ConsentDeclinedV1(_Consent):
+    entity: ClassVar[str] = "consent"
+    name: ClassVar[str] = "declined"
+    type: Literal["firsthand.consent.declined.v1"]
+
+
+class ConsentChangedV1(_Consent):
+    """Scopes changed, paused, resumed, or a withdrawal undone in time."""
+
+    entity: ClassVar[str] = "consent"
+    name: ClassVar[str] = "changed"
+    type: Literal["firsthand.consent.changed.v1"]
+
+
+class ConsentReleasedV1(_Consent):
+    """The second yes: the family has seen the recording and lets it be shown."""
+
+    entity: ClassVar[str] = "consent"
+    name: ClassVar[str] = "released"
+    type: Literal["firsthand.consent.released.v1"]
+
+
+class ConsentWithdrawnV1(_Consent):
+    """Nothing is allowed any more. When `erase_at` has come, `erasure.requested` follows."""
+
+    entity: ClassVar[str] = "consent"
+    name: ClassVar[str] = "withdrawn"
+    type: Literal["firsthand.consent.withdrawn.v1"]
+
+
+class ErasureRequestedV1(_Consent):
+    """Every service erases what it holds of the contact and answers `<service>.erased`."""
+
+    entity: ClassVar[str] = "erasure"
+    name: ClassVar[str] = "requested"
+    type: Literal["firsthand.erasure.requested.v1"]
+
+
+class ErasureCompletedV1(_Consent):
+    """All services that the topology names have answered, and consent has erased its own."""
+
+    entity: ClassVar[str] = "erasure"
+    name: ClassVar[str] = "completed"
+    type: Literal["firsthand.erasure.completed.v1"]

@@ -1,0 +1,115 @@
+"""The envelope of every event: CloudEvents 1.0, JSON structured mode.
+
+An event carries the whole resulting state (`data`, nothing personal) of the document that it came from; `sequence` is
+that document's version after the save. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from shared.identifiers import ID_PATTERN, INSTITUTION_PATTERN, InstitutionId, new_id
+
+SUBJECT_ROOT = "fh.v1"
+
+# CloudEvents' extension `sequence` is a string that orders lexicographically; in the program it is a number.
+Sequence = Annotated[
+    int,
+    BeforeValidator(lambda value: int(value) if isinstance(value, str) else value),
+    PlainSerializer(lambda value: f"{value:010d}", return_type=str),
+    Field(ge=1, json_schema_extra={"type": "string", "pattern": "^[0-9]{10}$"}),
+]
+
+
+class State(BaseModel):
+    """The whole state of a document as others may know it. Additions only inside a version; nothing personal.
+
+    Unknown fields of a newer producer are ignored, so that services are upgraded one by one.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+S = TypeVar("S", bound=State)
+
+
+class Event(BaseModel, Generic[S]):
+    """One event. Subclasses fix `type` (`firsthand.<entity>.<event>.v1`) and the shape of `data`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    # set by each concrete event
+    service: ClassVar[str] = ""
+    entity: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    type: str
+    source: str
+    subject: Annotated[str, Field(pattern=ID_PATTERN, description="the contact's id, or the id of what changed")]
+    time: AwareDatetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    institution: Annotated[InstitutionId, Field(pattern=INSTITUTION_PATTERN)]
+    correlationid: Annotated[str, Field(description="the journey: the contact's id where there is one")]
+    causationid: str | None = None
+    traceparent: str | None = None
+    actor: Annotated[str, Field(description="a person's id, `family`, or `system`; never a name")]
+    sequence: Sequence
+    data: S
+
+    @property
+    def origin(self) -> str:
+        """The document that this event came from: `<service>/<subject>`. Consumers keep sequences by it."""
+        return f"{self.service}/{self.subject}"
+
+    @property
+    def nats_subject(self) -> str:
+        """Where it is published: `fh.v1.<institution>.<entity>.<event>`."""
+        return f"{SUBJECT_ROOT}.{self.institution}.{self.entity}.{self.name}"
+
+    def wire(self) -> bytes:
+        """The event as it is published: JSON structured mode, absent attributes left out."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def filter_subject(cls, institution: str = "*") -> str:
+        """The subject that a consumer of this event listens on, by default for every institution."""
+        return f"{SUBJECT_ROOT}.{institution}.{cls.entity}.{cls.name}"
+
+    @classmethod
+    def event_type(cls) -> str:
+        return f"firsthand.{cls.entity}.{cls.name}.v1"
+
+    @classmethod
+    def record(
+        cls,
+        *,
+        institution: InstitutionId,
+        subject: str,
+        sequence: int,
+        at: datetime,
+        actor: str,
+        data: S,
+        correlation: str | None = None,
+        cause: "Event[Any] | None" = None,
+    ) -> Self:
+        """Make the event of a save: `sequence` is the version that the document will have after it."""
+        return cls(
+            id=new_id(),
+            type=cls.event_type(),
+            source=f"/institutions/{institution}/{cls.service}",
+            subject=subject,
+            time=at,
+            institution=institution,
+            correlationid=correlation or (cause.correlationid if cause else subject),
+            causationid=cause.id if cause else None,
+            traceparent=cause.traceparent if cause else None,
+            actor=actor,
+            sequence=sequence,
+            data=data,
+        )
+
+
+AnyEvent = Event[Any]

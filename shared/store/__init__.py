@@ -1,0 +1,226 @@
+"""The storage port: typed, versioned documents of one institution each, saved together with the event they cause.
+
+Two adapters pass one contract suite (tests/contract/test_store.py): `shared.store.sqlite` and, later, `mongo`.
+Only single-document operations exist, so that what must be decided together lives in one document.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from shared.events.envelope import AnyEvent
+from shared.identifiers import InstitutionId
+
+
+class StoreError(Exception):
+    """The store could not do it; the message says what and what to do."""
+
+
+class Conflict(StoreError):  # noqa: N818 - the field's word
+    """The document was saved by somebody else since it was read. Read again and decide again."""
+
+
+class AlreadyExists(StoreError):  # noqa: N818 - the field's word
+    """A document with this institution, kind and id is there already."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - the field's word
+    """The store does not answer, is full or is closing. Try again later (`retry_after` seconds)."""
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class OutboxNotEmpty(StoreError):  # noqa: N818 - says what is the case
+    """A document whose events are not yet published is never deleted."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A declared index over top-level fields, always within one institution. Fields: str, int, bool, datetime or None.
+
+    `find` may test all its fields for equality, or a leading part for equality and the next one for a range or sort.
+    """
+
+    fields: tuple[str, ...]
+
+    @classmethod
+    def on(cls, *fields: str) -> Self:
+        return cls(fields)
+
+
+class Document(BaseModel):
+    """What a service keeps. Immutable by convention inside a save: change a copy (`model_copy(update=...)`) or in place
+    before `save`; the version is raised by the store.
+    """
+
+    model_config = ConfigDict(extra="ignore", validate_assignment=False)
+
+    kind: ClassVar[str]  # the collection's name, unique inside a service, `[a-z_]+`
+    indexes: ClassVar[tuple[Index, ...]] = ()
+
+    id: str
+    institution: InstitutionId
+    version: int = 0  # 0: not yet stored
+    due_at: AwareDatetime | None = None  # when the service's timer is to look at this document
+    applied: dict[str, int] = {}  # event origin -> highest sequence taken (Event.origin)
+
+    @property
+    def next_version(self) -> int:
+        """The version that the next save gives, which is the `sequence` of the event saved with it."""
+        return self.version + 1
+
+    def take(self, event: AnyEvent) -> bool:
+        """Note that `event` is applied. False if it, or a later state of its source document, was applied before."""
+        if event.sequence <= self.applied.get(event.origin, 0):
+            return False
+        self.applied = {**self.applied, event.origin: event.sequence}
+        return True
+
+
+D = TypeVar("D", bound=Document)
+
+# An operand of `find`: a value (equality) or a range.
+Scalar = str | int | bool | datetime | None
+
+
+@dataclass(frozen=True)
+class Range:
+    """Half-open: `from_ <= field < to`. Either end may be left open (None)."""
+
+    from_: str | int | datetime | None = None
+    to: str | int | datetime | None = None
+
+
+@dataclass(frozen=True)
+class Page(Generic[D]):
+    """One page of a find. `next` is the cursor of the following page, None on the last one."""
+
+    items: list[D]
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class OutboxEntry:
+    """An event that was saved and is not yet known to be published."""
+
+    kind: str
+    institution: InstitutionId
+    document_id: str
+    event_id: str
+    nats_subject: str
+    body: bytes  # the event in JSON, as it goes on the wire
+    at: datetime  # the event's time
+
+
+class Collection(Protocol[D]):
+    """The documents of one kind of ONE institution. Made by `Store.collection`; held by a service's repository."""
+
+    async def get(self, id_: str) -> D | None: ...
+
+    async def insert(self, document: D, event: AnyEvent | None = None) -> D:
+        """Store a new document (version becomes 1) with the event it causes. Raises AlreadyExists."""
+        ...
+
+    async def save(self, document: D, event: AnyEvent | None = None) -> D:
+        """Replace the stored document if its version is still `document.version`; returns it with the next version.
+
+        The event, at most one a save so that (origin, sequence) names it, goes into the document's outbox in the same
+        write; its `sequence` must be the new version (ValueError). Raises Conflict, also when the document is gone.
+        """
+        ...
+
+    async def delete(self, document: D) -> None:
+        """Remove it if the version is still the one read. Raises Conflict; OutboxNotEmpty while an event waits."""
+        ...
+
+    async def find(
+        self,
+        where: Mapping[str, Scalar | Range] | None = None,
+        *,
+        sort: str = "id",
+        order: Literal["asc", "desc"] = "asc",
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[D]:
+        """Find by a declared index (ValueError otherwise). `after` is a cursor of a former page; stable under inserts.
+
+        Documents whose sort field is None are left out when the sort is not by id.
+        """
+        ...
+
+    async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int: ...
+
+    def all(self) -> AsyncIterator[D]:
+        """Go through every document by id, in pages, in flat memory."""
+        ...
+
+
+class Store(Protocol):
+    """A service's database. Opened by one adapter; closed on shutdown."""
+
+    def collection(self, kind: type[D], institution: InstitutionId) -> Collection[D]:
+        """Give one institution's documents of a kind. There is no way to read without an institution but the
+        frame's own (`due`, `outbox`, `institutions`), which never reach a door."""
+        ...
+
+    async def prepare(self, kinds: Sequence[type[Document]]) -> None:
+        """Create what the kinds need (tables, indexes); idempotent."""
+        ...
+
+    async def drift(self, kinds: Sequence[type[Document]]) -> list[str]:
+        """Tell in plain sentences how the indexes differ from what is declared; empty when they agree."""
+        ...
+
+    async def due(self, kind: type[D], now: datetime, limit: int = 100) -> list[D]:
+        """Documents of all institutions whose `due_at` has come, the earliest first."""
+        ...
+
+    async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
+        """The oldest events not yet published, in the order in which they were saved."""
+        ...
+
+    async def published(self, entries: Sequence[OutboxEntry]) -> None:
+        """Remove entries by event id, without touching any document's version."""
+        ...
+
+    def on_outbox(self, wake: "Any") -> None:
+        """Register a callable (no arguments, called in the event loop) that is told when a save left an event."""
+        ...
+
+    async def institutions(self, kind: type[Document]) -> list[InstitutionId]:
+        """The institutions that have documents of this kind."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable unless the store answers."""
+        ...
+
+    async def compact(self) -> None:
+        """Leave no trace of what was deleted or overwritten (SQLite: checkpoint with truncation)."""
+        ...
+
+    async def close(self) -> None:
+        """Finish writes in hand and close."""
+        ...
+
+
+__all__ = [
+    "AlreadyExists",
+    "Collection",
+    "Conflict",
+    "Document",
+    "Index",
+    "OutboxEntry",
+    "OutboxNotEmpty",
+    "Page",
+    "Range",
+    "Scalar",
+    "Store",
+    "StoreError",
+    "StoreUnavailable",
+]

@@ -1,0 +1,131 @@
+"""The one table of streams, durables and limits. `firsthand topology apply` brings a server to it; services only check.
+
+A durable is named `<service>_<handler>_<placement>`; replicas of a service share it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from shared.events import EVENTS, AnyEvent, archive, consent, discovery, portal, scheduling
+from shared.identifiers import InstitutionId
+
+VERSION: Final = 1
+
+# The services that must answer an erasure before it is complete (consent erases its own last).
+ERASURE_ANSWERS: Final = ("archive", "discovery", "scheduling")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one service produces. File storage, limits retention."""
+
+    service: str
+    max_age: timedelta
+    duplicate_window: timedelta = timedelta(minutes=20)  # must exceed the worst relay lag
+
+    @property
+    def name(self) -> str:
+        return f"FH_{self.service.upper()}"
+
+    @property
+    def events(self) -> tuple[type[AnyEvent], ...]:
+        return tuple(event for event in EVENTS.values() if event.service == self.service)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(f"fh.v1.*.{entity}.>" for entity in sorted({event.entity for event in self.events}))
+
+
+@dataclass(frozen=True)
+class Durable:
+    """One handler of one service: which events of one producing service it is given."""
+
+    service: str
+    handler: str
+    events: tuple[type[AnyEvent], ...]
+
+    @property
+    def stream(self) -> Stream:
+        (producer,) = {event.service for event in self.events}
+        return STREAMS[producer]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The institutions that a process serves: all, or named ones, so that data stays where an institution wants it."""
+
+    name: str = "all"
+    institutions: tuple[InstitutionId, ...] = ()  # empty: all
+
+    def filter_subjects(self, durable: Durable) -> tuple[str, ...]:
+        return tuple(
+            event.filter_subject(institution) for event in durable.events for institution in self.institutions or ("*",)
+        )
+
+    def durable_name(self, durable: Durable) -> str:
+        return f"{durable.service}_{durable.handler}_{self.name}"
+
+
+# Ten years: a consent is proved, and a new consumer starts from the beginning. Nothing personal is in them.
+_LONG: Final = timedelta(days=3653)
+
+STREAMS: Final[dict[str, Stream]] = {
+    service: Stream(service, _LONG) for service in ("portal", "discovery", "consent", "scheduling", "archive")
+}
+
+
+def _of(module: object) -> tuple[type[AnyEvent], ...]:
+    return tuple(event for event in EVENTS.values() if event.__module__ == getattr(module, "__name__", ""))
+
+
+_CONSENT_RULES = (
+    consent.ConsentGrantedV1,
+    consent.ConsentDeclinedV1,
+    consent.ConsentChangedV1,
+    consent.ConsentReleasedV1,
+    consent.ConsentWithdrawnV1,
+    consent.ErasureRequestedV1,
+)
+_MEETINGS = (
+    scheduling.MeetingOfferedV1,
+    scheduling.MeetingScheduledV1,
+    scheduling.MeetingFinishedV1,
+    scheduling.MeetingCancelledV1,
+)
+_RECORDINGS = (
+    archive.RecordingAwaitedV1,
+    archive.RecordingArchivedV1,
+    archive.RecordingPublishedV1,
+    archive.RecordingChangedV1,
+    archive.RecordingWithdrawnV1,
+)
+
+DURABLES: Final[tuple[Durable, ...]] = (
+    Durable("discovery", "keep_institution", (portal.InstitutionChangedV1,)),
+    Durable("discovery", "follow_consent", _of(consent)),
+    Durable("consent", "keep_institution", (portal.InstitutionChangedV1,)),
+    Durable("consent", "keep_case", (discovery.CaseChangedV1,)),
+    Durable("consent", "prepare_invitation", (discovery.ContactDiscoveredV1,)),
+    Durable("consent", "follow_meeting", _MEETINGS),
+    Durable("consent", "follow_recording", _RECORDINGS),
+    Durable("consent", "note_discovery_erased", (discovery.DiscoveryErasedV1,)),
+    Durable("consent", "note_scheduling_erased", (scheduling.SchedulingErasedV1,)),
+    Durable("consent", "note_archive_erased", (archive.ArchiveErasedV1,)),
+    Durable("scheduling", "keep_institution", (portal.InstitutionChangedV1,)),
+    Durable("scheduling", "keep_case", (discovery.CaseChangedV1,)),
+    Durable("scheduling", "follow_consent", _CONSENT_RULES),
+    Durable("scheduling", "make_meeting", (scheduling.CalendarChangedV1,)),
+    Durable("archive", "keep_institution", (portal.InstitutionChangedV1,)),
+    Durable("archive", "keep_case", (discovery.CaseChangedV1,)),
+    Durable("archive", "follow_consent", _CONSENT_RULES),
+    Durable("archive", "await_recording", (scheduling.MeetingFinishedV1,)),
+    Durable("portal", "follow_discovery", _of(discovery)),
+    Durable("portal", "follow_consent", _of(consent)),
+    Durable("portal", "follow_scheduling", _of(scheduling)),
+    Durable("portal", "follow_archive", _of(archive)),
+)
+
+
+def durables_of(service: str) -> tuple[Durable, ...]:
+    return tuple(durable for durable in DURABLES if durable.service == service)
