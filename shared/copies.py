@@ -1,0 +1,57 @@
+"""The copies that services keep of what others hold: institutions with their policies, and cases.
+
+Each service that needs them lists the documents and handlers in its `app.py`; the facts stay the portal's and
+discovery's.
+"""
+
+from typing import ClassVar
+
+from shared.events.discovery import CaseChangedV1, CaseState
+from shared.events.portal import InstitutionChangedV1, InstitutionState
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.store import Document
+
+
+class InstitutionCopy(Document):
+    """An institution as the portal last told; id = slug."""
+
+    kind: ClassVar[str] = "institution_copy"
+    state: InstitutionState
+
+
+class CaseCopy(Document):
+    """A case as discovery last told; id = case id."""
+
+    kind: ClassVar[str] = "case_copy"
+    state: CaseState
+
+
+async def keep_institution(context: Context, event: InstitutionChangedV1) -> None:
+    copies = context.store.collection(InstitutionCopy, event.institution)
+    copy = await copies.get(event.subject) or InstitutionCopy(
+        id=event.subject, institution=event.institution, state=event.data
+    )
+    if copy.take(event):
+        copy.state = event.data
+        await (copies.save(copy) if copy.version else copies.insert(copy))
+
+
+async def keep_case(context: Context, event: CaseChangedV1) -> None:
+    copies = context.store.collection(CaseCopy, event.institution)
+    copy = await copies.get(event.subject) or CaseCopy(id=event.subject, institution=event.institution, state=event.data)
+    if copy.take(event):
+        copy.state = event.data
+        await (copies.save(copy) if copy.version else copies.insert(copy))
+
+
+async def institution_of(context: Context, institution: InstitutionId) -> InstitutionState | None:
+    """The institution's policies; None until the portal has told of it."""
+    copy = await context.store.collection(InstitutionCopy, institution).get(institution)
+    return copy.state if copy else None
+
+
+async def case_of(context: Context, institution: InstitutionId, case_id: str) -> CaseState | None:
+    """The case; None until discovery has told of it."""
+    copy = await context.store.collection(CaseCopy, institution).get(case_id)
+    return copy.state if copy else None

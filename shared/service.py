@@ -1,0 +1,74 @@
+"""What a service is, what its use cases are given, and how a use case is tried again when somebody else was first."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import APIRouter
+
+from shared.bus import Bus
+from shared.bus.relay import Relay
+from shared.clock import Clock
+from shared.identifiers import InstitutionId
+from shared.mail import Mailer
+from shared.metrics import Metrics
+from shared.sessions import SessionIssuer, SessionVerifier
+from shared.settings import Settings
+from shared.store import AlreadyExists, Conflict, Document, Store
+from shared.vault import Vault
+
+T = TypeVar("T")
+
+# Under a race of n writers the last one wins after n tries; fifty concurrent writers are what the store's suite shows.
+_TRIES = 60
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a service's use cases are given. One a service and process; nothing else is global."""
+
+    service: str
+    clock: Clock
+    store: Store
+    vault: Vault
+    bus: Bus
+    relay: Relay
+    settings: Settings
+    mail: Mailer
+    verifier: SessionVerifier
+    issuer: SessionIssuer | None  # portal signs staff sessions, consent signs family sessions, the others none
+    log: logging.Logger
+    metrics: Metrics
+
+
+Handler = Callable[[Context, Any], Awaitable[None]]  # an event of the types that topology gives to the handler
+Timer = Callable[[Context, Any], Awaitable[None]]  # a document whose `due_at` has come
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as its `app.py` declares it. `shared.deployment` runs it, alone or with others."""
+
+    name: str
+    documents: tuple[type[Document], ...]
+    handlers: Mapping[str, Handler]
+    timers: Mapping[type[Document], Timer]
+    routes: Callable[[Context], APIRouter]
+    # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
+    restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
+    background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
+
+
+async def retrying(use_case: Callable[[], Awaitable[T]]) -> T:
+    """Run load-decide-save again while somebody else saved in between. Raises the last Conflict or AlreadyExists."""
+    for attempt in range(_TRIES):
+        try:
+            return await use_case()
+        except (Conflict, AlreadyExists):
+            if attempt == _TRIES - 1:
+                raise
+            await asyncio.sleep(random.uniform(0, 0.002 * (attempt + 1)))  # noqa: S311 - jitter, not a secret
+    raise AssertionError

@@ -1,0 +1,84 @@
+"""Every setting, read from the environment (`FIRSTHAND_...`). Nothing else reads the environment."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import field_validator
+
+from shared.identifiers import InstitutionId, InstitutionSlug
+
+
+class Settings(BaseSettings):
+    """The settings of one process. The defaults are the embedded deployment on this machine."""
+
+    model_config = SettingsConfigDict(env_prefix="FIRSTHAND_", extra="ignore", frozen=True)
+
+    data: Annotated[Path, Field(description="databases, media, NATS streams and mail lie below it")] = Path("data")
+    keys: Annotated[Path | None, Field(description="keys lie apart from data, so that backups leave them out")] = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="0 takes a free one")] = 8080
+    public_url: Annotated[str, Field(description="the address under which families reach us, without a final slash")] = ""
+    nats_url: Annotated[str, Field(description="empty: the embedded server")] = ""
+    nats_user: str = ""
+    nats_password: str = ""
+    stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    smtp_url: Annotated[str, Field(description="empty: mail is kept in a folder that a page shows")] = ""
+    mail_from: str = "firsthand@localhost.localdomain"
+    placement: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "all"
+    institutions: Annotated[
+        tuple[InstitutionSlug, ...], NoDecode, Field(description="comma-separated; empty: all institutions")
+    ] = ()
+    log_level: str = "INFO"
+    proxied: Annotated[bool, Field(description="trust X-Forwarded-Proto and -Host of a reverse proxy")] = False
+
+    @field_validator("institutions", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @property
+    def databases(self) -> Path:
+        return self.data / "db"
+
+    @property
+    def key_folder(self) -> Path:
+        return self.keys or self.data / "keys"
+
+    @property
+    def media(self) -> Path:
+        return self.data / "media"
+
+    @property
+    def mail(self) -> Path:
+        return self.data / "mail"
+
+    @property
+    def nats(self) -> Path:
+        return self.data / "nats"
+
+    @property
+    def address(self) -> str:
+        """The address that links are made with, without a final slash."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def address_is_loopback(self) -> bool:
+        """Whether links lead nowhere from a family's phone; then none may be copied for a real person."""
+        host = urlsplit(self.address).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+
+    @property
+    def served_institutions(self) -> tuple[InstitutionId, ...]:
+        return tuple(InstitutionId(slug) for slug in self.institutions)
