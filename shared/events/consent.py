@@ -34,9 +34,7 @@ class ConsentRecordState(State):
     changed_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
     released: Annotated[bool, Field(description="the second yes, after seeing the recording")] = False
-    released_recording_sequence: Annotated[
-        int, Field(description="the state of the recording that was seen when it was released; 0 for none")
-    ] = 0
+    released_sha256: Annotated[str, Field(description="exactly this recording was seen and released; its SHA-256")] = ""
     withdrawn_at: AwareDatetime | None = None
     erase_at: Annotated[AwareDatetime | None, Field(description="when deletion starts; until then it can be undone")] = None
     erasure_id: str | None = None
