@@ -39,7 +39,9 @@ async def keep_institution(context: Context, event: InstitutionChangedV1) -> Non
 
 async def keep_case(context: Context, event: CaseChangedV1) -> None:
     copies = context.store.collection(CaseCopy, event.institution)
-    copy = await copies.get(event.subject) or CaseCopy(id=event.subject, institution=event.institution, state=event.data)
+    copy = await copies.get(event.subject) or CaseCopy(
+        id=event.subject, institution=event.institution, state=event.data
+    )
     if copy.take(event):
         copy.state = event.data
         await (copies.save(copy) if copy.version else copies.insert(copy))

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from pydantic import field_validator
 
 from shared.identifiers import InstitutionId, InstitutionSlug
 
@@ -21,7 +20,9 @@ class Settings(BaseSettings):
     keys: Annotated[Path | None, Field(description="keys lie apart from data, so that backups leave them out")] = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="0 takes a free one")] = 8080
-    public_url: Annotated[str, Field(description="the address under which families reach us, without a final slash")] = ""
+    public_url: Annotated[
+        str, Field(description="the address under which families reach us, without a final slash")
+    ] = ""
     nats_url: Annotated[str, Field(description="empty: the embedded server")] = ""
     nats_user: str = ""
     nats_password: str = ""

@@ -13,7 +13,12 @@ def _concrete() -> dict[str, type[AnyEvent]]:
     found: dict[str, type[AnyEvent]] = {}
     for module in _MODULES:
         for member in vars(module).values():
-            if isinstance(member, type) and issubclass(member, Event) and member.name and not member.__name__.startswith("_"):
+            if (
+                isinstance(member, type)
+                and issubclass(member, Event)
+                and member.name
+                and not member.__name__.startswith("_")
+            ):
                 if member.event_type() in found and found[member.event_type()] is not member:
                     raise ValueError(f"two events are called {member.event_type()}")
                 found[member.event_type()] = member

@@ -23,7 +23,8 @@ class RecordingState(State):
     expires_at: AwareDatetime | None = None
     audience: Annotated[list[Scope], Field(description="the share scopes that open it now")] = []
     refused_because: Annotated[
-        Literal["wider-than-allowed"] | None, Field(description="why it was not released although the family said yes")
+        Literal["wider-than-allowed"] | None,
+        Field(description="why it was not released although the family said yes"),
     ] = None
 
 

@@ -36,7 +36,9 @@ class ConsentRecordState(State):
     released: Annotated[bool, Field(description="the second yes, after seeing the recording")] = False
     released_sha256: Annotated[str, Field(description="exactly this recording was seen and released; its SHA-256")] = ""
     withdrawn_at: AwareDatetime | None = None
-    erase_at: Annotated[AwareDatetime | None, Field(description="when deletion starts; until then it can be undone")] = None
+    erase_at: Annotated[
+        AwareDatetime | None, Field(description="when deletion starts; until then it can be undone")
+    ] = None
     erasure_id: str | None = None
     erased_by: Annotated[list[str], Field(description="the services that have answered the erasure")] = []
 

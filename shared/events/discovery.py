@@ -55,8 +55,12 @@ class ErasedState(State):
     erasure_id: str
     service: str
     erased: Annotated[list[str], Field(description="what was erased, as codes, e.g. `handle`, `media`, `mail`")]
-    kept: Annotated[list[str], Field(description="what is kept, as codes with the reason, e.g. `suppression-mark`")] = []
-    out_of_reach: Annotated[list[str], Field(description="what cannot be recalled, as codes, e.g. `delivered-mail`")] = []
+    kept: Annotated[
+        list[str], Field(description="what is kept, as codes with the reason, e.g. `suppression-mark`")
+    ] = []
+    out_of_reach: Annotated[
+        list[str], Field(description="what cannot be recalled, as codes, e.g. `delivered-mail`")
+    ] = []
 
 
 class CaseChangedV1(Event[CaseState]):

@@ -20,12 +20,18 @@ class InstitutionState(State):
     languages: list[Language]
     website: str = ""
     account: Annotated[str, Field(description="the public handle from which first messages are sent")] = ""
-    verify_address: Annotated[str, Field(description="where a family can check us: a page or a switchboard's number")] = ""
+    verify_address: Annotated[
+        str, Field(description="where a family can check us: a page or a switchboard's number")
+    ] = ""
     reminder_after_days: int = 5
     invitation_expires_after_days: int = 21
     keep_recordings_days: int = 730
-    active_contacts_a_case: Annotated[int, Field(description="how many contacts of one case may be on their way at once")] = 20
-    cool_off_days: Annotated[int, Field(description="how long a person is left alone after being asked by anybody")] = 365
+    active_contacts_a_case: Annotated[
+        int, Field(description="how many contacts of one case may be on their way at once")
+    ] = 20
+    cool_off_days: Annotated[int, Field(description="how long a person is left alone after being asked by anybody")] = (
+        365
+    )
     reward: Annotated[str, Field(description="what is offered, empty for nothing")] = ""
 
 
@@ -36,7 +42,9 @@ class PersonState(State):
     roles: list[Role]
     cohorts: list[str]
     active: bool
-    signed_out_before: Annotated[int, Field(description="tokens issued before this time (seconds since 1970) are void")] = 0
+    signed_out_before: Annotated[
+        int, Field(description="tokens issued before this time (seconds since 1970) are void")
+    ] = 0
 
 
 class InstitutionChangedV1(Event[InstitutionState]):

@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python of 3.11 or later that is there; FIRSTHAND_PYTHON names another one.
+PYTHON := $(shell for p in "$(FIRSTHAND_PYTHON)" python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	[ -n "$$p" ] && command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: help run test lint types contracts schemas unit bench soak clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "Firsthand needs Python 3.11 or later; install it, or name one: make run FIRSTHAND_PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@echo "Setting up the environment (once; about a minute) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "This Python has no venv module; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(VENV)/ready  ## Start Firsthand with an example on http://127.0.0.1:8080 (Ctrl-C ends it)
+	@exec $(BIN)/firsthand up --example
+
+test: $(VENV)/ready lint types contracts schemas unit  ## Lint, types, contracts, schemas, tests
+
+lint: $(VENV)/ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	@$(BIN)/mypy
+
+contracts: $(VENV)/ready
+	@$(BIN)/lint-imports
+
+schemas: $(VENV)/ready
+	@$(BIN)/python -m shared.events.schemas check
+
+unit: $(VENV)/ready
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+bench: $(VENV)/ready  ## Measure the claims, each beside its floor
+	@for b in chain idle ready; do $(BIN)/python -m bench.$$b || exit 1; done
+
+soak: $(VENV)/ready  ## Long runs: kill and restart in the middle of the chain, many times
+	@$(BIN)/python -m pytest -q -m soak --timeout 3600
+
+clean:  ## Remove the environment and caches (not the data folder)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build firsthand.egg-info
