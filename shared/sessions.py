@@ -1,0 +1,193 @@
+"""Sessions: who is asking, as a signed token (JWT, Ed25519), so that each service can tell by itself.
+
+The portal signs staff sessions (and machine tokens), consent signs families'; the two have different keys and types,
+and neither passes for the other. A token says which institution it is of: from nowhere else does a request get one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Final, Literal, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+from joserfc.jws import JWSRegistry
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.clock import Clock
+from shared.events.portal import Role
+from shared.identifiers import Id, InstitutionId, InstitutionSlug, new_id
+from shared.keys import KeysError, SigningKey, Who
+
+STAFF_LIFE: Final = timedelta(minutes=10)  # renewed by the portal
+FAMILY_LIFE: Final = timedelta(minutes=15)  # renewed by the personal link
+MACHINE_LIFE: Final = timedelta(days=90)  # the longest that may be chosen
+
+_ALGORITHM: Final = "Ed25519"  # RFC 9864; `EdDSA` names the same signature less exactly
+_AUDIENCE: Final = "firsthand"
+_LEEWAY: Final = 5  # seconds by which two machines' clocks may differ
+_TYPES: Final[Mapping[Who, str]] = {"staff": "fh-staff+jwt", "family": "fh-family+jwt"}
+_REGISTRY: Final = JWSRegistry(algorithms=[_ALGORITHM])
+
+
+@dataclass(frozen=True)
+class Staff:
+    """A person, or a machine, of an institution, as a verified session says."""
+
+    institution: InstitutionId
+    person_id: str
+    roles: frozenset[Role]
+    cohorts: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family that opened its personal link, as a verified session says."""
+
+    institution: InstitutionId
+    contact_id: str
+    language: str
+
+
+class _Claims(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    aud: Literal["firsthand"]
+    sub: Id
+    inst: InstitutionSlug
+    iat: int
+    exp: int
+    jti: Id
+
+
+class _StaffClaims(_Claims):
+    iss: Literal["portal"]
+    roles: list[Role]
+    cohorts: list[str]
+
+    @property
+    def longest_life(self) -> timedelta:
+        return MACHINE_LIFE if self.roles == ["machine"] else STAFF_LIFE
+
+
+class _FamilyClaims(_Claims):
+    iss: Literal["consent"]
+    lang: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
+
+    @property
+    def longest_life(self) -> timedelta:
+        return FAMILY_LIFE
+
+
+_C = TypeVar("_C", _StaffClaims, _FamilyClaims)
+
+
+class SessionIssuer:
+    """Makes sessions with the keys that this process was given: the portal's for staff, consent's for families."""
+
+    def __init__(self, signing: Mapping[Who, SigningKey], clock: Clock) -> None:
+        self._keys = {who: _private(key) for who, key in signing.items()}
+        self._clock = clock
+
+    def staff(
+        self,
+        institution: InstitutionId,
+        person_id: str,
+        *,
+        roles: frozenset[Role],
+        cohorts: frozenset[str] = frozenset(),
+    ) -> str:
+        """Sign a session of 10 minutes for a person."""
+        return self._sign("staff", institution, person_id, STAFF_LIFE, roles=sorted(roles), cohorts=sorted(cohorts))
+
+    def machine(self, institution: InstitutionId, person_id: str, *, life: timedelta) -> str:
+        """Sign a token for a machine, for at most 90 days (ValueError). It has the role `machine` and no other."""
+        if not timedelta() < life <= MACHINE_LIFE:
+            raise ValueError(f"A machine's token lives for at most {MACHINE_LIFE.days} days.")
+        return self._sign("staff", institution, person_id, life, roles=["machine"], cohorts=[])
+
+    def family(self, institution: InstitutionId, contact_id: str, *, language: str) -> str:
+        """Sign a session of 15 minutes for a family that opened its personal link."""
+        return self._sign("family", institution, contact_id, FAMILY_LIFE, lang=language)
+
+    def _sign(
+        self,
+        who: Who,
+        institution: InstitutionId,
+        subject: str,
+        life: timedelta,
+        **claims: str | list[str] | list[Role],
+    ) -> str:
+        if (key := self._keys.get(who)) is None:
+            raise KeysError(f"This process has no sign-{who} key: only the service that signs these sessions has it.")
+        now = int(self._clock.now().timestamp())
+        common: dict[str, str | int] = {
+            "iss": {"staff": "portal", "family": "consent"}[who],
+            "aud": _AUDIENCE,
+            "sub": subject,
+            "inst": institution,
+            "iat": now,
+            "exp": now + int(life.total_seconds()),
+            "jti": new_id(),
+        }
+        header = {"alg": _ALGORITHM, "typ": _TYPES[who], "kid": key.kid}
+        return jwt.encode(header, common | claims, key, registry=_REGISTRY)
+
+
+class SessionVerifier:
+    """Tells who is asking by the public keys, one or several of each kind while keys are being changed."""
+
+    def __init__(self, verifying: Mapping[Who, Mapping[str, bytes]], clock: Clock) -> None:
+        self._keys = {
+            who: KeySet([_public(kid, key) for kid, key in keys.items()]) for who, keys in verifying.items() if keys
+        }
+        self._clock = clock
+        self._void_before: dict[tuple[str, str], int] = {}
+
+    def staff(self, token: str) -> Staff | None:
+        """The person of a staff session or machine token; None if it is not one, expired, or revoked."""
+        claims = self._claims("staff", token, _StaffClaims)
+        if claims is None or claims.iat < self._void_before.get((claims.inst, claims.sub), 0):
+            return None
+        return Staff(InstitutionId(claims.inst), claims.sub, frozenset(claims.roles), frozenset(claims.cohorts))
+
+    def family(self, token: str) -> Family | None:
+        """The family of a family session; None if it is not one, or expired."""
+        claims = self._claims("family", token, _FamilyClaims)
+        return Family(InstitutionId(claims.inst), claims.sub, claims.lang) if claims else None
+
+    def revoke(self, institution: InstitutionId, person_id: str, before: int) -> None:
+        """Make a person's tokens issued before this time (seconds since 1970) void, machine tokens included.
+
+        Times only move forward; an earlier one than before changes nothing. Kept in memory: every replica listens to
+        `person.changed` from the beginning.
+        """
+        key = (institution, person_id)
+        self._void_before[key] = max(before, self._void_before.get(key, 0))
+
+    def _claims(self, who: Who, token: str, shape: type[_C]) -> _C | None:
+        if who not in self._keys:
+            return None
+        try:
+            read = jwt.decode(token, self._keys[who], registry=_REGISTRY)
+            claims = shape.model_validate(read.claims)
+        except (JoseError, ValidationError, ValueError, TypeError):
+            return None
+        now = int(self._clock.now().timestamp())
+        lives = claims.iat - _LEEWAY <= now < claims.exp + _LEEWAY
+        short = claims.exp - claims.iat <= claims.longest_life.total_seconds()
+        return claims if read.header.get("typ") == _TYPES[who] and lives and short else None
+
+
+def _private(key: SigningKey) -> OKPKey:
+    private = Ed25519PrivateKey.from_private_bytes(key.private)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return OKPKey.import_key(pem, {"kid": key.kid, "use": "sig"})
+
+
+def _public(kid: str, key: bytes) -> OKPKey:
+    pem = Ed25519PublicKey.from_public_bytes(key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return OKPKey.import_key(pem, {"kid": kid, "use": "sig"})
