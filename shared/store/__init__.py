@@ -4,10 +4,10 @@ Two adapters pass one contract suite (tests/contract/test_store.py): `shared.sto
 Only single-document operations exist, so that what must be decided together lives in one document.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -165,7 +165,8 @@ class Store(Protocol):
 
     def collection(self, kind: type[D], institution: InstitutionId) -> Collection[D]:
         """Give one institution's documents of a kind. There is no way to read without an institution but the
-        frame's own (`due`, `outbox`, `institutions`), which never reach a door."""
+        frame's own (`due`, `outbox`, `institutions`), which never reach a door.
+        """
         ...
 
     async def prepare(self, kinds: Sequence[type[Document]]) -> None:
@@ -188,7 +189,7 @@ class Store(Protocol):
         """Remove entries by event id, without touching any document's version."""
         ...
 
-    def on_outbox(self, wake: "Any") -> None:
+    def on_outbox(self, wake: Callable[[], None]) -> None:
         """Register a callable (no arguments, called in the event loop) that is told when a save left an event."""
         ...
 

@@ -1,0 +1,106 @@
+"""The embedded adapter of the storage port: one SQLite file a service, held by one process."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from shared.clock import Clock
+from shared.identifiers import InstitutionId
+from shared.store import D, Document, OutboxEntry, Store
+from shared.store.sqlite_collection import SqliteCollection
+from shared.store.sqlite_database import Database
+from shared.store.sqlite_schema import drift, microseconds, prepare, table_of
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SqliteStore:
+    """A service's database in one file. Made by `open`; satisfies `Store`."""
+
+    def __init__(self, database: Database) -> None:
+        """Use `open`."""
+        self._database = database
+
+    @classmethod
+    async def open(cls, path: Path, clock: Clock) -> Self:
+        """Open or make the file, for this process alone. Raises StoreUnavailable with what is wrong and what to do.
+
+        `clock` notes since when this process holds the file, for the next one that tries.
+        """
+        return cls(Database(path, clock))
+
+    def collection(self, kind: type[D], institution: InstitutionId) -> SqliteCollection[D]:
+        return SqliteCollection(self._database, kind, institution)
+
+    async def prepare(self, kinds: Sequence[type[Document]]) -> None:
+        await self._database.write(lambda connection: prepare(connection, kinds))
+
+    async def drift(self, kinds: Sequence[type[Document]]) -> list[str]:
+        return await self._database.read(lambda connection: drift(connection, kinds))
+
+    async def due(self, kind: type[D], now: datetime, limit: int = 100) -> list[D]:
+        sql = f'SELECT body FROM "{table_of(kind).name}" WHERE due_at <= ? ORDER BY due_at, id LIMIT ?'  # noqa: S608
+
+        def read(connection: sqlite3.Connection) -> list[D]:
+            rows = connection.execute(sql, (microseconds(now), limit)).fetchall()
+            return [kind.model_validate_json(body) for (body,) in rows]
+
+        return await self._database.read(read)
+
+    async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
+        sql = "SELECT kind, institution, document_id, event_id, nats_subject, body, at FROM outbox ORDER BY seq LIMIT ?"
+
+        def read(connection: sqlite3.Connection) -> list[OutboxEntry]:
+            return [
+                OutboxEntry(kind, institution, document, event, subject, body, _EPOCH + timedelta(microseconds=at))
+                for kind, institution, document, event, subject, body, at in connection.execute(
+                    sql, (limit,)
+                ).fetchall()
+            ]
+
+        return await self._database.read(read)
+
+    async def published(self, entries: Sequence[OutboxEntry]) -> None:
+        ids = json.dumps([entry.event_id for entry in entries])
+        sql = "DELETE FROM outbox WHERE event_id IN (SELECT value FROM json_each(?))"
+
+        def apply(connection: sqlite3.Connection) -> None:
+            connection.execute(sql, (ids,))
+
+        await self._database.write(apply)
+
+    def on_outbox(self, wake: Callable[[], None]) -> None:
+        self._database.on_event_left(wake)
+
+    async def institutions(self, kind: type[Document]) -> list[InstitutionId]:
+        name = table_of(kind).name
+        # From one institution to the next by the primary key, however many documents each has.
+        sql = (
+            f'WITH RECURSIVE found(it) AS (SELECT min(institution) FROM "{name}" UNION ALL '  # noqa: S608
+            f'SELECT (SELECT min(institution) FROM "{name}" WHERE institution > it) FROM found WHERE it IS NOT NULL) '
+            "SELECT it FROM found WHERE it IS NOT NULL"
+        )
+        return await self._database.read(lambda c: [InstitutionId(row[0]) for row in c.execute(sql).fetchall()])
+
+    async def ping(self) -> None:
+        """Go the way of a write, changing nothing."""
+        await self._database.write(lambda connection: connection.execute("SELECT 1 FROM sqlite_master").fetchone())
+
+    async def compact(self) -> None:
+        """Empty the write-ahead log into the file, where `secure_delete` has zeroed what was deleted or replaced."""
+        await self._database.compact()
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+if TYPE_CHECKING:
+
+    def _satisfies(store: SqliteStore) -> Store:
+        return store
+
+
+__all__ = ["SqliteCollection", "SqliteStore"]

@@ -1,0 +1,159 @@
+"""One institution's documents of one kind in SQLite."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal
+
+from shared.events.envelope import AnyEvent
+from shared.identifiers import InstitutionId
+from shared.store import AlreadyExists, Conflict, D, OutboxNotEmpty, Page, Range, Scalar
+from shared.store.sqlite_database import Database
+from shared.store.sqlite_query import conditions, page_query
+from shared.store.sqlite_schema import microseconds, table_of
+
+_PAGE = 200  # documents a page when all are gone through
+
+
+class SqliteCollection(Generic[D]):
+    """One institution's documents of one kind; satisfies `Collection`."""
+
+    def __init__(self, database: Database, kind: type[D], institution: InstitutionId) -> None:
+        table = table_of(kind)
+        self._database = database
+        self._kind = kind
+        self._institution = institution
+        self._table = table
+        name = table.name  # checked
+        self._select = f'SELECT body FROM "{name}" WHERE institution = ? AND id = ?'  # noqa: S608
+        self._insert = (
+            f'INSERT INTO "{name}" (version, due_at, body, institution, id) '  # noqa: S608
+            "VALUES (1, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        )
+        self._update = (
+            f'UPDATE "{name}" SET version = ?, due_at = ?, body = ? '  # noqa: S608
+            "WHERE institution = ? AND id = ? AND version = ?"
+        )
+        self._delete = f'DELETE FROM "{name}" WHERE institution = ? AND id = ? AND version = ?'  # noqa: S608
+
+    async def get(self, id_: str) -> D | None:
+        row = self._database.point(self._select, (self._institution, id_))
+        return self._kind.model_validate_json(row[0]) if row else None
+
+    async def insert(self, document: D, event: AnyEvent | None = None) -> D:
+        stored, due_at, body = self._next(document, 1)
+        values = (due_at, body, self._institution, document.id)
+        entry = self._entry(stored, event)
+
+        def apply(connection: sqlite3.Connection) -> None:
+            if connection.execute(self._insert, values).rowcount == 0:
+                raise AlreadyExists(f"{self._table.name} {stored.id} of {self._institution} is there already")
+            _leave(connection, entry)
+
+        await self._database.write(apply, leaves_event=event is not None)
+        return stored
+
+    async def save(self, document: D, event: AnyEvent | None = None) -> D:
+        stored, due_at, body = self._next(document, document.next_version)
+        values = (stored.version, due_at, body, self._institution, document.id, document.version)
+        entry = self._entry(stored, event)
+
+        def apply(connection: sqlite3.Connection) -> None:
+            if connection.execute(self._update, values).rowcount == 0:
+                raise self._conflict(stored.id)
+            _leave(connection, entry)
+
+        await self._database.write(apply, leaves_event=event is not None)
+        return stored
+
+    async def delete(self, document: D) -> None:
+        of_document = (self._institution, document.id)
+        waiting = "SELECT 1 FROM outbox WHERE institution = ? AND document_id = ? AND kind = ?"
+        version = document.version
+
+        def apply(connection: sqlite3.Connection) -> None:
+            if connection.execute(waiting, (*of_document, self._table.name)).fetchone():
+                raise OutboxNotEmpty(f"{self._table.name} {of_document[1]} has events that are not yet published")
+            if connection.execute(self._delete, (*of_document, version)).rowcount == 0:
+                raise self._conflict(of_document[1])
+
+        await self._database.write(apply)
+
+    async def find(
+        self,
+        where: Mapping[str, Scalar | Range] | None = None,
+        *,
+        sort: str = "id",
+        order: Literal["asc", "desc"] = "asc",
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[D]:
+        query = page_query(
+            self._table, self._institution, where or {}, sort=sort, order=order, limit=limit, after=after
+        )
+
+        def read(connection: sqlite3.Connection) -> Page[D]:
+            rows = connection.execute(query.sql, query.values).fetchall()
+            items = [self._kind.model_validate_json(body) for body, _, _ in rows[:limit]]
+            return Page(items, query.cursor(*rows[limit - 1][1:]) if len(rows) > limit else None)
+
+        return await self._database.read(read)
+
+    async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int:
+        given = conditions(self._table, self._institution, where or {})
+        sql = f'SELECT count(*) FROM "{self._table.name}" WHERE {given.sql()}'  # noqa: S608 - checked names only
+        return await self._database.read(lambda connection: int(connection.execute(sql, given.values).fetchone()[0]))
+
+    async def all(self) -> AsyncIterator[D]:
+        after: str | None = None
+        while True:
+            page = await self.find(limit=_PAGE, after=after)
+            for document in page.items:
+                yield document
+            if page.next is None:
+                return
+            after = page.next
+
+    def _next(self, document: D, version: int) -> tuple[D, int | None, str]:
+        """Make what is to be stored: the document with its next version, when it is due, its body.
+
+        The kind's own times are put into UTC, so that their texts sort as times. ValueError for a time without a zone
+        or a document of another institution.
+        """
+        if document.institution != self._institution:
+            raise ValueError(f"a document of {document.institution} cannot be kept by {self._institution}")
+        changed: dict[str, Any] = {"version": version}
+        for name in self._table.datetimes:
+            at: datetime | None = getattr(document, name)
+            if at is not None and at.tzinfo is not UTC:
+                if at.utcoffset() is None:
+                    raise ValueError(f"{name} of {self._table.name} {document.id} has no time zone")
+                changed[name] = at.astimezone(UTC)
+        stored = document.model_copy(update=changed)
+        return stored, microseconds(stored.due_at) if stored.due_at else None, stored.model_dump_json()
+
+    def _entry(self, stored: D, event: AnyEvent | None) -> tuple[Any, ...] | None:
+        """Make the outbox's row of an event. ValueError unless it is this document's next state."""
+        if event is None:
+            return None
+        if event.sequence != stored.version:
+            raise ValueError(
+                f"the event's sequence is {event.sequence}, the version it is saved with is {stored.version}"
+            )
+        if event.institution != self._institution:
+            raise ValueError(f"an event of {event.institution} cannot be saved by {self._institution}")
+        named = (event.id, self._table.name, self._institution, stored.id, event.nats_subject)
+        return (*named, microseconds(event.time), event.wire())
+
+    def _conflict(self, id_: str) -> Conflict:
+        return Conflict(f"{self._table.name} {id_} of {self._institution} is not at the version that was read")
+
+
+def _leave(connection: sqlite3.Connection, entry: tuple[Any, ...] | None) -> None:
+    """Leave an event in the outbox, in the transaction of the document that it tells of."""
+    if entry:
+        connection.execute(
+            "INSERT INTO outbox (event_id, kind, institution, document_id, nats_subject, at, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            entry,
+        )

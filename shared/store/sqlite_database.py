@@ -1,0 +1,118 @@
+"""One SQLite file at work: who reads where, who writes, and how it ends.
+
+Writes go through one thread that commits all that wait together. A point read is answered at once in the event loop:
+some microseconds from the file cache, less than handing it to a thread and back. Reads of many rows run in threads of
+their own. WAL lets all of them see the last commit without waiting for the next.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.clock import Clock
+from shared.store import StoreUnavailable
+from shared.store.sqlite_file import BUSY_MILLISECONDS, FileLock, connect, unavailable
+from shared.store.sqlite_writer import Writer
+
+R = TypeVar("R")
+
+READERS = 2  # threads for reads of many rows
+_COMPACT_TRIES = 100
+_COMPACT_PAUSE = 0.05  # seconds between two tries, so that readers under way can end and writers go on
+
+
+class Database:
+    """The connections to one file, which this process alone holds from here to `close`."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Open or make the file. Raises StoreUnavailable with what is wrong and what to do."""
+        self.path = path
+        self._lock = FileLock(path, clock)
+        try:
+            self._here = connect(path)
+            self._writing = connect(path)
+        except (sqlite3.Error, OSError) as error:
+            self._lock.release()
+            raise unavailable(error, path) or StoreUnavailable(f"{path}: it cannot be opened ({error})") from error
+        self._wakes: list[Callable[[], None]] = []
+        self._writer = Writer(self._writing, path, self._wake)
+        self._threads = threading.local()
+        self._reading: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, f"reader of {path.name}", self._connect_reader)
+        self._closed = False
+
+    def on_event_left(self, wake: Callable[[], None]) -> None:
+        """Register what is called in the event loop after a commit that left events."""
+        self._wakes.append(wake)
+
+    async def write(self, apply: Callable[[sqlite3.Connection], R], *, leaves_event: bool = False) -> R:
+        """Run `apply` in the next transaction and return after its commit.
+
+        `apply` raises StoreError to refuse, having changed nothing. Raises that, or StoreUnavailable.
+        """
+        return await self._writer.write(apply, leaves_event=leaves_event)
+
+    def point(self, sql: str, values: tuple[Any, ...]) -> Any:
+        """Give the one row of a read by primary key, or None; here, in the event loop."""
+        self._refuse_if_closed()
+        try:
+            return self._here.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) or error from error
+
+    async def read(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        """Run a read of many rows in a reader's thread. It fetches all it needs, so that no snapshot stays open."""
+        self._refuse_if_closed()
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._readers, lambda: read(self._threads.connection))
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) or error from error
+
+    async def compact(self) -> None:
+        """Move the write-ahead log into the file and cut it to nothing.
+
+        Tried again while a reader is in an older snapshot; StoreUnavailable when one stays for seconds.
+        """
+        for _ in range(_COMPACT_TRIES):
+            if await self._writer.alone(_truncate_log):
+                return
+            await asyncio.sleep(_COMPACT_PAUSE)
+        raise StoreUnavailable(f"{self.path}: another program keeps reading it; close that program")
+
+    async def close(self) -> None:
+        """Commit what waits, let readers end, close and let the next process in."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._readers.shutdown)
+        for connection in (*self._reading, self._here, self._writing):
+            connection.close()
+        self._lock.release()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path}: the store is closed")
+
+    def _connect_reader(self) -> None:
+        self._threads.connection = connect(self.path)
+        self._reading.append(self._threads.connection)
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+
+def _truncate_log(connection: sqlite3.Connection) -> bool:
+    """Checkpoint with truncation; False when a reader is in the way. Waits for none, so that writers do not wait."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    return not busy
