@@ -1,0 +1,1 @@
+"""An invented institution and invented people, played through the system's public HTTP interfaces."""

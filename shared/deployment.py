@@ -1,0 +1,229 @@
+"""Runs services: one alone (`serve`) or all in one process (`up`), from the same composition."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from starlette.types import ASGIApp
+
+from shared.bus import Bus, BusSettings
+from shared.bus.relay import Relay
+from shared.clock import Clock, SystemClock
+from shared.events import AnyEvent
+from shared.events.portal import PersonChangedV1
+from shared.keys import Keys, Who
+from shared.mail import FolderMailer, Mailer, SmtpMailer
+from shared.metrics import Metrics
+from shared.service import Context, Handler, Service
+from shared.sessions import SessionIssuer, SessionVerifier
+from shared.settings import Settings
+from shared.store import Store
+from shared.store.sqlite import SqliteStore
+from shared.timers import Timers
+from shared.topology import Placement
+from shared.vault import OwnerKey, Vault
+from shared.web.app import MountedPart, build_app
+
+Progress = Callable[[str], None]
+
+# Which key signs which sessions; every other service only verifies.
+_SIGNS: Mapping[str, Who] = {"portal": "staff", "consent": "family"}
+
+_RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
+
+
+class CannotStart(Exception):  # noqa: N818 - says what is the case
+    """Firsthand does not start; the message is one line that says what is wrong and what to do."""
+
+
+@dataclass
+class RunningService:
+    """One service while it runs."""
+
+    service: Service
+    context: Context
+    timers: Timers
+    keys: Store
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    failing: dict[str, str] = field(default_factory=dict)  # background task -> what it last failed with
+
+    async def problems(self) -> list[str]:
+        """What keeps this service from being ready, in plain sentences; empty when it is."""
+        found = [f"{name} failed and is being started again" for name in self.failing]
+        try:
+            await self.context.store.ping()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
+            found.append(f"the store does not answer: {error}")
+        return found + await self.context.bus.problems()
+
+
+class Deployment:
+    """The services of this process, started, and the web application that holds their doors."""
+
+    def __init__(self, settings: Settings, running: Mapping[str, RunningService], app: ASGIApp) -> None:
+        self.settings = settings
+        self.running = running
+        self.app = app
+
+    @property
+    def contexts(self) -> dict[str, Context]:
+        return {name: running.context for name, running in self.running.items()}
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def started(
+        cls,
+        settings: Settings,
+        services: Sequence[Service],
+        *,
+        clock: Clock | None = None,
+        create_keys: bool = False,
+        progress: Progress = lambda _: None,
+    ) -> AsyncIterator[Self]:
+        """Start the services against the NATS server of `settings.nats_url`, whose topology must be applied.
+
+        Raises CannotStart, KeysError or StoreUnavailable, each with one line on what to do. On leaving: stops fetching,
+        finishes what is in hand, publishes outboxes, closes.
+        """
+        clock = clock or SystemClock()
+        keys = Keys.load(settings.key_folder, create=create_keys)
+        async with contextlib.AsyncExitStack() as stack:
+            running: dict[str, RunningService] = {}
+            for service in services:
+                progress(f"starting {service.name}")
+                running[service.name] = await stack.enter_async_context(_running(settings, service, keys, clock))
+            parts = [
+                MountedPart(
+                    name=one.service.name,
+                    router=one.service.routes(one.context),
+                    context=one.context,
+                    problems=one.problems,
+                    metrics=one.context.metrics,
+                )
+                for one in running.values()
+            ]
+            app = build_app(parts, public_url=settings.public_url, behind_proxy=settings.proxied)
+            yield cls(settings, running, app)
+
+
+@contextlib.asynccontextmanager
+async def _running(settings: Settings, service: Service, keys: Keys, clock: Clock) -> AsyncIterator[RunningService]:
+    """Start one service in the order in which it can work, and stop it the other way round."""
+    async with contextlib.AsyncExitStack() as stack:
+        store = await _opened(stack, settings.databases / f"{service.name}.db", clock)
+        key_store = await _opened(stack, settings.key_folder / f"{service.name}.db", clock)
+        await store.prepare(service.documents)
+        await key_store.prepare([OwnerKey])
+
+        metrics = Metrics(service.name)
+        bus = Bus(service.name, _bus_settings(settings), clock=clock, metrics=metrics)
+        context = Context(
+            service=service.name,
+            clock=clock,
+            store=store,
+            vault=Vault(key_store, keys.masters, clock, service=service.name),
+            bus=bus,
+            relay=Relay(store, bus, clock, metrics),
+            settings=settings,
+            mail=_mailer(settings, clock),
+            verifier=SessionVerifier(keys.verifying, clock),
+            issuer=_issuer(service.name, keys, clock),
+            log=logging.getLogger(f"firsthand.{service.name}"),
+            metrics=metrics,
+        )
+        running = RunningService(service, context, Timers(context, service.timers), key_store)
+        await _apply_erasure_ledger(running)
+
+        for name, handler in service.handlers.items():
+            bus.handle(name, _bound(handler, context))
+        await bus.start()
+        stack.push_async_callback(bus.stop)
+        await bus.listen([PersonChangedV1], _revocation(context), since="all")
+        _run(running, "relay", context.relay.run)
+        _run(running, "timers", running.timers.run)
+        for task in service.background:
+            _run(running, task.__name__, lambda task=task: task(context))
+        try:
+            yield running
+        finally:
+            await _stop(running)
+
+
+async def _opened(stack: contextlib.AsyncExitStack, path: Any, clock: Clock) -> Store:
+    store = await SqliteStore.open(path, clock)
+    stack.push_async_callback(store.close)
+    return store
+
+
+async def _stop(running: RunningService) -> None:
+    """Background tasks first; then the handlers' fetching ends, and what they saved is still published."""
+    await running.context.bus.drain()
+    for task in running.tasks:
+        task.cancel()
+    await asyncio.gather(*running.tasks, return_exceptions=True)
+    await running.context.relay.flush()
+
+
+async def _apply_erasure_ledger(running: RunningService) -> None:
+    """Erase again what a data restore brought back, before any door opens."""
+    for institution in await running.keys.institutions(OwnerKey):
+        for owner in await running.context.vault.erased(institution):
+            await running.service.restore_erasure(running.context, institution, owner)
+
+
+def _bound(handler: Handler, context: Context) -> Callable[[AnyEvent], Coroutine[Any, Any, None]]:
+    async def call(event: AnyEvent) -> None:
+        await handler(context, event)
+
+    return call
+
+
+def _revocation(context: Context) -> Callable[[AnyEvent, int], Coroutine[Any, Any, None]]:
+    async def revoke(event: AnyEvent, _stream_sequence: int) -> None:
+        if event.data.signed_out_before:
+            context.verifier.revoke(event.institution, event.subject, event.data.signed_out_before)
+
+    return revoke
+
+
+def _run(running: RunningService, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Keep a background task going; while it fails the service is not ready."""
+
+    async def keep() -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                running.failing[name] = str(error)
+                running.context.log.exception("%s failed; starting it again", name)
+                await asyncio.sleep(_RESTART_AFTER)
+                running.failing.pop(name, None)
+            else:
+                return
+
+    running.tasks.append(asyncio.create_task(keep(), name=f"{running.service.name}-{name}"))
+
+
+def _issuer(service: str, keys: Keys, clock: Clock) -> SessionIssuer | None:
+    """Give a service the one key that it signs with, and none to the others."""
+    who = _SIGNS.get(service)
+    return SessionIssuer({who: keys.signing[who]}, clock) if who else None
+
+
+def _mailer(settings: Settings, clock: Clock) -> Mailer:
+    if settings.smtp_url:
+        return SmtpMailer(settings.smtp_url, clock, settings.mail_from)
+    return FolderMailer(settings.mail, clock, settings.mail_from)
+
+
+def _bus_settings(settings: Settings) -> BusSettings:
+    return BusSettings(
+        url=settings.nats_url,
+        user=settings.nats_user,
+        password=settings.nats_password,
+        placement=Placement(settings.placement, settings.served_institutions),
+        replicas=settings.stream_replicas,
+    )

@@ -1,0 +1,85 @@
+"""What `firsthand doctor` examines, each finding one sentence that says what to do."""
+
+from dataclasses import dataclass
+
+from shared.bus.topology_apply import drift
+from shared.clock import SystemClock
+from shared.embedded_nats import address_of
+from shared.keys import Keys, KeysError, exposed
+from shared.service import Service
+from shared.settings import Settings
+from shared.store import StoreUnavailable
+from shared.store.sqlite import SqliteStore
+from shared.topology import Placement
+
+
+@dataclass(frozen=True)
+class Finding:
+    good: bool
+    text: str
+
+
+async def examine(settings: Settings, services: list[Service]) -> list[Finding]:
+    """Look at everything that can be seen from here without changing anything."""
+    return [
+        *_address(settings),
+        *_keys(settings),
+        *await _stores(settings, services),
+        *await _topology(settings),
+    ]
+
+
+def _address(settings: Settings) -> list[Finding]:
+    if settings.address_is_loopback:
+        return [Finding(True, f"{settings.address} is this machine only: no link can be copied for a real family yet.")]
+    if not settings.address.startswith("https://"):
+        return [Finding(False, f"{settings.address} is not encrypted. Put a reverse proxy with TLS before it.")]
+    return [Finding(True, f"families reach us at {settings.address}")]
+
+
+def _keys(settings: Settings) -> list[Finding]:
+    folder = settings.key_folder
+    try:
+        keys = Keys.load(folder)
+    except KeysError as error:
+        return [Finding(False, str(error))]
+    found = [Finding(True, f"keys in {folder}: deployment key {keys.masters.fingerprint}")]
+    found += [Finding(False, f"{folder}/{name} can be read by others: chmod 600") for name in exposed(folder)]
+    if folder.is_relative_to(settings.data):
+        found.append(
+            Finding(True, f"the keys lie inside the data folder: leave {folder} and {settings.mail} out of data backups")
+        )
+    return found
+
+
+async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
+    found = []
+    for service in services:
+        path = settings.databases / f"{service.name}.db"
+        if not path.exists():
+            found.append(Finding(True, f"{service.name} has no database yet; it is made at the first start"))
+            continue
+        try:
+            store = await SqliteStore.open(path, SystemClock())
+        except StoreUnavailable as error:
+            found.append(Finding(True, f"{service.name} is in use by a running process ({error})"))
+            continue
+        try:
+            differences = await store.drift(service.documents)
+            waiting = len(await store.outbox(1000))
+        finally:
+            await store.close()
+        found += [Finding(False, f"{service.name}: {difference}") for difference in differences]
+        found.append(Finding(waiting == 0, f"{service.name}: indexes as declared; {waiting} events wait to be published"))
+    return found
+
+
+async def _topology(settings: Settings) -> list[Finding]:
+    url = settings.nats_url or address_of(settings.nats)
+    if not url:
+        return [Finding(False, "no NATS server runs; start `firsthand up`, or set FIRSTHAND_NATS_URL")]
+    placement = Placement(settings.placement, settings.served_institutions)
+    differences = await drift(url, placement, replicas=settings.stream_replicas)
+    return [Finding(False, f"topology: {one} (firsthand topology apply)") for one in differences] or [
+        Finding(True, "the NATS server has the streams and durables of the table")
+    ]

@@ -1,0 +1,104 @@
+"""The process around a deployment: its port, its folder, the embedded NATS server, and an orderly end."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import uvicorn
+
+from shared.deployment import CannotStart, Deployment, Progress
+from shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
+from shared.settings import Settings
+
+# Open players and live pages are given this long when the process ends; they come back by themselves.
+_PARTING_SECONDS = 3
+_SEND_BUFFER = 16 * 1024  # bytes, see `bound_socket`
+
+
+def bound_socket(settings: Settings) -> socket.socket:
+    """Take the port now, so that a port in use is told before anything else starts. Raises CannotStart."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # What lies in the system's send buffer cannot be taken back when a consent ends: keep it small. Accepted
+    # connections inherit it.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    try:
+        bound.bind((settings.host, settings.port))
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(
+                f"Port {settings.port} on {settings.host} is taken. End the other program, or choose another port: "
+                f"FIRSTHAND_PORT={settings.port + 1}"
+            ) from error
+        raise CannotStart(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    return bound
+
+
+def usable_folder(folder: Path) -> None:
+    """Make the data folder if need be. Raises CannotStart when it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CannotStart(
+            f"Cannot write to the data folder {folder}: {error.strerror}. Choose another one: FIRSTHAND_DATA=/a/folder"
+        ) from error
+
+
+@contextlib.asynccontextmanager
+async def embedded_nats(settings: Settings, progress: Progress) -> AsyncIterator[Settings]:
+    """Give settings with a NATS address: the one that is set, or that of an embedded server for as long as needed."""
+    if settings.nats_url:
+        yield settings
+        return
+    progress("starting the NATS server")
+    server = EmbeddedNats(settings.nats)
+    try:
+        url = await server.start()
+    except FolderInUse as error:
+        raise CannotStart(
+            f"Firsthand runs already on the data folder {settings.data}. End it first, or choose another folder: "
+            "FIRSTHAND_DATA=/a/folder"
+        ) from error
+    except NatsNotStarted as error:
+        raise CannotStart(str(error)) from error
+    watch = asyncio.create_task(server.supervise())
+    try:
+        yield settings.model_copy(update={"nats_url": url})
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+        await server.stop()
+
+
+class WebServer(uvicorn.Server):
+    """uvicorn on a socket that is bound already."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__(
+            uvicorn.Config(
+                deployment.app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_PARTING_SECONDS,
+                timeout_keep_alive=30,
+            )
+        )
+
+    async def until_started(self) -> None:
+        while not self.started:
+            if self.should_exit:
+                raise CannotStart("The web server did not start; the log says why.")
+            await asyncio.sleep(0.01)

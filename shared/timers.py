@@ -1,0 +1,71 @@
+"""Timers are `due_at` fields of the documents that they act on; no timer lives in memory.
+
+Every second the documents that are due are given to the service, which saves them (versioned) with `due_at` moved on.
+Two replicas may look at the same document; one save wins and the other is refused, so that the effect happens once.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from shared.service import Context, Timer
+from shared.store import AlreadyExists, Conflict, Document, StoreUnavailable
+
+_EVERY: Final = 1.0  # seconds between two looks
+_BATCH: Final = 100
+# A document whose timer failed is left alone for a while, so that one bad document does not starve the others.
+_AFTER_FAILURE: Final = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
+
+
+class Timers:
+    """Looks for due documents of one service."""
+
+    def __init__(self, context: Context, timers: Mapping[type[Document], Timer]) -> None:
+        self._context = context
+        self._timers = timers
+        self._failures: dict[tuple[str, str, str], int] = {}
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                self._context.log.warning("timers wait for the store: %s", error)
+            await asyncio.sleep(_EVERY)
+
+    async def look(self) -> int:
+        """Fire everything that is due now; tells how many documents were looked at."""
+        now, looked = self._context.clock.now(), 0
+        for kind, on_due in self._timers.items():
+            while due := await self._context.store.due(kind, now, _BATCH):
+                for document in due:
+                    await self._fire(on_due, document)
+                looked += len(due)
+                if len(due) < _BATCH:
+                    break
+        return looked
+
+    async def _fire(self, on_due: Timer, document: Document) -> None:
+        key = (document.kind, document.institution, document.id)
+        try:
+            await on_due(self._context, document)
+            self._failures.pop(key, None)
+        except (Conflict, AlreadyExists):
+            return  # somebody was first; the next look sees what is left to do
+        except StoreUnavailable:
+            raise
+        except Exception:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            self._context.log.exception("a timer failed", extra={"kind": document.kind, "failures": failures})
+            await self._put_off(document, _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1])
+
+    async def _put_off(self, document: Document, by: timedelta) -> None:
+        collection = self._context.store.collection(type(document), document.institution)
+        stored = await collection.get(document.id)
+        if stored and stored.due_at and stored.due_at <= self._context.clock.now():
+            stored.due_at = self._context.clock.now() + by
+            try:
+                await collection.save(stored)
+            except Conflict:
+                return
