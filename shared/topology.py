@@ -129,3 +129,33 @@ DURABLES: Final[tuple[Durable, ...]] = (
 
 def durables_of(service: str) -> tuple[Durable, ...]:
     return tuple(durable for durable in DURABLES if durable.service == service)
+
+
+# What a handler could not take, and what is given to it again, is kept in one stream beside the services' own.
+DEAD_LETTERS: Final = "FH_DEAD"
+DEAD_LETTERS_MAX_AGE: Final = _LONG
+DUPLICATE_WINDOW: Final = timedelta(minutes=20)
+
+# The server takes an event back when it has heard nothing of it for so long; a living handler says every third of it
+# that it works on it, so it bounds how long a killed process's work waits and not how long a handler may take.
+ACK_WAIT: Final = timedelta(seconds=10)
+# So many events of one durable may be in work, or wait for their next attempt, over all replicas.
+MAX_ACK_PENDING: Final = 1000
+
+# Under this key streams and durables carry the version of this table, and durables their placement.
+VERSION_KEY: Final = "firsthand-topology"
+PLACEMENT_KEY: Final = "firsthand-placement"
+
+
+def dead_letter_subject(service: str, handler: str) -> str:
+    return f"fh.dead.{service}.{handler}"
+
+
+def replay_subject(placement: str, service: str, handler: str) -> str:
+    """Name the subject on which a dead letter is given to its handler once more."""
+    return f"fh.replay.{placement}.{service}.{handler}"
+
+
+def replay_durable(placement: str, service: str) -> str:
+    """Name the durable through which one service is given its replays."""
+    return f"{service}_replays_{placement}"

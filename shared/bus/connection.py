@@ -1,0 +1,368 @@
+"""One service's connection to NATS: what it consumes, publishes, listens to, and whether all of it is well."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import nats.errors
+import nats.js.errors
+from faststream.nats import NatsBroker
+from faststream.nats.security import NatsCredentials
+from faststream.security import BaseSecurity, SASLPlaintext
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from shared.bus.dead_letters import bury
+from shared.bus.delivery import Call, Delivery
+from shared.bus.errors import Hopeless
+from shared.bus.listeners import Heard, Listener, Since, StreamListener
+from shared.bus.subscriptions import Deliver, Pull
+from shared.clock import Clock
+from shared.events import AnyEvent
+from shared.metrics import Metrics
+from shared.store import OutboxEntry
+from shared.topology import ACK_WAIT, DEAD_LETTERS, STREAMS, Placement, durables_of, replay_durable
+
+_PUBLISH_WITHIN: Final = 5.0  # seconds
+_ANSWER_WITHIN: Final = 2.0  # seconds for a look at the server's state
+_CLOSE_WITHIN: Final = 5.0  # seconds
+CONTENT_TYPE: Final = "application/cloudevents+json"
+
+
+class BusSettings(BaseModel):
+    """Where NATS is, who we are there, and how patient we are. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: Annotated[str, Field(description="nats://host:port, several comma-separated; may hold user and password")]
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    credentials: Annotated[Path | None, Field(description="a .creds file, instead of user and password")] = None
+    inbox_prefix: Annotated[str, Field(description="where this service's user may be answered")] = "_INBOX"
+    placement: Placement = Placement()
+    replicas: Annotated[int, Field(ge=1, le=5, description="of streams and durables, when the topology is applied")] = 1
+    delays: Annotated[tuple[float, ...], Field(description="before the 2nd, 3rd ... delivery; then the last")] = (
+        1.0,
+        2.0,
+        5.0,
+        15.0,
+        60.0,
+        300.0,
+    )
+    deliveries: Annotated[int, Field(description="after so many, an unforeseen error makes a dead letter")] = 5
+    grace: Annotated[float, Field(description="how long handlers in hand may take when we stop")] = 20.0
+
+    @property
+    def servers(self) -> list[str]:
+        return [server.strip() for server in self.url.split(",")]
+
+    @property
+    def security(self) -> BaseSecurity | None:
+        if self.credentials:
+            return NatsCredentials(str(self.credentials))
+        if self.user:
+            return SASLPlaintext(self.user, self.password.get_secret_value())
+        return None
+
+
+class NotBound(Exception):  # noqa: N818 - says what is the case
+    """The topology gives the service a handler that the service does not have, or the other way about."""
+
+
+def broker_of(name: str, settings: BusSettings, **callbacks: Any) -> NatsBroker:
+    """Make a broker that never gives up: waits for the server at the start and for its return, four tries a second."""
+    return NatsBroker(
+        settings.servers,
+        name=name,
+        security=settings.security,
+        inbox_prefix=settings.inbox_prefix,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # it is handed to asyncio.sleep
+        ping_interval=20,
+        max_outstanding_pings=2,
+        logger=None,
+        **callbacks,
+    )
+
+
+@asynccontextmanager
+async def connected(settings: BusSettings) -> AsyncIterator[Client]:
+    """Connect for a moment, as the commands do. Raises nats.errors.Error or OSError when there is no server."""
+    options: dict[str, Any] = {"user_credentials": str(settings.credentials)} if settings.credentials else {}
+    if settings.user:
+        options |= {"user": settings.user, "password": settings.password.get_secret_value()}
+    client = await nats.connect(
+        settings.servers,
+        name="firsthand",
+        allow_reconnect=False,
+        inbox_prefix=settings.inbox_prefix,
+        error_cb=_quiet,
+        **options,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _quiet(_error: Exception) -> None:
+    """Say nothing: the error is raised to the caller."""
+
+
+class Bus:
+    """One NATS connection of one service. Bind handlers, start, stop; a stopped one is not started again."""
+
+    def __init__(self, service: str, settings: BusSettings, *, clock: Clock, metrics: Metrics) -> None:
+        self.service = service
+        self.settings = settings
+        self.broken = asyncio.Event()  # set when the connection is closed for good without us: leave the process
+        self._clock = clock
+        self._metrics = metrics
+        self._log = logging.getLogger(f"firsthand.{service}")
+        self._calls: dict[str, Call] = {}
+        self._pulls: list[Pull] = []
+        self._listeners: list[Listener] = []
+        self._working: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._away = False
+        self._client: Client | None = None
+        self.broker = broker_of(
+            f"firsthand-{service}",
+            settings,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+        )
+
+    @property
+    def connected(self) -> bool:
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            raise nats.errors.ConnectionClosedError
+        return self._client
+
+    @property
+    def _js(self) -> JetStreamContext:
+        return self._jetstream
+
+    def handle(self, handler: str, call: Call) -> None:
+        """Bind a handler of the topology to what it does. Before `start`."""
+        self._calls[handler] = call
+
+    async def start(self) -> None:
+        """Connect, waiting for the server, and consume. Raises NotBound.
+
+        A durable that is missing is looked for again and again, and told by `problems` meanwhile.
+        """
+        durables = {durable.handler: durable for durable in durables_of(self.service)}
+        if durables.keys() != self._calls.keys():
+            odd = ", ".join(sorted(durables.keys() ^ self._calls.keys()))
+            raise NotBound(f"{self.service}: the topology and the service's handlers differ in: {odd}")
+        self._client = await self.broker.connect()
+        self._jetstream = self._client.jetstream(timeout=_PUBLISH_WITHIN)
+        placement = self.settings.placement
+        deliveries = {handler: self._delivery(handler, call) for handler, call in self._calls.items()}
+        for handler, durable in durables.items():
+            self._pull(durable.stream.name, placement.durable_name(durable), deliveries[handler])
+        if deliveries:
+            self._pull(DEAD_LETTERS, replay_durable(placement.name, self.service), _Replays(deliveries, self._bury))
+        for pull in self._pulls:
+            await pull.start()
+        self._working = asyncio.create_task(self._say_working(), name=f"working {self.service}")
+
+    async def stop(self) -> None:
+        """Stop fetching, finish what is in hand, give back the rest at once, close."""
+        self._stopping = True
+        for listener in self._listeners:
+            await listener.stop()
+        await asyncio.gather(*(pull.stop(self.settings.grace) for pull in self._pulls))
+        if self._working:
+            self._working.cancel()
+        if self._client:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                await self._client.flush(timeout=_CLOSE_WITHIN)  # type: ignore[arg-type]  # seconds, given to wait_for
+            await self._client.close()
+
+    async def publish(self, entry: OutboxEntry) -> int:
+        """Publish one event; returns its stream sequence. Raises nats.errors.Error when it is not acknowledged."""
+        headers = {"Nats-Msg-Id": entry.event_id, "Content-Type": CONTENT_TYPE}
+        ack = await self._js.publish(entry.nats_subject, entry.body, headers=headers, stream=self._stream)
+        return ack.seq
+
+    async def publish_all(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Publish in this order, all in flight at once; returns those that the server acknowledged."""
+        sent: list[tuple[OutboxEntry, asyncio.Future[PubAck]]] = []
+        with contextlib.suppress(nats.errors.Error, OSError):
+            for entry in entries:
+                headers = {"Nats-Msg-Id": entry.event_id, "Content-Type": CONTENT_TYPE}
+                sent.append(
+                    (
+                        entry,
+                        await self._js.publish_async(
+                            entry.nats_subject, entry.body, headers=headers, stream=self._stream
+                        ),
+                    )
+                )
+        if not sent:
+            return []
+        await asyncio.wait([future for _, future in sent], timeout=_PUBLISH_WITHIN)
+        acknowledged = []
+        refusal: BaseException | None = None
+        for entry, future in sent:
+            if not future.done():
+                future.cancel()
+            elif error := future.exception():
+                refusal = error
+            else:
+                acknowledged.append(entry)
+        if refusal and self.connected:
+            self._log.error("the server refuses events", extra={"stream": self._stream, "reason": str(refusal)})
+        return acknowledged
+
+    async def listen(self, events: Sequence[type[AnyEvent]], call: Heard, *, since: Since) -> Listener:
+        """Hear events at this replica, each once and in its stream's order, with their stream sequences.
+
+        `since`: an instant, "new" (from now) or "all". It survives disconnects and restarts without missing any.
+        """
+        parts = []
+        institutions = self.settings.placement.institutions or ("*",)
+        for service in sorted({event.service for event in events}):
+            subjects = [e.filter_subject(i) for e in events if e.service == service for i in institutions]
+            parts.append(
+                StreamListener(self.client, STREAMS[service].name, subjects, call=call, since=since, log=self._log)
+            )
+        await asyncio.gather(*(part.start(within=_ANSWER_WITHIN) for part in parts))
+        return self._kept(Listener(parts))
+
+    async def beat(self, subject: str, payload: bytes) -> None:
+        """Tell whoever listens now. While disconnected nothing is sent: no old beat arrives late as a new one."""
+        if self.connected:
+            await self.client.publish(subject, payload)
+
+    async def on_beat(self, subject: str, call: Callable[[bytes], Awaitable[None]]) -> Listener:
+        """Hear beats; what is missed is missed."""
+
+        async def receive(message: Msg) -> None:
+            await call(message.data)
+
+        subscription: Subscription = await self.client.subscribe(subject, cb=receive)
+        return self._kept(Listener([subscription]))
+
+    async def last_sequence(self, stream: str) -> int:
+        """Tell the last sequence of a stream (`FH_...`)."""
+        return (await self._js.stream_info(stream)).state.last_seq
+
+    async def acknowledged(self, handler: str) -> int:
+        """Tell the stream sequence up to which this handler is done with everything that concerns it."""
+        (durable,) = (d for d in durables_of(self.service) if d.handler == handler)
+        last = await self.last_sequence(durable.stream.name)
+        info = await self._js.consumer_info(durable.stream.name, self.settings.placement.durable_name(durable))
+        floor: int = info.ack_floor.stream_seq if info.ack_floor else 0
+        return max(floor, last) if not info.num_pending and not info.num_ack_pending else floor
+
+    async def problems(self) -> list[str]:
+        """Tell in plain sentences what keeps the service from being ready; empty when nothing does."""
+        from shared.bus.topology_apply import differences  # the topology's own module knows what it should be
+
+        if not self.connected:
+            return ["There is no connection to NATS."]
+        found = [problem for listener in self._listeners for problem in listener.problems()]
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN):
+                return found + await differences(self._js, self.settings.placement, service=self.service)
+        except (nats.errors.Error, TimeoutError):
+            return [*found, "JetStream does not answer."]
+
+    @property
+    def _stream(self) -> str:
+        return STREAMS[self.service].name
+
+    def _kept(self, listener: Listener) -> Listener:
+        self._listeners.append(listener)
+        return listener
+
+    def _delivery(self, handler: str, call: Call) -> Delivery:
+        return Delivery(
+            handler,
+            call,
+            bury=self._bury,
+            placement=self.settings.placement,
+            delays=self.settings.delays,
+            deliveries=self.settings.deliveries,
+            metrics=self._metrics,
+            log=self._log,
+        )
+
+    def _pull(self, stream: str, durable: str, deliver: Deliver) -> None:
+        self._pulls.append(Pull(self.client, stream, durable, deliver, self._log))
+
+    async def _bury(self, handler: str, message: Msg, reason: str) -> None:
+        at = self._clock.now()
+        await bury(
+            self._js,
+            message,
+            reason,
+            placement=self.settings.placement.name,
+            service=self.service,
+            handler=handler,
+            at=at,
+        )
+
+    async def _say_working(self) -> None:
+        every = ACK_WAIT.total_seconds() / 3
+        while True:
+            await asyncio.sleep(every)
+            with contextlib.suppress(nats.errors.Error, OSError):
+                for pull in self._pulls:
+                    await pull.say_working(longer_than=every / 2)
+
+    async def _on_error(self, error: Exception) -> None:
+        if not self._away and not self._stopping and not self.connected:
+            self._away = True
+            self._log.warning("NATS is away; waiting for it", extra={"error": type(error).__name__})
+
+    async def _on_disconnected(self) -> None:
+        if not self._away and not self._stopping:
+            self._away = True
+            self._log.warning("NATS is away; waiting for it")
+
+    async def _on_reconnected(self) -> None:
+        self._away = False
+        self._log.info("NATS is back")
+        for pull in self._pulls:
+            pull.asked_in_vain()
+        for listener in self._listeners:
+            listener.reconnected()
+
+    async def _on_closed(self) -> None:
+        if not self._stopping:
+            self._log.critical("the connection to NATS is closed for good")
+            self.broken.set()
+
+
+class _Replays:
+    """Gives a replayed dead letter to the handler that its subject names last."""
+
+    def __init__(self, deliveries: dict[str, Delivery], bury: Callable[[str, Msg, str], Awaitable[None]]) -> None:
+        self._deliveries = deliveries
+        self._bury = bury
+
+    async def __call__(self, message: Msg) -> None:
+        handler = message.subject.rpartition(".")[2]
+        if delivery := self._deliveries.get(handler):
+            await delivery(message)
+        else:
+            await self._bury(handler, message, f"Hopeless: {Hopeless('there is no such handler any more')}")
+            await message.ack()

@@ -1,0 +1,184 @@
+"""What every replica must hear for itself: events in order by an ephemeral consumer, and beats on core NATS."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from shared.bus.delivery import reason_of
+from shared.events import AnyEvent, parse_event
+
+Since = datetime | Literal["new", "all"]
+Heard = Callable[[AnyEvent, int], Awaitable[None]]
+
+_HEARTBEAT: Final = 2.0  # seconds
+_SILENCE: Final = 5.0  # seconds without a word, after which the consumer is made anew
+_FORGOTTEN_AFTER: Final = 60.0  # seconds; the server removes the consumer of a replica that is gone
+_AGAIN_AFTER: Final = (0.1, 0.5, 1.0, 5.0, 15.0)  # seconds before each further attempt
+
+
+class Listener:
+    """Something that is listened to until it is stopped."""
+
+    def __init__(self, parts: "Sequence[StreamListener | Subscription]") -> None:
+        self._parts = parts
+
+    def seen(self, stream: str) -> int:
+        """Tell the stream sequence up to which every event listened for has been taken."""
+        return max((p.seen for p in self._parts if isinstance(p, StreamListener) and p.stream == stream), default=0)
+
+    def problems(self) -> list[str]:
+        return [p.problem for p in self._parts if isinstance(p, StreamListener) and p.problem]
+
+    def reconnected(self) -> None:
+        for part in self._parts:
+            if isinstance(part, StreamListener):
+                part.restart()
+
+    async def stop(self) -> None:
+        for part in self._parts:
+            with contextlib.suppress(nats.errors.Error):
+                await (part.stop() if isinstance(part, StreamListener) else part.unsubscribe())
+
+
+class StreamListener:
+    """Events of one stream, each once and in the stream's order. One that the caller cannot take is given again, later
+    each time, and none after it meanwhile: who decides by what it has heard (`seen`) then decides carefully.
+    """
+
+    def __init__(
+        self, client: Client, stream: str, subjects: Sequence[str], *, call: Heard, since: Since, log: logging.Logger
+    ) -> None:
+        self.stream = stream
+        self.seen = 0
+        self.problem = ""
+        self._client = client
+        self._subjects = list(subjects)
+        self._call = call
+        self._since = since
+        self._log = log
+        self._attached = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._heard = 0.0
+        self._expected = 1
+        self._failures = 0
+        self._consumer = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, within: float) -> None:
+        """Begin; returns when the stream is listened to, or after `within` seconds while it goes on trying."""
+        self._task = asyncio.create_task(self._run(), name=f"listen {self.stream}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._attached.wait(), within)
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def restart(self) -> None:
+        self._lost.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._lost.clear()
+            subscription: Subscription | None = None
+            try:
+                subscription = await self._attach()
+                await self._until_lost()
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                self.problem = f"Cannot listen to {self.stream} ({type(error).__name__})."
+                self._failures += 1
+            finally:
+                await self._detach(subscription)
+            if self._failures:
+                await asyncio.sleep(_AGAIN_AFTER[min(self._failures, len(_AGAIN_AFTER)) - 1])
+
+    async def _attach(self) -> Subscription:
+        js = self._client.jetstream()
+        if self._since == "new":  # fixed now, so that nothing is missed if the consumer must be made anew
+            self.seen = (await js.stream_info(self.stream)).state.last_seq
+            self._since = "all"
+        inbox = self._client.new_inbox()
+        config = ConsumerConfig(
+            deliver_subject=inbox,
+            ack_policy=AckPolicy.NONE,
+            max_deliver=1,
+            filter_subjects=self._subjects,
+            flow_control=True,
+            idle_heartbeat=_HEARTBEAT,
+            inactive_threshold=_FORGOTTEN_AFTER,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        if self.seen:
+            config.deliver_policy, config.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, self.seen + 1
+        elif isinstance(self._since, datetime):
+            config.deliver_policy, config.opt_start_time = DeliverPolicy.BY_START_TIME, self._since
+        self._expected, self._heard = 1, time.monotonic()
+        subscription = await self._client.subscribe(inbox, cb=self._receive)
+        try:
+            self._consumer = (await js.add_consumer(self.stream, config)).name
+        except BaseException:
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+            raise
+        self._attached.set()
+        if not self._failures:
+            self.problem = ""
+        return subscription
+
+    async def _until_lost(self) -> None:
+        while time.monotonic() - self._heard < _SILENCE:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SILENCE):
+                    await self._lost.wait()
+                return
+
+    async def _detach(self, subscription: Subscription | None) -> None:
+        if subscription:
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+        if self._consumer and self._client.is_connected:
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                await self._client.jetstream().delete_consumer(self.stream, self._consumer)
+        self._consumer = ""
+
+    async def _receive(self, message: Msg) -> None:
+        self._heard = time.monotonic()
+        headers = message.headers or {}
+        if headers.get("Status") == "100":
+            if message.reply:  # flow control: we have taken what came before
+                await message.respond(b"")
+            return
+        if self._lost.is_set():
+            return
+        sequence = message.metadata.sequence
+        if not message.reply or sequence.consumer != self._expected:
+            self._lost.set()
+            return
+        try:
+            await self._call(parse_event(message.data), sequence.stream)
+        except Exception as error:  # noqa: BLE001 - it is tried again, whatever it was
+            self._failures += 1
+            self.problem = f"Event {sequence.stream} of {self.stream} could not be taken: {reason_of(error)}."
+            self._log.warning(
+                "listener could not take an event",
+                extra={"stream": self.stream, "sequence": sequence.stream, "reason": reason_of(error)},
+            )
+            self._lost.set()
+            return
+        self._expected += 1
+        self._failures = 0
+        self.problem = ""
+        self.seen = sequence.stream

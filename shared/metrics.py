@@ -1,0 +1,62 @@
+"""What a service tells Prometheus. Every label has few values, known beforehand: never a subject, id or institution."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+
+
+class Metrics:
+    """The metrics of one service in this process, in a registry of their own."""
+
+    def __init__(self, service: str) -> None:
+        self.registry = CollectorRegistry()
+        self._service = service
+        self._handled = Counter(
+            "firsthand_handled",
+            "Deliveries by how they ended",
+            ("service", "handler", "outcome"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "firsthand_handler_seconds",
+            "Seconds from receiving an event to having settled it",
+            ("service", "handler"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._published = Counter(
+            "firsthand_published", "Events published", ("service", "stream"), registry=self.registry
+        )
+        self._lag = Histogram(
+            "firsthand_relay_lag_seconds",
+            "Seconds from an event's time to its being published",
+            ("service",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        ).labels(service)
+        self._outbox = Gauge(
+            "firsthand_outbox_entries",
+            "Events waiting to be published, counted up to one batch",
+            ("service",),
+            registry=self.registry,
+        ).labels(service)
+
+    def handled(self, handler: str, outcome: str, seconds: float) -> None:
+        """Count one delivery. `outcome`: done, conflict, delayed, failed or dead."""
+        self._handled.labels(self._service, handler, outcome).inc()
+        self._seconds.labels(self._service, handler).observe(seconds)
+
+    def published(self, stream: str, lag_seconds: float) -> None:
+        self._published.labels(self._service, stream).inc()
+        self._lag.observe(max(0.0, lag_seconds))
+
+    def outbox(self, entries: int) -> None:
+        self._outbox.set(entries)
+
+    def render(self) -> bytes:
+        """Write all of it in Prometheus' text format (`CONTENT_TYPE`)."""
+        return generate_latest(self.registry)

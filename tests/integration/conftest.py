@@ -1,0 +1,32 @@
+"""A real nats-server for each test that asks for one: random port, empty folder, the topology applied."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.bus import BusSettings
+from shared.bus.topology_apply import apply
+from shared.embedded_nats import EmbeddedNats
+
+
+@pytest.fixture
+async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
+    """Without topology, so that a test may apply its own."""
+    server = EmbeddedNats(tmp_path / "nats")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def bus_settings(nats_server: EmbeddedNats) -> BusSettings:
+    """Where the server is; the whole topology is applied, and waits are short."""
+    settings = BusSettings(url=nats_server.url, delays=(0.02, 0.04, 0.08), grace=2.0)
+    await apply(settings)
+    return settings
+
+
+@pytest.fixture
+async def nats_url(bus_settings: BusSettings) -> str:
+    return bus_settings.url
