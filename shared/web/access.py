@@ -1,0 +1,118 @@
+"""Who may use a route. EVERY route takes exactly one of these parameters (tests/contract/test_routes.py).
+
+`async def cases(request: Request, staff: Tutor) -> ...` gets a verified `Staff`, with the institution to ask the
+repository for; `family: FamilySession` gets a verified `Family`; `_: Public` says that anybody may come.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+
+from shared.sessions import Family, SessionVerifier, Staff
+from shared.web.languages import N_
+from shared.web.problems import ElsewhereFirst, Problem
+
+STAFF_COOKIE: Final = "fh_staff"
+FAMILY_COOKIE: Final = "fh_family"
+RENEW_STAFF: Final = "/portal/session/renew"
+RENEW_FAMILY: Final = "/consent/family/renew"
+_READING: Final = frozenset({"GET", "HEAD"})
+
+
+def is_api(request: Request) -> bool:
+    """Tell whether the route is of the JSON API (`/<service>/api/...`), not a page."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", "")).startswith("/api/")
+
+
+def _token(request: Request, cookie: str) -> str:
+    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return bearer.strip() if kind.lower() == "bearer" else request.cookies.get(cookie, "")
+
+
+def _verifier(request: Request) -> SessionVerifier:
+    verifier: SessionVerifier = request.app.state.context.verifier
+    return verifier
+
+
+def _missing(request: Request, renew: str) -> Exception:
+    """No session: the API says so, a page goes to renew it and comes back (a form with all that was entered: 307)."""
+    if is_api(request):
+        return Problem(401, headers={"WWW-Authenticate": "Bearer"})
+    asked = request.scope["path"] + (f"?{request.url.query}" if request.url.query else "")
+    return ElsewhereFirst(f"{renew}?next={quote(asked, safe='')}", 303 if request.method in _READING else 307)
+
+
+def _staff_with(*roles: str) -> Callable[[Request], Any]:
+    """Make the check for staff with one of `roles`; with none named, any role but `machine` outside the API."""
+    wanted = frozenset(roles)
+
+    async def staff_session(request: Request) -> Staff:
+        token = _token(request, STAFF_COOKIE)
+        staff = _verifier(request).staff(token) if token else None
+        if staff is None:
+            raise _missing(request, RENEW_STAFF)
+        request.state.staff = staff
+        held = frozenset(staff.roles)
+        if "machine" in held:  # a machine acts as a coordinator, on the API only
+            held = held | {"coordinator"} if is_api(request) else held - {"machine", "coordinator"}
+        if not held or (wanted and not wanted & held):
+            raise Problem(
+                403,
+                N_("Your role does not open this"),
+                N_("A coordinator of your institution can do it, or give you the role."),
+            )
+        return staff
+
+    return staff_session
+
+
+async def _family_session(request: Request) -> Family:
+    token = _token(request, FAMILY_COOKIE)
+    family = _verifier(request).family(token) if token else None
+    if family is None:
+        raise _missing(request, RENEW_FAMILY)
+    request.state.family = family
+    return family
+
+
+async def _anybody() -> None:
+    return None
+
+
+AnyStaff = Annotated[Staff, Depends(any_staff := _staff_with())]
+Student = Annotated[Staff, Depends(student := _staff_with("student", "tutor", "coordinator"))]  # who may watch
+Tutor = Annotated[Staff, Depends(tutor := _staff_with("tutor", "coordinator"))]
+Coordinator = Annotated[Staff, Depends(coordinator := _staff_with("coordinator"))]
+Operator = Annotated[Staff, Depends(operator := _staff_with("operator"))]
+FamilySession = Annotated[Family, Depends(_family_session)]
+Public = Annotated[None, Depends(_anybody)]
+
+# What the route lint looks for.
+CHECKS: Final[frozenset[Callable[..., Any]]] = frozenset(
+    {any_staff, student, tutor, coordinator, operator, _family_session, _anybody}
+)
+
+
+def safe_next(target: str, otherwise: str) -> str:
+    """Give `target` if it is a path of this site, else `otherwise`: a `next=` never leads elsewhere."""
+    plain = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if plain and "\\" not in target else otherwise
+
+
+__all__ = [
+    "CHECKS",
+    "FAMILY_COOKIE",
+    "STAFF_COOKIE",
+    "AnyStaff",
+    "Coordinator",
+    "FamilySession",
+    "Operator",
+    "Public",
+    "Student",
+    "Tutor",
+    "is_api",
+    "safe_next",
+]

@@ -1,0 +1,116 @@
+"""The web application of a process: each service under its own prefix, with its own OpenAPI, behind the same guards."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from shared.web import problems
+from shared.web.health import Measures, Problems, health_routes
+from shared.web.languages import LanguageMiddleware
+from shared.web.logging import RequestLogMiddleware
+from shared.web.pages import STATIC
+from shared.web.security import (
+    BodyLimitMiddleware,
+    ForwardedMiddleware,
+    SameSiteMiddleware,
+    SecurityHeadersMiddleware,
+)
+
+_HOME: Final = "/portal/today"
+
+
+@dataclass(frozen=True)
+class MountedPart:
+    """One service as the web sees it. Its routes find `context` as `request.app.state.context`."""
+
+    name: str
+    router: APIRouter
+    context: Any
+    problems: Problems
+    metrics: Measures | None = None
+
+
+def build_app(
+    parts: Sequence[MountedPart],
+    *,
+    public_url: str = "",
+    behind_proxy: bool = False,
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+) -> Starlette:
+    """Mount the services. `public_url` decides on HTTPS-only headers; `behind_proxy` keeps forwarded headers."""
+    https = public_url.startswith("https://")
+
+    async def all_problems() -> list[str]:
+        return [f"{part.name}: {problem}" for part in parts for problem in await part.problems()]
+
+    whole = FastAPI(openapi_url=None)
+    whole.include_router(health_routes(all_problems, None))
+    outer = Starlette(
+        routes=[
+            Route("/", _home),
+            Route("/robots.txt", _robots),
+            *(Mount(f"/{part.name}", _part_app(part)) for part in parts),
+            Mount("/", whole),
+        ],
+        middleware=[
+            *(() if behind_proxy else (Middleware(ForwardedMiddleware),)),
+            Middleware(SecurityHeadersMiddleware, https=https),
+            Middleware(LanguageMiddleware, secure=https),
+            Middleware(SameSiteMiddleware),
+            Middleware(BodyLimitMiddleware),
+        ],
+        lifespan=lifespan,
+    )
+    outer.state.service = whole.state.service = parts[0].name if parts else "portal"
+    problems.install(whole)
+    problems.install(outer)
+    return outer
+
+
+def _part_app(part: MountedPart) -> FastAPI:
+    app = FastAPI(
+        title=f"Firsthand {part.name}",
+        version="1",
+        docs_url=None,  # the usual pages load scripts from third parties
+        redoc_url=None,
+    )
+    app.state.context = part.context
+    app.state.service = part.name
+    app.include_router(part.router)
+    app.include_router(health_routes(part.problems, part.metrics))
+    app.mount("/static", Static(directory=STATIC))
+    problems.install(app)
+    app.add_middleware(RequestLogMiddleware, service=part.name)
+    return app
+
+
+class Static(StaticFiles):
+    """The shared files. An address with the content's hash may be kept for a year; one without, for a minute."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        hashed = "v" in QueryParams(scope.get("query_string", b""))
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if hashed else "public, max-age=60"
+        return answer
+
+
+async def _home(request: Request) -> Response:  # noqa: ARG001 - a route's shape
+    return RedirectResponse(_HOME, 303)
+
+
+async def _robots(request: Request) -> Response:  # noqa: ARG001 - a route's shape
+    return PlainTextResponse("User-agent: *\nDisallow: /\n")
+
+
+__all__ = ["MountedPart", "build_app"]

@@ -1,0 +1,195 @@
+"""Languages: which one a visitor reads, its catalogue, and how it writes dates, times, durations and places."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+from babel import Locale, dates, lists, numbers, units
+from babel.core import negotiate_locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE: Final = "fh_lang"
+DEFAULT: Final = "en"
+NAMES: Final[Mapping[str, str]] = {"en": "English", "ar": "العربية", "es": "Español"}
+_SHELL: Final = Path(__file__).parent
+_A_YEAR: Final = 365 * 24 * 3600
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name for "to be translated later"
+    """Mark a text for the catalogues; it is translated where it is shown."""
+    return message
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language of the pages. `translations` holds the shell's catalogue merged with one service's."""
+
+    code: str
+    translations: NullTranslations = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.code]
+
+    @property
+    def direction(self) -> Literal["ltr", "rtl"]:
+        return "rtl" if self.locale.text_direction == "rtl" else "ltr"
+
+    @property
+    def locale(self) -> Locale:
+        return Locale.parse(self.code)
+
+    def gettext(self, message: str, **values: object) -> str:
+        """Translate, then fill `%(name)s` places."""
+        text: str = self.translations.ugettext(message) if message else ""
+        return text % values if values else text
+
+    def ngettext(self, singular: str, plural: str, n: int, **values: object) -> str:
+        """Translate with the right plural form for `n` (Arabic has six)."""
+        text: str = self.translations.ungettext(singular, plural, n)
+        return text % {"num": n, **values}
+
+    def date(self, day: date, width: Literal["full", "long", "medium", "short"] = "full") -> str:
+        """Write a day, by default with its weekday."""
+        return dates.format_date(day, width, locale=self.locale)
+
+    def time(self, at: datetime | time, zone: str = "UTC") -> str:
+        """Write hours and minutes as the clock on the wall in `zone` (IANA name) shows them."""
+        return dates.format_time(at, "short", tzinfo=ZoneInfo(zone), locale=self.locale)
+
+    def when(self, at: datetime, zone: str = "UTC") -> str:
+        """Write weekday, day and time in `zone` (IANA name), without the zone's name (see `place`)."""
+        local = at.astimezone(ZoneInfo(zone))
+        return self.gettext("%(date)s at %(time)s", date=self.date(local.date()), time=self.time(at, zone))
+
+    def place(self, zone: str) -> str:
+        """Name a zone by its place, e.g. `Phoenix time`: plainer than an abbreviation or an offset."""
+        if zone in {"UTC", "Etc/UTC"}:
+            return self.gettext("universal time (UTC)")
+        city = dates.get_timezone_location(ZoneInfo(zone), locale=self.locale, return_city=True)
+        return self.gettext("%(city)s time", city=city)
+
+    def duration(self, length: timedelta | float) -> str:
+        """Write a length (timedelta or seconds) in hours and minutes; under a minute in seconds."""
+        seconds = round(length.total_seconds() if isinstance(length, timedelta) else length)
+        minutes, hours = round(seconds / 60) % 60, round(seconds / 60) // 60
+        parts = [(hours, "hour"), (minutes, "minute")] if seconds >= 60 else [(seconds, "second")]  # noqa: PLR2004
+        words = [units.format_unit(n, unit, length="long", locale=self.locale) for n, unit in parts if n]
+        return lists.format_list(words, style="unit", locale=self.locale) if words else self.gettext("0 minutes")
+
+    def ago(self, at: datetime, now: datetime) -> str:
+        """Write how long ago, or in how long."""
+        return dates.format_timedelta(at - now, add_direction=True, locale=self.locale)
+
+    def number(self, value: float) -> str:
+        return numbers.format_decimal(value, locale=self.locale)
+
+    def tongue(self, code: str) -> str:
+        """Name another language (BCP 47) in this one."""
+        return Locale.parse(code, sep="-").get_display_name(self.locale) or code
+
+
+@cache
+def language(code: str, *folders: Path) -> Language:
+    """Load a language: the shell's catalogue, then those of `folders` (each `<folder>/<code>.po`). Unknown: English."""
+    if code not in NAMES:
+        code = DEFAULT
+    translations: NullTranslations = NullTranslations()
+    for folder in (_SHELL / "locale", *folders):
+        path = folder / f"{code}.po"
+        if not path.is_file():
+            continue
+        loaded = _load(path)
+        if isinstance(translations, Translations):
+            translations.merge(loaded)
+        else:
+            translations = loaded
+    return Language(code, translations)
+
+
+def _load(path: Path) -> Translations:
+    with path.open("rb") as file:
+        catalogue = read_po(file)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def language_of(request: Request) -> str:
+    """Tell the code of the language to answer in: the visitor's choice, else the family's own, else the browser's."""
+    chosen: str | None = getattr(request.state, "language_chosen", None)
+    family = getattr(request.state, "family", None)
+    if chosen is None and family is not None:
+        spoken: str = family.language.split("-")[0]
+        if spoken in NAMES:
+            return spoken
+    return chosen or getattr(request.state, "language", DEFAULT)
+
+
+def negotiate(accept_language: str) -> str:
+    """Pick a language of ours from an Accept-Language header."""
+    wanted: list[tuple[float, str]] = []
+    for part in accept_language.split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            wanted.append((-float(quality or 1), tag.strip()))
+        except ValueError:
+            continue
+    tags = [tag for weight, tag in sorted(wanted, key=lambda pair: pair[0]) if weight < 0]
+    return negotiate_locale(tags, list(NAMES), sep="-") or DEFAULT
+
+
+class LanguageMiddleware:
+    """Puts the visitor's language into `request.state` and keeps a choice made with `?lang=` in a cookie."""
+
+    def __init__(self, app: ASGIApp, *, secure: bool = False) -> None:
+        self._app = app
+        self._secure = "; Secure" if secure else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        asked = (parse_qs(scope.get("query_string", b"").decode("latin-1")).get("lang") or [""])[-1]
+        kept = _cookie(headers.get("cookie", ""))
+        chosen = next((code for code in (asked, kept) if code in NAMES), None)
+        state = scope.setdefault("state", {})
+        state["language_chosen"] = chosen
+        state["language"] = chosen or negotiate(headers.get("accept-language", ""))
+
+        async def send_with_language(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                if answer.get("content-type", "").startswith(("text/html", "application/problem+json")):
+                    answer.add_vary_header("Accept-Language")
+                    answer.add_vary_header("Cookie")
+                if asked in NAMES and asked != kept:
+                    answer.append(
+                        "set-cookie",
+                        f"{COOKIE}={asked}; Path=/; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly{self._secure}",
+                    )
+            await send(message)
+
+        await self._app(scope, receive, send_with_language)
+
+
+def _cookie(header: str) -> str:
+    morsel = SimpleCookie(header).get(COOKIE)
+    return morsel.value if morsel else ""
+
+
+__all__ = ["DEFAULT", "NAMES", "N_", "Language", "LanguageMiddleware", "language", "language_of", "negotiate"]

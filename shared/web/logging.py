@@ -1,0 +1,100 @@
+"""Log lines: one JSON object a line on stderr, without personal data. Never an exception's message, never a raw path."""
+
+import json
+import logging
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_request_log = logging.getLogger("firsthand.request")
+_INNERMOST: Final = 8  # frames of a failure that are told: enough to find it, one line still
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as `{"time", "level", "service", "message", ...extra}`. The logger `firsthand.consent` is consent's."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": record.name.split(".")[1] if record.name.startswith("firsthand.") else self._service,
+            "message": record.getMessage(),
+        }
+        line.update((key, value) for key, value in vars(record).items() if key not in _OWN_FIELDS)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"], line["where"] = _failure(record.exc_info[1])
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _failure(error: BaseException) -> tuple[str, list[str]]:
+    """Tell an exception by its type and frames. Its message may quote what a person wrote, so it stays out."""
+    frames = traceback.extract_tb(error.__traceback__)[-_INNERMOST:]
+    return type(error).__qualname__, [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def configure(service: str, level: str = "INFO") -> None:
+    """Send every log line of the process to stderr as JSON. `service` is the default of lines that name none."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(service))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = name != "uvicorn.access"  # it writes raw paths; ours are templated
+    logging.getLogger("httpx").setLevel("WARNING")
+
+
+class RequestLogMiddleware:
+    """One line a request: method, route as declared (a raw path may hold a personal link), status, milliseconds."""
+
+    def __init__(self, app: ASGIApp, *, service: str) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        finally:
+            state = scope.get("state", {})
+            session = state.get("staff") or state.get("family")
+            _request_log.info(
+                "request",
+                extra={
+                    "service": self._service,
+                    "method": scope["method"],
+                    "route": _template(scope, self._service),
+                    "status": status,
+                    "milliseconds": round((time.perf_counter() - began) * 1000, 1),
+                    "institution": getattr(session, "institution", None),
+                },
+            )
+
+
+def _template(scope: Scope, service: str) -> str:
+    route = scope.get("route")
+    return f"/{service}{route.path}" if isinstance(route, Route) else f"/{service}/(no route)"
+
+
+__all__ = ["JsonLines", "RequestLogMiddleware", "configure"]

@@ -1,0 +1,113 @@
+"""Pages: a service's templates, rendered in the visitor's language inside the shared layouts."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from shared.web.languages import NAMES, Language, language, language_of
+from shared.web.navigation import sections
+
+STATIC: Final = Path(__file__).parent / "static"
+_SHELL: Final = Path(__file__).parent
+_OF_SERVICE: Final[dict[str, "Pages"]] = {}
+
+
+class Pages:
+    """The pages of one service: templates in `<folder>/pages/*.html`, catalogues in `<folder>/locale/{ar,es}.po`."""
+
+    def __init__(self, service: str, folder: Path) -> None:
+        self.service = service
+        self._folder = folder
+        self._environments: dict[str, Environment] = {}
+        _OF_SERVICE[service] = self
+
+    def language(self, request: Request) -> Language:
+        """Give the visitor's language with this service's words in it, for texts that are made in Python."""
+        return self.in_language(language_of(request))
+
+    def in_language(self, code: str) -> Language:
+        """Give a language by its code (unknown: English), e.g. for a mail in the family's own language."""
+        return language(code, self._folder / "locale")
+
+    def text(self, name: str, code: str, /, **context: Any) -> str:
+        """Render a template without a request, e.g. a mail's text."""
+        return self._environment(self.in_language(code)).get_template(name).render(**context)
+
+    def render(self, request: Request, name: str, /, *, status: int = 200, **context: Any) -> HTMLResponse:
+        """Render a page. Templates see `request`, `staff`, `family`, `language`, and what is given here."""
+        words = self.language(request)
+        shown = (
+            self._environment(words)
+            .get_template(name)
+            .render(
+                {
+                    "request": request,
+                    "staff": getattr(request.state, "staff", None),
+                    "family": getattr(request.state, "family", None),
+                    "sections": sections(getattr(request.state, "staff", None)),
+                    "switches": _language_links(request),
+                    **context,
+                }
+            )
+        )
+        return HTMLResponse(shown, status, headers={"Content-Language": words.code})
+
+    def _environment(self, words: Language) -> Environment:
+        if words.code not in self._environments:
+            self._environments[words.code] = self._build(words)
+        return self._environments[words.code]
+
+    def _build(self, words: Language) -> Environment:
+        environment = Environment(
+            loader=ChoiceLoader([FileSystemLoader(self._folder / "pages"), FileSystemLoader(_SHELL / "templates")]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+        )
+        environment.install_gettext_callables(  # type: ignore[attr-defined]
+            words.translations.ugettext, words.translations.ungettext, newstyle=True
+        )
+        environment.globals.update(language=words, service=self.service, static=self._static)
+        environment.filters.update(
+            date=words.date,
+            time=words.time,
+            when=words.when,
+            place=words.place,
+            duration=words.duration,
+            ago=words.ago,
+            number=words.number,
+            tongue=words.tongue,
+        )
+        return environment
+
+    def _static(self, name: str) -> str:
+        """Give the address of a file of `shared/web/static`, with its content's hash, so that it is cached for long."""
+        return f"/{self.service}/static/{name}?v={_fingerprint(name)}"
+
+
+def pages_of(service: str) -> Pages:
+    """Give the pages of a service that has some, else pages with the shell's own words."""
+    return _OF_SERVICE.get(service) or Pages(service, _SHELL)
+
+
+@cache
+def _fingerprint(name: str) -> str:
+    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+
+
+def _language_links(request: Request) -> Mapping[str, str]:
+    """Each language's code with the address that shows this page in it."""
+    kept = [(key, value) for key, value in parse_qsl(request.url.query) if key != "lang"]
+    return {code: f"{request.url.path}?{urlencode([*kept, ('lang', code)])}" for code in NAMES}
+
+
+__all__ = ["STATIC", "Pages", "pages_of"]

@@ -1,0 +1,192 @@
+"""Problems: every error is an RFC 9457 document, or a readable page where the visitor's client prefers HTML."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.identifiers import new_id
+from shared.store import AlreadyExists, Conflict, StoreUnavailable
+from shared.web.languages import N_, Language
+from shared.web.pages import pages_of
+
+_log = logging.getLogger("firsthand.web")
+
+# What a plain status means, in words that tell what to do.
+_PLAIN: Final[Mapping[int, tuple[str, str]]] = {
+    400: (N_("We could not read that"), N_("Go back, check what you entered, and try again.")),
+    401: (N_("Please sign in"), N_("Your session has ended, or you have not signed in yet. Nothing was changed.")),
+    403: (N_("You may not do that"), N_("Your role does not allow it. A coordinator of your institution can help.")),
+    404: (N_("There is nothing here"), N_("The address may be incomplete, or what was here is gone.")),
+    405: (N_("That does not work here"), N_("This address does not answer to that kind of request.")),
+    409: (
+        N_("Somebody changed this at the same time"),
+        N_("Nothing of yours was saved. Open the page again to see what it says now, and try once more."),
+    ),
+    410: (N_("This is gone"), N_("It was removed, and nobody can bring it back.")),
+    413: (N_("That is too large"), N_("Send less at once.")),
+    422: (N_("Something is missing or not right"), N_("Check the fields named below and send it again.")),
+    429: (N_("Too many at once"), N_("Wait a moment and try again.")),
+    500: (
+        N_("Something went wrong on our side"),
+        N_("It is not your fault. Try again in a moment. If it happens again, tell us the number %(incident)s."),
+    ),
+    503: (N_("Not available for a moment"), N_("Nothing was changed. Wait a few seconds and try again.")),
+}
+
+
+class Problem(HTTPException):
+    """An error to tell the visitor. `title` says what is the matter, `detail` what to do, in English; both are translated
+    where they are shown. `values` fill `%(name)s` places. `errors` name fields: `[("email", "Write an address")]`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str = "",
+        detail: str = "",
+        *,
+        type: str = "about:blank",  # noqa: A002 - RFC 9457's own name
+        errors: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> None:
+        plain_title, plain_detail = _PLAIN.get(status, _PLAIN[500 if status >= 500 else 400])  # noqa: PLR2004
+        self.title = title or plain_title
+        self.text = detail or ("" if title else plain_detail)
+        self.type = type
+        self.errors = tuple(errors)
+        self.values = values
+        super().__init__(status, self.title, dict(headers or {}))
+
+
+class ElsewhereFirst(Exception):  # noqa: N818 - not an error: the visitor is sent on
+    """The visitor must go to `location` before this page, e.g. to renew a session."""
+
+    def __init__(self, location: str, status: int = 303) -> None:
+        super().__init__(location)
+        self.location = location
+        self.status = status
+
+
+def install(app: FastAPI | Starlette) -> None:
+    """Make the app answer every error with a problem."""
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(StoreUnavailable, _on_unavailable)
+    app.add_exception_handler(Conflict, _on_conflict)
+    app.add_exception_handler(AlreadyExists, _on_conflict)
+    app.add_exception_handler(ElsewhereFirst, _on_elsewhere)
+    app.add_middleware(IncidentMiddleware)
+
+
+class IncidentMiddleware:
+    """What nobody expected becomes a problem with an incident's number; the log line under that number says where."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except Exception:
+            incident = new_id()[:12]
+            _log.exception("unexpected", extra={"incident": incident})
+            if started:
+                raise  # too late for an answer: the server cuts the connection, so that nobody takes half for whole
+            answer = answer_with(Request(scope, receive), Problem(500, incident=incident))
+            await answer(scope, receive, send)
+
+
+def answer_with(request: Request, problem: Problem) -> Response:
+    """Make the response: a page for who reads pages, else `application/problem+json`."""
+    pages = pages_of(getattr(request.app.state, "service", "portal"))
+    words = pages.language(request)
+    title, text = _say(words, problem.title, problem.values), _say(words, problem.text, problem.values)
+    errors = [{"field": field, "text": _say(words, text, problem.values)} for field, text in problem.errors]
+    headers = {**(problem.headers or {}), "Vary": "Accept"}
+    response: Response
+    if prefers_page(request):
+        response = pages.render(
+            request,
+            "error.html",
+            status=problem.status_code,
+            title=title,
+            text=text,
+            errors=errors,
+            problem_status=problem.status_code,
+        )
+        response.headers.update(headers)
+        return response
+    body: dict[str, Any] = {"type": problem.type, "title": title, "status": problem.status_code, "detail": text}
+    if errors:
+        body["errors"] = errors
+    if "incident" in problem.values:
+        body["incident"] = problem.values["incident"]
+    headers["Content-Language"] = words.code
+    return JSONResponse(body, problem.status_code, headers, media_type="application/problem+json")
+
+
+def prefers_page(request: Request) -> bool:
+    """Tell whether the client would rather read HTML than JSON."""
+    weights = {"text/html": 0.0, "application/json": 0.0, "application/problem+json": 0.0}
+    for part in request.headers.get("accept", "").split(","):
+        kind, _, quality = part.strip().partition(";q=")
+        if kind in weights:
+            try:
+                weights[kind] = float(quality or 1)
+            except ValueError:
+                continue
+    html = weights.pop("text/html")
+    return html > 0 and html >= max(weights.values())
+
+
+def _say(words: Language, text: str, values: Mapping[str, object]) -> str:
+    translated = words.gettext(text)
+    return translated % values if values else translated
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    problem = error if isinstance(error, Problem) else Problem(error.status_code, headers=error.headers)
+    return answer_with(request, problem)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [(".".join(str(part) for part in fault["loc"][1:]), str(fault["msg"])) for fault in error.errors()]
+    return answer_with(request, Problem(422, errors=errors))
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StoreUnavailable)
+    return answer_with(request, Problem(503, headers={"Retry-After": str(error.retry_after)}))
+
+
+async def _on_conflict(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
+    return answer_with(request, Problem(409))
+
+
+async def _on_elsewhere(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
+    assert isinstance(error, ElsewhereFirst)
+    return RedirectResponse(error.location, error.status)
+
+
+__all__ = ["ElsewhereFirst", "IncidentMiddleware", "Problem", "answer_with", "install", "prefers_page"]

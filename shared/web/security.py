@@ -1,0 +1,153 @@
+"""Guards around every service: headers of the answers, requests from other sites, the size of what is sent."""
+
+from collections.abc import AsyncIterator
+from http.cookies import SimpleCookie
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from fastapi import Depends
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.web.languages import COOKIE as LANGUAGE_COOKIE
+from shared.web.languages import N_
+from shared.web.problems import Problem, answer_with
+
+# A form or a JSON document of ours is a few kilobytes; a consent text in one language under 100 (measured generously).
+BODY_LIMIT: Final = 1024 * 1024  # bytes
+_UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_FORWARDED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"x-original-", b"x-rewrite-")
+
+_CONTENT_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _CONTENT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # To other sites nothing; our own forms still send Origin, which browsers without Sec-Fetch-Site are judged by.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+
+class SecurityHeadersMiddleware:
+    """Adds the headers to every answer; nothing but the static files may be kept by a cache unless a route says so."""
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if https:
+            self._headers["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(self._headers)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+class SameSiteMiddleware:
+    """Refuses what another site makes a visitor's browser send with our cookies.
+
+    Browsers tell where a request comes from (Sec-Fetch-Site, else Origin); a request with one of our cookies and
+    without either is refused. Requests without our cookies, e.g. with a Bearer token, carry no authority of a visitor.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in _UNSAFE and not _is_ours(Headers(scope=scope)):
+            refused = Problem(
+                403,
+                N_("This did not come from our own page"),
+                N_("To protect you, nothing was changed. Open the page here again and try once more."),
+            )
+            await answer_with(Request(scope, receive), refused)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_ours(headers: Headers) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc == headers.get("host", "")
+    return not any(
+        name.startswith("fh_") and name != LANGUAGE_COOKIE for name in SimpleCookie(headers.get("cookie", ""))
+    )
+
+
+class BodyLimitMiddleware:
+    """Stops reading a body beyond `BODY_LIMIT`, unless the route takes it as `Streamed`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["streamed"] = False
+        declared = Headers(scope=scope).get("content-length", "0")
+        taken = 0
+
+        async def receive_limited() -> Message:
+            nonlocal taken
+            if not state["streamed"] and declared.isdigit() and int(declared) > BODY_LIMIT:
+                raise Problem(413)
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > BODY_LIMIT and not state["streamed"]:
+                raise Problem(413)
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+
+class ForwardedMiddleware:
+    """Drops what a client claims about proxies: only where a proxy of ours is configured does it mean anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "headers" in scope:
+            kept = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(_FORWARDED)]
+            scope = {**scope, "headers": kept}
+        await self._app(scope, receive, send)
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    request.state.streamed = True
+    return request.stream()
+
+
+# A route's body as it comes, without a limit but the route's own: `async def take(chunks: Streamed) -> ...`.
+# Such a route declares no other body (no form, no model), or it would be read before.
+Streamed = Annotated[AsyncIterator[bytes], Depends(_stream)]
+
+__all__ = [
+    "BODY_LIMIT",
+    "BodyLimitMiddleware",
+    "ForwardedMiddleware",
+    "SameSiteMiddleware",
+    "SecurityHeadersMiddleware",
+    "Streamed",
+]
