@@ -151,9 +151,13 @@ class SqliteCollection(Generic[D]):
 
 def _leave(connection: sqlite3.Connection, entry: tuple[Any, ...] | None) -> None:
     """Leave an event in the outbox, in the transaction of the document that it tells of."""
-    if entry:
+    if entry is None:
+        return
+    try:
         connection.execute(
             "INSERT INTO outbox (event_id, kind, institution, document_id, nats_subject, at, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             entry,
         )
+    except sqlite3.IntegrityError as error:
+        raise ValueError(f"the event {entry[0]} waits already: an event is saved once") from error

@@ -1,0 +1,526 @@
+"""What every adapter of the storage port promises (shared/store/__init__.py)."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, ClassVar, Literal
+
+import pytest
+from pydantic import AwareDatetime, BaseModel
+
+from shared.events import parse_event
+from shared.events.portal import PersonChangedV1, PersonState
+from shared.identifiers import InstitutionId
+from shared.store import (
+    AlreadyExists,
+    Collection,
+    Conflict,
+    Document,
+    Index,
+    OutboxNotEmpty,
+    Page,
+    Range,
+    Store,
+    StoreUnavailable,
+)
+
+DOHA = InstitutionId("qu-cdm")
+LIMA = InstitutionId("upch")
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Guest(BaseModel):
+    name: str
+    languages: list[str] = []
+    arrived_at: AwareDatetime | None = None
+
+
+class Visit(Document):
+    kind: ClassVar[str] = "visit"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index.on("state", "starts_at"),
+        Index.on("starts_at"),
+        Index.on("place"),
+        Index.on("seats"),
+        Index.on("open"),
+    )
+
+    state: Literal["planned", "over"] = "planned"
+    starts_at: AwareDatetime | None = None
+    place: str | None = None
+    seats: int = 0
+    open: bool = False
+    length: timedelta = HOUR
+    ratio: float = 0.5
+    guests: list[Guest] = []
+    notes: dict[str, Any] = {}
+    undeclared: str = ""
+
+
+class Case(Document):
+    """A kind whose name is a word of SQL."""
+
+    kind: ClassVar[str] = "case"
+
+
+@pytest.fixture
+async def visits(store: Store) -> Collection[Visit]:
+    await store.prepare([Visit, Case])
+    return store.collection(Visit, DOHA)
+
+
+def visit(id_: str = "v1", institution: InstitutionId = DOHA, **fields: Any) -> Visit:
+    return Visit(id=id_, institution=institution, **fields)
+
+
+def event_of(document: Document, *, sequence: int | None = None, at: datetime = NOON) -> PersonChangedV1:
+    return PersonChangedV1.record(
+        institution=document.institution,
+        subject=document.id,
+        sequence=sequence or document.next_version,
+        at=at,
+        actor="system",
+        data=PersonState(person_id=document.id, roles=["tutor"], cohorts=[], active=True),
+    )
+
+
+def ids(documents: Page[Visit] | Sequence[Document]) -> list[str]:
+    return [document.id for document in (documents.items if isinstance(documents, Page) else documents)]
+
+
+async def fill(visits: Collection[Visit], *documents: Visit) -> None:
+    await asyncio.gather(*(visits.insert(document) for document in documents))
+
+
+class TestOneDocument:
+    async def test_what_is_inserted_comes_back_equal(self, visits: Collection[Visit]) -> None:
+        stored = await visits.insert(
+            visit(
+                starts_at=datetime(2026, 3, 1, 15, 30, 0, 120_000, tzinfo=timezone(3 * HOUR)),
+                due_at=NOON,
+                place="عيادة شقّ الشفة والحنك",
+                seats=-(2**60),
+                open=True,
+                length=timedelta(minutes=75, microseconds=1),
+                ratio=0.1,
+                guests=[Guest(name="Núñez ☕ 𝔘", languages=["es", "ar"], arrived_at=NOON)],
+                notes={"deep": {"er": [1, None, True, "\u0000'\""]}},
+                applied={"portal/p1": 3},
+            )
+        )
+        found = await visits.get("v1")
+        assert found == stored
+        assert found is not None
+        assert found.version == 1
+        assert found.starts_at == datetime(2026, 3, 1, 12, 30, 0, 120_000, tzinfo=UTC)
+        assert found.starts_at.utcoffset() is not None
+        assert found.guests[0].arrived_at == NOON
+
+    async def test_what_is_not_there_is_none(self, visits: Collection[Visit]) -> None:
+        assert await visits.get("nobody") is None
+
+    async def test_a_second_insert_of_an_id_is_refused(self, visits: Collection[Visit]) -> None:
+        await visits.insert(visit(seats=1))
+        with pytest.raises(AlreadyExists):
+            await visits.insert(visit(seats=2), event_of(visit()))
+        found = await visits.get("v1")
+        assert found is not None
+        assert found.seats == 1
+
+    async def test_of_many_inserts_of_one_id_one_wins(self, store: Store, visits: Collection[Visit]) -> None:
+        tries = (visits.insert(visit(), event_of(visit())) for _ in range(20))
+        results = await asyncio.gather(*tries, return_exceptions=True)
+        assert sum(isinstance(result, Visit) for result in results) == 1
+        assert sum(isinstance(result, AlreadyExists) for result in results) == 19
+        assert len(await store.outbox()) == 1
+
+    async def test_a_save_raises_the_version_and_leaves_the_callers_document_as_it_was(
+        self, visits: Collection[Visit]
+    ) -> None:
+        first = await visits.insert(visit())
+        second = await visits.save(first.model_copy(update={"seats": 5}))
+        assert (first.version, second.version, second.seats) == (1, 2, 5)
+        assert await visits.get("v1") == second
+
+    async def test_a_save_of_an_older_version_is_a_conflict_and_leaves_nothing(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        first = await visits.insert(visit())
+        second = await visits.save(first)
+        with pytest.raises(Conflict):
+            await visits.save(first.model_copy(update={"seats": 9}), event_of(first))
+        assert await visits.get("v1") == second
+        assert await store.outbox() == []
+
+    async def test_a_save_of_what_is_not_stored_is_a_conflict(self, visits: Collection[Visit]) -> None:
+        with pytest.raises(Conflict):
+            await visits.save(visit())
+        gone = await visits.insert(visit())
+        await visits.delete(gone)
+        with pytest.raises(Conflict):
+            await visits.save(gone)
+
+    async def test_fifty_writers_of_one_document_lose_nothing(self, store: Store, visits: Collection[Visit]) -> None:
+        await visits.insert(visit())
+
+        async def take_a_seat() -> None:
+            while True:
+                read = await visits.get("v1")
+                assert read is not None
+                event = event_of(read)
+                try:
+                    await visits.save(read.model_copy(update={"seats": read.seats + 1}), event)
+                except Conflict:
+                    continue
+                return
+
+        await asyncio.gather(*(take_a_seat() for _ in range(50)))
+        found = await visits.get("v1")
+        assert found is not None
+        assert (found.seats, found.version) == (50, 51)
+        assert [parse_event(entry.body).sequence for entry in await store.outbox()] == list(range(2, 52))
+
+    async def test_the_document_is_stored_as_it_was_when_save_was_called(self, visits: Collection[Visit]) -> None:
+        document = await visits.insert(visit())
+        saving = asyncio.ensure_future(visits.save(document))
+        await asyncio.sleep(0)
+        document.seats = 99
+        await saving
+        found = await visits.get("v1")
+        assert found is not None
+        assert found.seats == 0
+
+    async def test_delete_removes_only_the_version_that_was_read(self, visits: Collection[Visit]) -> None:
+        first = await visits.insert(visit())
+        second = await visits.save(first)
+        with pytest.raises(Conflict):
+            await visits.delete(first)
+        await visits.delete(second)
+        assert await visits.get("v1") is None
+        with pytest.raises(Conflict):
+            await visits.delete(second)
+
+    async def test_a_time_without_a_zone_is_refused(self, visits: Collection[Visit]) -> None:
+        document = visit()
+        document.starts_at = NOON.replace(tzinfo=None)
+        with pytest.raises(ValueError, match="zone"):
+            await visits.insert(document)
+
+    async def test_a_kind_may_be_called_like_a_word_of_the_database(self, store: Store, visits: object) -> None:
+        cases = store.collection(Case, DOHA)
+        stored = await cases.save(await cases.insert(Case(id="c1", institution=DOHA)))
+        assert await cases.get("c1") == stored
+        await cases.delete(stored)
+
+
+class TestOutbox:
+    async def test_an_event_waits_as_it_goes_on_the_wire(self, store: Store, visits: Collection[Visit]) -> None:
+        at = NOON + timedelta(microseconds=1)
+        event = event_of(visit(), at=at)
+        await visits.insert(visit(), event)
+        (entry,) = await store.outbox()
+        assert (entry.kind, entry.institution, entry.document_id) == ("visit", DOHA, "v1")
+        assert (entry.event_id, entry.nats_subject, entry.at) == (event.id, event.nats_subject, at)
+        assert entry.body == event.wire()
+        assert parse_event(entry.body) == event
+
+    async def test_events_wait_in_the_order_of_their_saves(self, store: Store, visits: Collection[Visit]) -> None:
+        other = store.collection(Visit, LIMA)
+        events = []
+        one, two = visit(), visit("a0", LIMA)
+        for _ in range(3):
+            events += [event_of(one), event_of(two)]
+            one = await (visits.save if one.version else visits.insert)(one, events[-2])
+            two = await (other.save if two.version else other.insert)(two, events[-1])
+        assert [entry.event_id for entry in await store.outbox()] == [event.id for event in events]
+        assert [entry.event_id for entry in await store.outbox(limit=2)] == [event.id for event in events[:2]]
+
+    @pytest.mark.parametrize("sequence", [1, 3])
+    async def test_an_event_that_is_not_the_next_state_is_refused(
+        self, store: Store, visits: Collection[Visit], sequence: int
+    ) -> None:
+        stored = await visits.insert(visit())
+        with pytest.raises(ValueError, match="sequence"):
+            await visits.save(stored, event_of(stored, sequence=sequence))
+        assert await visits.get("v1") == stored
+        assert await store.outbox() == []
+
+    async def test_publishing_removes_by_event_and_leaves_the_version(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        stored = await visits.insert(visit(), event_of(visit()))
+        stored = await visits.save(stored, event_of(stored))
+        first, second = await store.outbox()
+        await store.published([second])
+        assert await store.outbox() == [first]
+        await store.published([first, second])
+        await store.published([])
+        assert await store.outbox() == []
+        assert await visits.get("v1") == stored
+        assert (await visits.save(stored)).version == 3
+
+    async def test_a_save_after_publishing_brings_no_event_back(self, store: Store, visits: Collection[Visit]) -> None:
+        read_before = await visits.insert(visit(), event_of(visit()))
+        read_before = await visits.save(read_before, event_of(read_before))
+        first, second = await store.outbox()
+        await store.published([first])
+        third = event_of(read_before)
+        await visits.save(read_before, third)
+        assert [entry.event_id for entry in await store.outbox()] == [second.event_id, third.id]
+
+    async def test_a_document_is_not_deleted_while_its_event_waits(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        stored = await visits.insert(visit(), event_of(visit()))
+        await visits.insert(visit("v2"))
+        with pytest.raises(OutboxNotEmpty):
+            await visits.delete(stored)
+        assert await visits.get("v1") == stored
+        await store.published(await store.outbox())
+        await visits.delete(stored)
+        assert ids(await visits.find()) == ["v2"]
+
+    async def test_a_save_that_leaves_an_event_wakes_the_relay(self, store: Store, visits: Collection[Visit]) -> None:
+        woken = asyncio.Event()
+        store.on_outbox(woken.set)
+        stored = await visits.insert(visit())
+        with pytest.raises(AlreadyExists):
+            await visits.insert(visit(), event_of(visit()))
+        await store.ping()
+        assert not woken.is_set()
+        await visits.save(stored, event_of(stored))
+        await asyncio.wait_for(woken.wait(), 5)
+        assert len(await store.outbox()) == 1
+
+
+class TestFinding:
+    async def test_by_equality_of_every_type(self, visits: Collection[Visit]) -> None:
+        zone = timezone(-7 * HOUR)
+        await fill(
+            visits,
+            visit("a", place="Doha", seats=1, open=True, starts_at=NOON, state="over"),
+            visit("b", place="Ḍoḥa' OR 1=1", seats=2, starts_at=NOON.astimezone(zone), state="over"),
+            visit("c", seats=2, starts_at=NOON + timedelta(microseconds=500_000)),
+        )
+        assert ids(await visits.find({"place": "Doha"})) == ["a"]
+        assert ids(await visits.find({"place": "Ḍoḥa' OR 1=1"})) == ["b"]
+        assert ids(await visits.find({"place": None})) == ["c"]
+        assert ids(await visits.find({"seats": 2})) == ["b", "c"]
+        assert ids(await visits.find({"open": True})) == ["a"]
+        assert ids(await visits.find({"open": False})) == ["b", "c"]
+        assert ids(await visits.find({"starts_at": NOON})) == ["a", "b"]
+        assert ids(await visits.find({"state": "over"})) == ["a", "b"]
+        assert ids(await visits.find({"state": "over", "starts_at": NOON.astimezone(zone)})) == ["a", "b"]
+        assert ids(await visits.find({"state": "planned", "starts_at": NOON})) == []
+        assert await visits.count({"seats": 2}) == 2
+        assert await visits.count({"state": "over", "starts_at": Range(to=NOON)}) == 0
+        assert await visits.count() == 3
+
+    async def test_times_compare_as_times_whatever_their_fraction_and_zone(self, visits: Collection[Visit]) -> None:
+        times = [
+            NOON - timedelta(microseconds=1),
+            NOON.astimezone(timezone(3 * HOUR)),
+            NOON + timedelta(microseconds=1),
+            (NOON + timedelta(microseconds=90_000)).astimezone(timezone(-7 * HOUR)),
+            NOON + timedelta(microseconds=500_000),
+            NOON + timedelta(seconds=1),
+            (NOON + timedelta(seconds=9)).astimezone(timezone(13 * HOUR)),
+        ]
+        await fill(visits, *(visit(f"{9 - place}", starts_at=at) for place, at in enumerate(times)), visit("none"))
+        inorder = [f"{9 - place}" for place in range(len(times))]
+        assert ids(await visits.find(sort="starts_at")) == inorder
+        assert ids(await visits.find(sort="starts_at", order="desc")) == inorder[::-1]
+        for place, at in enumerate(times):
+            assert ids(await visits.find({"starts_at": Range(from_=at)}, sort="starts_at")) == inorder[place:]
+            assert ids(await visits.find({"starts_at": Range(to=at)}, sort="starts_at")) == inorder[:place]
+            assert ids(await visits.find({"starts_at": at})) == [inorder[place]]
+
+    async def test_a_range_holds_its_start_and_not_its_end(self, visits: Collection[Visit]) -> None:
+        await fill(visits, *(visit(f"v{n}", seats=n, place=f"p{n}") for n in range(6)), visit("none", seats=9))
+        assert ids(await visits.find({"seats": Range(2, 4)}, sort="seats")) == ["v2", "v3"]
+        assert ids(await visits.find({"seats": Range(from_=4)}, sort="seats", order="desc")) == ["none", "v5", "v4"]
+        assert ids(await visits.find({"place": Range(to="p2")})) == ["v0", "v1"]
+
+    async def test_an_equality_narrows_a_sort_and_a_range(self, visits: Collection[Visit]) -> None:
+        for n in range(4):
+            await visits.insert(visit(f"v{n}", state="over" if n % 2 else "planned", starts_at=NOON - n * HOUR))
+        await visits.insert(visit("never", state="over"))
+        assert ids(await visits.find({"state": "over"}, sort="starts_at")) == ["v3", "v1"]
+        within = {"state": "planned", "starts_at": Range(NOON - HOUR)}
+        assert ids(await visits.find(within, sort="starts_at")) == ["v0"]
+
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    @pytest.mark.parametrize("sort", ["id", "seats"])
+    async def test_pages_hold_every_document_once_while_others_are_inserted(
+        self, visits: Collection[Visit], sort: str, order: Literal["asc", "desc"]
+    ) -> None:
+        before = [visit(f"m{n:02}", seats=n // 3) for n in range(10)]
+        await fill(visits, *before)
+        seen: list[str] = []
+        after: str | None = None
+        for turn in range(20):
+            page = await visits.find(sort=sort, order=order, limit=3, after=after)
+            assert len(page.items) <= 3
+            seen += ids(page)
+            await fill(visits, visit(f"a{turn:02}", seats=-1), visit(f"m00-{turn:02}", seats=0), visit(f"z{turn:02}"))
+            if page.next is None or len(seen) > 60:
+                break
+            after = page.next
+        known = [id_ for id_ in seen if id_ in ids(before)]
+        expected = sorted(before, key=lambda one: (getattr(one, sort), one.id), reverse=order == "desc")
+        assert known == ids(expected)
+        assert len(set(seen)) == len(seen)
+
+    async def test_the_last_page_has_no_next(self, visits: Collection[Visit]) -> None:
+        await fill(visits, *(visit(f"v{n}") for n in range(4)))
+        first = await visits.find(limit=2)
+        assert first.next is not None
+        assert (await visits.find(limit=2, after=first.next)).next is None
+        assert (await visits.find(limit=4)).next is None
+        assert await visits.find({"place": "nowhere"}) == Page([], None)
+
+    async def test_what_no_index_is_declared_for_is_refused(self, visits: Collection[Visit]) -> None:
+        for where in (
+            {"undeclared": "x"},
+            {"nothing": "x"},
+            {"seats": 1, "place": "x"},
+            {"state": Range("a"), "starts_at": NOON},
+            {"state": Range("a"), "starts_at": Range(NOON)},
+        ):
+            with pytest.raises(ValueError, match="no index"):
+                await visits.find(where)
+            with pytest.raises(ValueError, match="no index"):
+                await visits.count(where)
+        with pytest.raises(ValueError, match="no index"):
+            await visits.find({"state": "over"}, sort="seats")
+        with pytest.raises(ValueError, match="no index"):
+            await visits.find(sort="undeclared")
+
+    async def test_a_cursor_serves_its_own_find_only(self, visits: Collection[Visit]) -> None:
+        await fill(visits, visit("a"), visit("b"))
+        cursor = (await visits.find(limit=1)).next
+        for bad, sort in ((cursor, "seats"), ("x", "id"), ("", "id"), ("ñ", "id"), ("W10", "id"), ("bnVsbA", "id")):
+            with pytest.raises(ValueError, match="cursor"):
+                await visits.find(sort=sort, after=bad)
+
+    async def test_all_goes_through_every_document_by_id(self, visits: Collection[Visit]) -> None:
+        expected = [f"v{n:03}" for n in range(450)]
+        await fill(visits, *(visit(id_) for id_ in reversed(expected)))
+        assert [one.id async for one in visits.all()] == expected
+
+
+class TestTimers:
+    async def test_those_due_come_earliest_first_from_every_institution(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        await fill(visits, visit("later", due_at=NOON + HOUR), visit("now", due_at=NOON), visit("never"))
+        past = (NOON - HOUR).astimezone(timezone(13 * HOUR))
+        await store.collection(Visit, LIMA).insert(visit("past", LIMA, due_at=past))
+        due = await store.due(Visit, NOON)
+        assert [(one.id, one.institution) for one in due] == [("past", LIMA), ("now", DOHA)]
+        assert ids(await store.due(Visit, NOON, limit=1)) == ["past"]
+        assert ids(await store.due(Visit, NOON - timedelta(microseconds=1))) == ["past"]
+        assert ids(await store.due(Visit, NOON + HOUR)) == ["past", "now", "later"]
+
+    async def test_moving_or_clearing_due_at_is_an_ordinary_save(self, store: Store, visits: Collection[Visit]) -> None:
+        stored = await visits.insert(visit(due_at=NOON))
+        stored = await visits.save(stored.model_copy(update={"due_at": NOON + HOUR}))
+        assert await store.due(Visit, NOON) == []
+        assert await store.due(Visit, NOON + HOUR) == [stored]
+        await visits.save(stored.model_copy(update={"due_at": None}))
+        assert await store.due(Visit, NOON + HOUR) == []
+
+
+class TestInstitutions:
+    async def test_one_institution_never_sees_another(self, store: Store, visits: Collection[Visit]) -> None:
+        others = store.collection(Visit, LIMA)
+        ours = await visits.insert(visit(seats=1))
+        theirs = await others.insert(visit(institution=LIMA, seats=2))
+        await others.insert(visit("theirs", LIMA, seats=1))
+        assert await visits.get("theirs") is None
+        assert await visits.get("v1") == ours
+        assert await others.get("v1") == theirs
+        assert ids(await visits.find({"seats": 1})) == ["v1"]
+        assert ids(await visits.find(sort="seats")) == ["v1"]
+        assert ids(await visits.find()) == ["v1"]
+        assert (await visits.count(), await others.count()) == (1, 2)
+        assert [one async for one in visits.all()] == [ours]
+        await visits.delete(ours)
+        assert await others.get("v1") == theirs
+
+    async def test_a_page_does_not_run_into_the_next_institution(self, store: Store, visits: Collection[Visit]) -> None:
+        await fill(visits, visit("a"), visit("b"))
+        await store.collection(Visit, LIMA).insert(visit("c", LIMA))
+        page = await visits.find(limit=2)
+        assert page.next is None
+        assert ids(page) == ["a", "b"]
+
+    async def test_what_belongs_to_another_institution_is_refused(self, visits: Collection[Visit]) -> None:
+        with pytest.raises(ValueError, match="upch"):
+            await visits.insert(visit(institution=LIMA))
+        with pytest.raises(ValueError, match="upch"):
+            await visits.insert(visit(), event_of(visit(institution=LIMA)))
+
+    async def test_the_frame_knows_which_institutions_have_documents(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        assert await store.institutions(Visit) == []
+        await store.collection(Visit, LIMA).insert(visit(institution=LIMA))
+        await fill(visits, visit("a"), visit("b"))
+        assert await store.institutions(Visit) == [DOHA, LIMA]
+        assert await store.institutions(Case) == []
+
+
+class TestPreparing:
+    async def test_preparing_again_changes_nothing(self, store: Store, visits: Collection[Visit]) -> None:
+        stored = await visits.insert(visit(), event_of(visit()))
+        await store.prepare([Visit, Case])
+        assert await store.drift([Visit, Case]) == []
+        assert await visits.get("v1") == stored
+        assert len(await store.outbox()) == 1
+
+    async def test_drift_tells_what_is_missing_and_what_is_too_much(self, store: Store, visits: object) -> None:
+        class Changed(Document):
+            kind: ClassVar[str] = "visit"
+            indexes: ClassVar[tuple[Index, ...]] = (Index.on("place"), Index.on("undeclared"))
+            place: str | None = None
+            undeclared: str = ""
+
+        class Unknown(Document):
+            kind: ClassVar[str] = "unknown"
+
+        told = await store.drift([Changed])
+        assert any("undeclared" in sentence for sentence in told)
+        assert any("seats" in sentence for sentence in told)
+        assert not any("place" in sentence for sentence in told)
+        assert any("unknown" in sentence for sentence in await store.drift([Unknown]))
+        await store.prepare([Changed])
+        assert await store.drift([Changed]) == []
+
+    async def test_a_new_index_finds_what_was_stored_before_it(self, store: Store, visits: Collection[Visit]) -> None:
+        class Changed(Visit):
+            indexes: ClassVar[tuple[Index, ...]] = (*Visit.indexes, Index.on("undeclared"))
+
+        await fill(visits, visit("a", undeclared="x"), visit("b", undeclared="y"))
+        await store.prepare([Changed])
+        assert ids((await store.collection(Changed, DOHA).find({"undeclared": "y"})).items) == ["b"]
+
+
+class TestClosing:
+    async def test_a_store_that_answers_passes_the_ping(self, store: Store) -> None:
+        await store.ping()
+
+    async def test_after_closing_everything_is_refused(self, store: Store, visits: Collection[Visit]) -> None:
+        stored = await visits.insert(visit())
+        await store.close()
+        await store.close()
+        for call in (store.ping, store.outbox, store.compact, lambda: visits.get("v1"), lambda: visits.save(stored)):
+            with pytest.raises(StoreUnavailable):
+                await call()
+
+    async def test_closing_finishes_the_writes_in_hand(self, store: Store, visits: Collection[Visit]) -> None:
+        writes = [asyncio.ensure_future(visits.insert(visit(f"v{n}"))) for n in range(20)]
+        await asyncio.sleep(0)
+        await store.close()
+        assert len(await asyncio.gather(*writes)) == 20
