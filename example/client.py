@@ -1,4 +1,4 @@
-"""A client of the public HTTP interfaces, as a person's browser, a family's phone or an operator's command uses them."""
+"""A client of the public HTTP interfaces, as a browser, a family's phone or an operator's command uses them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818 - the field's word
 
 
 class Caller:
-    """One who calls: with a bearer token (made anew for each call where it is short-lived) or with a browser's cookies."""
+    """One who calls: with a bearer token, made anew for each call, or with a browser's cookies."""
 
     def __init__(self, http: httpx.AsyncClient, token: Callable[[], str] | None = None) -> None:
         self._http = http
@@ -55,7 +55,9 @@ class Caller:
         try:
             return await self._http.request(method, path, headers=headers, **options)
         except httpx.TransportError as error:
-            raise Refused(0, f"Nobody answers at {self._http.base_url}: {error}. Is Firsthand running there?") from error
+            raise Refused(
+                0, f"Nobody answers at {self._http.base_url}: {error}. Is Firsthand running there?"
+            ) from error
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,10 +19,12 @@ from services.consent.app import SERVICE as CONSENT
 from services.discovery.app import SERVICE as DISCOVERY
 from services.portal.app import SERVICE as PORTAL
 from services.scheduling.app import SERVICE as SCHEDULING
-from shared.bus import dead_letters
+from shared.bus import BusSettings
+from shared.bus.connection import connected
+from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.topology_apply import apply, drift
 from shared.clock import SystemClock
-from shared.deployment import CannotStart, Deployment
+from shared.deployment import CannotStart, Deployment, bus_settings
 from shared.doctor import examine
 from shared.embedded_nats import address_of
 from shared.keys import Keys, KeysError
@@ -71,7 +74,9 @@ def _settings() -> Settings:
 
 @cli.command()
 def up(
-    example: Annotated[bool, typer.Option("--example", help="load the example institution into an empty folder")] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="load the example institution into an empty folder")
+    ] = False,
 ) -> None:
     """Run everything in one process: NATS, topology, all services, on one address."""
     _run(_up(_settings(), example=example))
@@ -92,7 +97,7 @@ async def _up(settings: Settings, *, example: bool) -> None:
 
         async with embedded_nats(settings, progress) as settings:
             progress("checking streams and durables")
-            for change in await apply(settings.nats_url, _placement(settings), replicas=settings.stream_replicas):
+            for change in await apply(bus_settings(settings)):
                 console.print(f"[dim]    {change}[/]")
             async with Deployment.started(
                 settings, list(SERVICES.values()), create_keys=True, progress=progress
@@ -164,7 +169,7 @@ def demo(
     settings = _settings()
     try:
         keys = Keys.load(settings.key_folder)
-        timeline = _run(play_demo(url or settings.address, keys, SystemClock(), lambda text: console.print(text)))
+        timeline = _run(play_demo(url or settings.address, keys, SystemClock(), console.print))
     except Incomplete as error:
         raise _stop(f"The chain did not complete: {error}") from error
     if as_json:
@@ -203,7 +208,7 @@ def topology_show() -> None:
     for durable in DURABLES:
         events = ", ".join(event.event_type().removeprefix("firsthand.") for event in durable.events)
         print(f"  {_placement(settings).durable_name(durable):<40} {events}")
-    differences = _run(drift(_nats_url(settings), _placement(settings), replicas=settings.stream_replicas))
+    differences = _run(drift(_reachable(settings)))
     for difference in differences:
         console.print(f"[yellow]drift:[/] {difference}")
     if differences:
@@ -215,40 +220,60 @@ def topology_show() -> None:
 def topology_apply() -> None:
     """Bring the server to the table; may be run any number of times."""
     settings = _settings()
-    changes = _run(apply(_nats_url(settings), _placement(settings), replicas=settings.stream_replicas))
+    changes = _run(apply(_reachable(settings)))
     print("\n".join(changes) or "Nothing to change.")
+
+
+async def _with_dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
+    async with connected(_reachable(_settings())) as client:
+        return await act(DeadLetters(client.jetstream()))
+
+
+def _dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
+    try:
+        return _run(_with_dead_letters(act))
+    except NoSuchDeadLetter as error:
+        raise _stop(str(error)) from error
 
 
 @dead_letters_cli.command("list")
 def dead_letters_list(as_json: AsJson = False) -> None:
     """List dead letters, the oldest first."""
-    letters = _run(dead_letters.list_letters(_nats_url(_settings())))
+
+    async def all_of(letters: DeadLetters) -> list[DeadLetter]:
+        return [letter async for letter in letters.list()]
+
+    found = _dead_letters(all_of)
     if as_json:
-        print(json.dumps([letter.model_dump(mode="json") for letter in letters], indent=2))
+        print(json.dumps([_readable(letter) for letter in found], indent=2))
         return
-    for letter in letters:
-        print(f"{letter.sequence:>6}  {letter.time:%Y-%m-%d %H:%M:%S}  {letter.service}/{letter.handler}  {letter.reason}")
-    console.print(f"{len(letters)} dead letters")
+    for letter in found:
+        print(f"{letter.number:>6}  {letter.at:%Y-%m-%d %H:%M:%S}  {letter.service}/{letter.handler}  {letter.reason}")
+    console.print(f"{len(found)} dead letters")
+
+
+def _readable(letter: DeadLetter) -> dict[str, Any]:
+    return asdict(letter) | {"at": letter.at.isoformat(), "body": letter.body.decode(errors="replace")}
 
 
 @dead_letters_cli.command("show")
-def dead_letters_show(sequence: int) -> None:
+def dead_letters_show(number: int) -> None:
     """Show one dead letter whole."""
-    print(_run(dead_letters.show(_nats_url(_settings()), sequence)).model_dump_json(indent=2))
+    print(json.dumps(_readable(_dead_letters(lambda letters: letters.show(number))), indent=2))
 
 
 @dead_letters_cli.command("replay")
-def dead_letters_replay(sequence: int) -> None:
+def dead_letters_replay(number: int) -> None:
     """Give a dead letter to its handler again."""
-    _run(dead_letters.replay(_nats_url(_settings()), sequence))
-    print(f"Dead letter {sequence} is on its way again.")
+    _dead_letters(lambda letters: letters.replay(number))
+    print(f"Dead letter {number} is on its way again.")
 
 
 @dead_letters_cli.command("discard")
-def dead_letters_discard(sequence: int) -> None:
+def dead_letters_discard(number: int) -> None:
     """Remove a dead letter for good."""
-    _run(dead_letters.discard(_nats_url(_settings()), sequence))
-    print(f"Dead letter {sequence} is discarded.")
+    _dead_letters(lambda letters: letters.discard(number))
+    print(f"Dead letter {number} is discarded.")
 
 
 @cli.command()
@@ -334,6 +359,10 @@ def _as_operator(url: str, method: str, path: str, body: dict[str, Any]) -> Any:
         return _run(ask())
     except Refused as error:
         raise _stop(str(error)) from error
+
+
+def _reachable(settings: Settings) -> BusSettings:
+    return bus_settings(settings.model_copy(update={"nats_url": _nats_url(settings)}))
 
 
 def _placement(settings: Settings) -> Placement:

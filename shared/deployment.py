@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from shared.bus import Bus, BusSettings
@@ -32,6 +33,7 @@ Progress = Callable[[str], None]
 # Which key signs which sessions; every other service only verifies.
 _SIGNS: Mapping[str, Who] = {"portal": "staff", "consent": "family"}
 
+_PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
 
 
@@ -119,7 +121,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         await key_store.prepare([OwnerKey])
 
         metrics = Metrics(service.name)
-        bus = Bus(service.name, _bus_settings(settings), clock=clock, metrics=metrics)
+        bus = Bus(service.name, bus_settings(settings), clock=clock, metrics=metrics)
         context = Context(
             service=service.name,
             clock=clock,
@@ -159,12 +161,12 @@ async def _opened(stack: contextlib.AsyncExitStack, path: Any, clock: Clock) -> 
 
 
 async def _stop(running: RunningService) -> None:
-    """Background tasks first; then the handlers' fetching ends, and what they saved is still published."""
-    await running.context.bus.drain()
+    """Fetching ends, what is in hand is finished, and what was saved is still published."""
+    await running.context.bus.stop_fetching()
     for task in running.tasks:
         task.cancel()
     await asyncio.gather(*running.tasks, return_exceptions=True)
-    await running.context.relay.flush()
+    await running.context.relay.drain(_PUBLISH_WITHIN)
 
 
 async def _apply_erasure_ledger(running: RunningService) -> None:
@@ -219,11 +221,12 @@ def _mailer(settings: Settings, clock: Clock) -> Mailer:
     return FolderMailer(settings.mail, clock, settings.mail_from)
 
 
-def _bus_settings(settings: Settings) -> BusSettings:
+def bus_settings(settings: Settings) -> BusSettings:
+    """Say where NATS is and which institutions this process serves."""
     return BusSettings(
         url=settings.nats_url,
         user=settings.nats_user,
-        password=settings.nats_password,
+        password=SecretStr(settings.nats_password),
         placement=Placement(settings.placement, settings.served_institutions),
         replicas=settings.stream_replicas,
     )

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from shared.bus.topology_apply import drift
 from shared.clock import SystemClock
+from shared.deployment import bus_settings
 from shared.embedded_nats import address_of
 from shared.keys import Keys, KeysError, exposed
 from shared.service import Service
 from shared.settings import Settings
 from shared.store import StoreUnavailable
 from shared.store.sqlite import SqliteStore
-from shared.topology import Placement
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def _keys(settings: Settings) -> list[Finding]:
     found += [Finding(False, f"{folder}/{name} can be read by others: chmod 600") for name in exposed(folder)]
     if folder.is_relative_to(settings.data):
         found.append(
-            Finding(True, f"the keys lie inside the data folder: leave {folder} and {settings.mail} out of data backups")
+            Finding(
+                True, f"the keys lie inside the data folder: leave {folder} and {settings.mail} out of data backups"
+            )
         )
     return found
 
@@ -70,7 +72,9 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         finally:
             await store.close()
         found += [Finding(False, f"{service.name}: {difference}") for difference in differences]
-        found.append(Finding(waiting == 0, f"{service.name}: indexes as declared; {waiting} events wait to be published"))
+        found.append(
+            Finding(waiting == 0, f"{service.name}: indexes as declared; {waiting} events wait to be published")
+        )
     return found
 
 
@@ -78,8 +82,7 @@ async def _topology(settings: Settings) -> list[Finding]:
     url = settings.nats_url or address_of(settings.nats)
     if not url:
         return [Finding(False, "no NATS server runs; start `firsthand up`, or set FIRSTHAND_NATS_URL")]
-    placement = Placement(settings.placement, settings.served_institutions)
-    differences = await drift(url, placement, replicas=settings.stream_replicas)
+    differences = await drift(bus_settings(settings.model_copy(update={"nats_url": url})))
     return [Finding(False, f"topology: {one} (firsthand topology apply)") for one in differences] or [
         Finding(True, "the NATS server has the streams and durables of the table")
     ]

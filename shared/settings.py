@@ -17,7 +17,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FIRSTHAND_", extra="ignore", frozen=True)
 
     data: Annotated[Path, Field(description="databases, media, NATS streams and mail lie below it")] = Path("data")
-    keys_dir: Annotated[Path | None, Field(description="keys lie apart from data, so that backups leave them out")] = None
+    keys_dir: Annotated[Path | None, Field(description="keys lie apart, so that data backups leave them out")] = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="0 takes a free one")] = 8080
     public_url: Annotated[

@@ -182,12 +182,18 @@ class Bus:
             await pull.start()
         self._working = asyncio.create_task(self._say_working(), name=f"working {self.service}")
 
-    async def stop(self) -> None:
-        """Stop fetching, finish what is in hand, give back the rest at once, close."""
-        self._stopping = True
-        for listener in self._listeners:
+    async def stop_fetching(self) -> None:
+        """Fetch no more, finish what is in hand, give back the rest at once. Publishing still works until `stop`."""
+        listeners, self._listeners = self._listeners, []
+        pulls, self._pulls = self._pulls, []
+        for listener in listeners:
             await listener.stop()
-        await asyncio.gather(*(pull.stop(self.settings.grace) for pull in self._pulls))
+        await asyncio.gather(*(pull.stop(self.settings.grace) for pull in pulls))
+
+    async def stop(self) -> None:
+        """Stop fetching, finish what is in hand, close."""
+        await self.stop_fetching()
+        self._stopping = True
         if self._working:
             self._working.cancel()
         if self._client:
