@@ -1,7 +1,7 @@
 """The deployment's secrets: where they come from, and what is derived from them.
 
-A key is 32 bytes in base64url, one a file, in the folder `FIRSTHAND_KEYS`; or one an environment variable, whose name
-is the file's (`institution-qu-cdm.key` is `FIRSTHAND_KEY_INSTITUTION_QU_CDM`). The environment wins over the folder.
+A key is 32 bytes in base64url, one a file, in the folder `FIRSTHAND_KEYS_DIR`; or one an environment variable, whose
+name is the file's (`institution-qu-cdm.key` is `FIRSTHAND_KEY_INSTITUTION_QU_CDM`). The environment wins.
 
     deployment.key              the master key: wraps contacts' keys, makes marks
     institution-<slug>.key      optional: an institution's own wrapping key, instead of one derived from the master's
@@ -108,7 +108,7 @@ class Keys:
                 _create_missing(folder, set(named))
             named = _from_folder(folder) | named
         if "deployment" not in named:
-            where = f"{folder}/deployment.key" if folder else "the folder FIRSTHAND_KEYS"
+            where = f"{folder}/deployment.key" if folder else "FIRSTHAND_KEYS_DIR"
             raise KeysError(f"There is no deployment key. Put it into {where} or into FIRSTHAND_KEY_DEPLOYMENT.")
         return cls._sorted_out(named)
 

@@ -37,11 +37,11 @@ _PERMANENT: Final = 500  # SMTP replies from here on will not change by trying a
 Attachment = tuple[str, str, bytes]  # name, MIME type with parameters, content
 
 
-class MailRefused(Hopeless):  # noqa: N818 - the field's word
+class MailRefused(Hopeless):
     """The mail can never be sent: an impossible address or subject, or the server's final no."""
 
 
-class MailUnavailable(Transient):  # noqa: N818 - the field's word
+class MailUnavailable(Transient):
     """The mail cannot be sent now; the same may work later."""
 
 
