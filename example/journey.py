@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import httpx
+
 from example.client import Caller, Json, Refused, family, operator, signed_in
 from example.media import make_video
 from shared.clock import Clock
@@ -136,7 +138,7 @@ async def open_case(school: School, prefix: str = "CLP", **fields: Any) -> str:
         "safeguarding_contact": school.tutor_id,
     }
     opened = await school.coordinator.call("POST", "/discovery/api/v1/cases", described | fields)
-    case_id = school.case_id = opened["case_id"]
+    case_id = school.case_id = str(opened["case_id"])
     expires = (school.clock.now() + _APPROVED_FOR).isoformat()
     for kind in ("ethics", "data-protection"):
         approval = {"number": f"{kind.upper()}-2026-{prefix}", "expires_at": expires}
@@ -308,7 +310,7 @@ async def upload(journey: Journey, media: bytes | None = None, *, chunk: int = _
         f"/archive/api/v1/recordings/{journey.contact_id}/uploads",
         headers=tus | {"Upload-Length": str(len(journey.media)), "Upload-Metadata": f"filename {name}"},
     )
-    if created.status_code != 201:
+    if created.status_code != httpx.codes.CREATED:
         raise Refused(created.status_code, f"the upload was refused: {created.text}")
     for offset in range(0, len(journey.media), chunk):
         headers = tus | {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
@@ -390,7 +392,7 @@ async def play_demo(url: str, keys: Keys, clock: Clock, say: Callable[[str], Non
             await upload(journey)
             await release(journey)
             status, content = await watch(journey)
-            if status != 200 or content != journey.media:
+            if status != httpx.codes.OK or content != journey.media:
                 raise Incomplete(f"the released recording did not play ({status})")
             say(f"recording of {len(journey.media)} bytes held, released, played by a student")
             await withdraw(journey)

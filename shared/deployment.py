@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from pydantic import SecretStr
@@ -136,6 +137,8 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
             log=logging.getLogger(f"firsthand.{service.name}"),
             metrics=metrics,
         )
+        if wrong := await context.vault.check():
+            raise CannotStart(" ".join(wrong))
         running = RunningService(service, context, Timers(context, service.timers), key_store)
         await _apply_erasure_ledger(running)
 
@@ -147,7 +150,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         _run(running, "relay", context.relay.run)
         _run(running, "timers", running.timers.run)
         for task in service.background:
-            _run(running, task.__name__, lambda task=task: task(context))
+            _run(running, task.__name__, partial(task, context))
         try:
             yield running
         finally:

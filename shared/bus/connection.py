@@ -16,7 +16,6 @@ from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js import JetStreamContext
 from nats.js.api import PubAck
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -59,6 +58,9 @@ class BusSettings(BaseModel):
     )
     deliveries: Annotated[int, Field(description="after so many, an unforeseen error makes a dead letter")] = 5
     grace: Annotated[float, Field(description="how long handlers in hand may take when we stop")] = 20.0
+    working_every: Annotated[float, Field(description="so often the server is told what is still in work")] = (
+        ACK_WAIT.total_seconds() / 3
+    )
 
     @property
     def servers(self) -> list[str]:
@@ -75,6 +77,10 @@ class BusSettings(BaseModel):
 
 class NotBound(Exception):  # noqa: N818 - says what is the case
     """The topology gives the service a handler that the service does not have, or the other way about."""
+
+
+class NotPublished(Exception):  # noqa: N818 - says what is the case
+    """The server did not acknowledge an event; publishing it again is safe."""
 
 
 def broker_of(name: str, settings: BusSettings, **callbacks: Any) -> NatsBroker:
@@ -131,6 +137,7 @@ class Bus:
         self._pulls: list[Pull] = []
         self._listeners: list[Listener] = []
         self._working: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Future[PubAck]] = set()
         self._stopping = False
         self._away = False
         self._client: Client | None = None
@@ -153,10 +160,6 @@ class Bus:
             raise nats.errors.ConnectionClosedError
         return self._client
 
-    @property
-    def _js(self) -> JetStreamContext:
-        return self._jetstream
-
     def handle(self, handler: str, call: Call) -> None:
         """Bind a handler of the topology to what it does. Before `start`."""
         self._calls[handler] = call
@@ -171,7 +174,7 @@ class Bus:
             odd = ", ".join(sorted(durables.keys() ^ self._calls.keys()))
             raise NotBound(f"{self.service}: the topology and the service's handlers differ in: {odd}")
         self._client = await self.broker.connect()
-        self._jetstream = self._client.jetstream(timeout=_PUBLISH_WITHIN)
+        self._js = self._client.jetstream(timeout=_PUBLISH_WITHIN)
         placement = self.settings.placement
         deliveries = {handler: self._delivery(handler, call) for handler, call in self._calls.items()}
         for handler, durable in durables.items():
@@ -202,40 +205,42 @@ class Bus:
             await self._client.close()
 
     async def publish(self, entry: OutboxEntry) -> int:
-        """Publish one event; returns its stream sequence. Raises nats.errors.Error when it is not acknowledged."""
-        headers = {"Nats-Msg-Id": entry.event_id, "Content-Type": CONTENT_TYPE}
-        ack = await self._js.publish(entry.nats_subject, entry.body, headers=headers, stream=self._stream)
-        return ack.seq
+        """Publish one event; returns its stream sequence. Raises NotPublished: it may or may not be in the stream."""
+        (acknowledged,) = await self._send([entry])
+        if acknowledged is None:
+            raise NotPublished(f"{entry.event_id} is not acknowledged")
+        return acknowledged
 
     async def publish_all(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         """Publish in this order, all in flight at once; returns those that the server acknowledged."""
-        sent: list[tuple[OutboxEntry, asyncio.Future[PubAck]]] = []
+        acknowledged = await self._send(entries)
+        return [entry for entry, sequence in zip(entries, acknowledged, strict=True) if sequence is not None]
+
+    async def _send(self, entries: Sequence[OutboxEntry]) -> list[int | None]:
+        """Tell for each entry its stream sequence; None where it is not known to be in the stream."""
+        futures: list[asyncio.Future[PubAck]] = []
         with contextlib.suppress(nats.errors.Error, OSError):
             for entry in entries:
                 headers = {"Nats-Msg-Id": entry.event_id, "Content-Type": CONTENT_TYPE}
-                sent.append(
-                    (
-                        entry,
-                        await self._js.publish_async(
-                            entry.nats_subject, entry.body, headers=headers, stream=self._stream
-                        ),
-                    )
+                futures.append(
+                    await self._js.publish_async(entry.nats_subject, entry.body, stream=self._stream, headers=headers)
                 )
-        if not sent:
-            return []
-        await asyncio.wait([future for _, future in sent], timeout=_PUBLISH_WITHIN)
-        acknowledged = []
+        self._in_flight.update(futures)
+        if futures:
+            await asyncio.wait(futures, timeout=_PUBLISH_WITHIN)
+        self._in_flight.difference_update(futures)
+        sequences: list[int | None] = [None] * len(entries)
         refusal: BaseException | None = None
-        for entry, future in sent:
+        for place, future in enumerate(futures):
             if not future.done():
                 future.cancel()
-            elif error := future.exception():
-                refusal = error
+            elif future.cancelled() or (error := future.exception()) is None:
+                sequences[place] = None if future.cancelled() else future.result().seq
             else:
-                acknowledged.append(entry)
-        if refusal and self.connected:
+                refusal = error
+        if refusal:
             self._log.error("the server refuses events", extra={"stream": self._stream, "reason": str(refusal)})
-        return acknowledged
+        return sequences
 
     async def listen(self, events: Sequence[type[AnyEvent]], call: Heard, *, since: Since) -> Listener:
         """Hear events at this replica, each once and in its stream's order, with their stream sequences.
@@ -327,7 +332,7 @@ class Bus:
         )
 
     async def _say_working(self) -> None:
-        every = ACK_WAIT.total_seconds() / 3
+        every = self.settings.working_every
         while True:
             await asyncio.sleep(every)
             with contextlib.suppress(nats.errors.Error, OSError):
@@ -340,6 +345,8 @@ class Bus:
             self._log.warning("NATS is away; waiting for it", extra={"error": type(error).__name__})
 
     async def _on_disconnected(self) -> None:
+        for future in self._in_flight:  # no acknowledgement of these comes any more
+            future.cancel()
         if not self._away and not self._stopping:
             self._away = True
             self._log.warning("NATS is away; waiting for it")

@@ -44,6 +44,7 @@ class Index:
     """A declared index over top-level fields, always within one institution. Fields: str, int, bool, datetime or None.
 
     `find` may test all its fields for equality, or a leading part for equality and the next one for a range or sort.
+    A document stored before a field existed is found as one whose field is None, until it is saved again.
     """
 
     fields: tuple[str, ...]
@@ -90,7 +91,7 @@ Scalar = str | int | bool | datetime | None
 
 @dataclass(frozen=True)
 class Range:
-    """Half-open: `from_ <= field < to`. Either end may be left open (None)."""
+    """Half-open: `from_ <= field < to`. Either end may be left open (None); a field that is None is in no range."""
 
     from_: str | int | datetime | None = None
     to: str | int | datetime | None = None
@@ -123,7 +124,10 @@ class Collection(Protocol[D]):
     async def get(self, id_: str) -> D | None: ...
 
     async def insert(self, document: D, event: AnyEvent | None = None) -> D:
-        """Store a new document (version becomes 1) with the event it causes. Raises AlreadyExists."""
+        """Store a new document (version becomes 1) with the event it causes, whose `sequence` must be 1 (ValueError).
+
+        Raises AlreadyExists.
+        """
         ...
 
     async def save(self, document: D, event: AnyEvent | None = None) -> D:
@@ -170,7 +174,7 @@ class Store(Protocol):
         ...
 
     async def prepare(self, kinds: Sequence[type[Document]]) -> None:
-        """Create what the kinds need (tables, indexes); idempotent."""
+        """Create what the kinds need (tables, indexes) and drop their indexes that nobody declares; idempotent."""
         ...
 
     async def drift(self, kinds: Sequence[type[Document]]) -> list[str]:

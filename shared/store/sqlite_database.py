@@ -7,7 +7,6 @@ their own. WAL lets all of them see the last commit without waiting for the next
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,14 +34,13 @@ class Database:
         try:
             self._here = connect(path)
             self._writing = connect(path)
+            self._reading = [connect(path) for _ in range(READERS)]
         except (sqlite3.Error, OSError) as error:
             self._lock.release()
             raise unavailable(error, path) or StoreUnavailable(f"{path}: it cannot be opened ({error})") from error
         self._wakes: list[Callable[[], None]] = []
         self._writer = Writer(self._writing, path, self._wake)
-        self._threads = threading.local()
-        self._reading: list[sqlite3.Connection] = []
-        self._readers = ThreadPoolExecutor(READERS, f"reader of {path.name}", self._connect_reader)
+        self._readers = ThreadPoolExecutor(READERS, f"reader of {path.name}")
         self._closed = False
 
     def on_event_left(self, wake: Callable[[], None]) -> None:
@@ -67,9 +65,16 @@ class Database:
     async def read(self, read: Callable[[sqlite3.Connection], R]) -> R:
         """Run a read of many rows in a reader's thread. It fetches all it needs, so that no snapshot stays open."""
         self._refuse_if_closed()
-        loop = asyncio.get_running_loop()
+
+        def run() -> R:
+            connection = self._reading.pop()  # there is one for each thread
+            try:
+                return read(connection)
+            finally:
+                self._reading.append(connection)
+
         try:
-            return await loop.run_in_executor(self._readers, lambda: read(self._threads.connection))
+            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
         except sqlite3.Error as error:
             raise unavailable(error, self.path) or error from error
 
@@ -98,10 +103,6 @@ class Database:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self.path}: the store is closed")
-
-    def _connect_reader(self) -> None:
-        self._threads.connection = connect(self.path)
-        self._reading.append(self._threads.connection)
 
     def _wake(self) -> None:
         for wake in self._wakes:

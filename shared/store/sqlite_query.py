@@ -16,8 +16,9 @@ Order = Literal["asc", "desc"]
 
 @dataclass
 class Conditions:
-    """What follows WHERE, and its parameters in the same order."""
+    """What follows FROM, and its parameters in the same order."""
 
+    source: str
     texts: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
 
@@ -26,20 +27,24 @@ class Conditions:
         self.values.extend(values)
 
     def sql(self) -> str:
-        return " AND ".join(self.texts)
+        return f"{self.source} WHERE {' AND '.join(self.texts)}"
 
 
-def _check_declared(table: Table, where: Mapping[str, Scalar | Range], sort: str) -> None:
-    """Raise ValueError unless one declared index leads with the equalities and goes on with the range or sort."""
+def _source(table: Table, where: Mapping[str, Scalar | Range], sort: str) -> str:
+    """Give the table, and by which index to read it: the shortest declared one that serves.
+
+    It serves when it leads with the equalities and goes on with the range or sort; ValueError when none does. It is
+    named to SQLite, which without statistics would rather walk through all documents in the order of their ids.
+    """
     ranges = [name for name, test in where.items() if isinstance(test, Range)]
     equal = {name for name in where if name not in ranges}
     following = {*ranges, *({sort} if sort != "id" else set())}
     if not where and not following:
-        return
-    for index in table.indexes:
+        return f'"{table.name}"'
+    for index in sorted(table.indexes, key=lambda index: len(index.fields)):
         leading, rest = index.fields[: len(equal)], index.fields[len(equal) :]
         if set(leading) == equal and (not following or following == set(rest[:1])):
-            return
+            return f'"{table.name}" INDEXED BY "{table.index_name(index)}"'
     asked = ", ".join(
         [*(f"{name} equal" for name in sorted(equal)), *(f"{name} by range or sort" for name in following)]
     )
@@ -58,12 +63,12 @@ def conditions(
     table: Table, institution: InstitutionId, where: Mapping[str, Scalar | Range], sort: str = "id"
 ) -> Conditions:
     """Give the conditions of one institution's documents. ValueError when no declared index serves them."""
-    _check_declared(table, where, sort)
-    given = Conditions()
+    given = Conditions(_source(table, where, sort))
     given.add("institution = ?", institution)
     for name, test in where.items():
         value = table.expression(name)
         if isinstance(test, Range):
+            given.add(f"{value} IS NOT NULL")
             if test.from_ is not None:
                 given.add(f"{value} >= ?", _operand(table, name, test.from_))
             if test.to is not None:
@@ -119,14 +124,12 @@ def page_query(
     given = conditions(table, institution, where, sort)
     value = table.expression(sort)
     way, beyond = ("DESC", "<") if order == "desc" else ("ASC", ">")
+    by = f"id {way}" if sort == "id" else f"{value} {way}, id {way}"
     if sort != "id":
         given.add(f"{value} IS NOT NULL")
     if after is not None:
         last, id_ = _place(after, sort, order)
         given.add(f"{value} {beyond}= ?", last)
         given.add(f"({value}, id) {beyond} (?, ?)", last, id_)
-    sql = (
-        f'SELECT body, {value}, id FROM "{table.name}" WHERE {given.sql()} '  # noqa: S608 - checked names only
-        f"ORDER BY {value} {way}, id {way} LIMIT ?"
-    )
+    sql = f"SELECT body, {value}, id FROM {given.sql()} ORDER BY {by} LIMIT ?"  # noqa: S608 - checked names only
     return Query(sql, (*given.values, limit + 1), sort, order, limit)

@@ -67,6 +67,9 @@ class Table:
         value = f"json_extract(body,'$.{_name(field)}')"
         return f"rtrim({value},'Z')" if field in self.datetimes else value
 
+    def index_name(self, index: Index) -> str:
+        return f"{self.name}__by__{'__'.join(index.fields)}"
+
     def statements(self) -> dict[str, str]:
         """Give what is to be in the database, by name."""
         name = self.name
@@ -78,7 +81,7 @@ class Table:
             f"{name}__due": f'CREATE INDEX "{name}__due" ON "{name}" (due_at, id) WHERE due_at IS NOT NULL',
         }
         for index in self.indexes:
-            called = f"{name}__by__{'__'.join(index.fields)}"
+            called = self.index_name(index)
             values = ", ".join(self.expression(field) for field in index.fields)
             declared[called] = f'CREATE INDEX "{called}" ON "{name}" (institution, {values}, id)'
         return declared

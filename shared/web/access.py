@@ -55,7 +55,7 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
         if staff is None:
             raise _missing(request, RENEW_STAFF)
         request.state.staff = staff
-        held = frozenset(staff.roles)
+        held: frozenset[str] = staff.roles
         if "machine" in held:  # a machine acts as a coordinator, on the API only
             held = held | {"coordinator"} if is_api(request) else held - {"machine", "coordinator"}
         if not held or (wanted and not wanted & held):
@@ -82,17 +82,23 @@ async def _anybody() -> None:
     return None
 
 
-AnyStaff = Annotated[Staff, Depends(any_staff := _staff_with())]
-Student = Annotated[Staff, Depends(student := _staff_with("student", "tutor", "coordinator"))]  # who may watch
-Tutor = Annotated[Staff, Depends(tutor := _staff_with("tutor", "coordinator"))]
-Coordinator = Annotated[Staff, Depends(coordinator := _staff_with("coordinator"))]
-Operator = Annotated[Staff, Depends(operator := _staff_with("operator"))]
+_any_staff = _staff_with()
+_student = _staff_with("student", "tutor", "coordinator")  # those who learn and teach
+_tutor = _staff_with("tutor", "coordinator")
+_coordinator = _staff_with("coordinator")
+_operator = _staff_with("operator")
+
+AnyStaff = Annotated[Staff, Depends(_any_staff)]
+Student = Annotated[Staff, Depends(_student)]
+Tutor = Annotated[Staff, Depends(_tutor)]
+Coordinator = Annotated[Staff, Depends(_coordinator)]
+Operator = Annotated[Staff, Depends(_operator)]
 FamilySession = Annotated[Family, Depends(_family_session)]
 Public = Annotated[None, Depends(_anybody)]
 
 # What the route lint looks for.
 CHECKS: Final[frozenset[Callable[..., Any]]] = frozenset(
-    {any_staff, student, tutor, coordinator, operator, _family_session, _anybody}
+    {_any_staff, _student, _tutor, _coordinator, _operator, _family_session, _anybody}
 )
 
 

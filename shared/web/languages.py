@@ -91,7 +91,8 @@ class Language:
 
     def ago(self, at: datetime, now: datetime) -> str:
         """Write how long ago, or in how long."""
-        return dates.format_timedelta(at - now, add_direction=True, locale=self.locale)
+        ago: str = dates.format_timedelta(at - now, add_direction=True, locale=self.locale)
+        return ago
 
     def number(self, value: float) -> str:
         return numbers.format_decimal(value, locale=self.locale)
@@ -113,7 +114,7 @@ def language(code: str, *folders: Path) -> Language:
             continue
         loaded = _load(path)
         if isinstance(translations, Translations):
-            translations.merge(loaded)
+            translations.merge(loaded)  # type: ignore[no-untyped-call]
         else:
             translations = loaded
     return Language(code, translations)

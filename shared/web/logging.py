@@ -1,4 +1,4 @@
-"""Log lines: one JSON object a line on stderr, without personal data. Never an exception's message, never a raw path."""
+"""Log lines: one JSON object a line on stderr, without personal data. No exception's message, no raw path."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ _INNERMOST: Final = 8  # frames of a failure that are told: enough to find it, o
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as `{"time", "level", "service", "message", ...extra}`. The logger `firsthand.consent` is consent's."""
+    """Formats a record as `{"time", "level", "service", "message", ...extra}`; `firsthand.consent` logs for consent."""
 
     def __init__(self, service: str) -> None:
         super().__init__()

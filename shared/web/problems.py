@@ -43,8 +43,8 @@ _PLAIN: Final[Mapping[int, tuple[str, str]]] = {
 
 
 class Problem(HTTPException):
-    """An error to tell the visitor. `title` says what is the matter, `detail` what to do, in English; both are translated
-    where they are shown. `values` fill `%(name)s` places. `errors` name fields: `[("email", "Write an address")]`.
+    """An error to tell the visitor. `title` says what is the matter, `detail` what to do, in English; both are
+    translated where they are shown. `values` fill `%(name)s` places. `errors`: `[("email", "Write an address")]`.
     """
 
     def __init__(

@@ -341,6 +341,7 @@ class TestFinding:
         assert ids(await visits.find({"seats": Range(2, 4)}, sort="seats")) == ["v2", "v3"]
         assert ids(await visits.find({"seats": Range(from_=4)}, sort="seats", order="desc")) == ["none", "v5", "v4"]
         assert ids(await visits.find({"place": Range(to="p2")})) == ["v0", "v1"]
+        assert await visits.count({"place": Range()}) == 6
 
     async def test_an_equality_narrows_a_sort_and_a_range(self, visits: Collection[Visit]) -> None:
         for n in range(4):
@@ -371,6 +372,16 @@ class TestFinding:
         expected = sorted(before, key=lambda one: (getattr(one, sort), one.id), reverse=order == "desc")
         assert known == ids(expected)
         assert len(set(seen)) == len(seen)
+
+    @pytest.mark.parametrize("where", [{"place": "Doha"}, {"state": "over"}, {"seats": Range(2, 9)}])
+    async def test_pages_of_a_narrowed_find_go_by_id(
+        self, visits: Collection[Visit], where: dict[str, str | Range]
+    ) -> None:
+        await fill(visits, *(visit(f"v{n}", place="Doha", state="over", seats=8 - n) for n in range(7)), visit("w"))
+        first = await visits.find(where, limit=4)
+        second = await visits.find(where, limit=4, after=first.next)
+        assert ids(first) + ids(second) == [f"v{n}" for n in range(7)]
+        assert second.next is None
 
     async def test_the_last_page_has_no_next(self, visits: Collection[Visit]) -> None:
         await fill(visits, *(visit(f"v{n}") for n in range(4)))
