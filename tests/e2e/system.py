@@ -1,0 +1,160 @@
+"""A whole running system in processes of its own: random port, empty folder; it can be killed and started again."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from shared.bus import BusSettings
+from shared.bus.topology_apply import apply
+from shared.embedded_nats import EmbeddedNats
+from shared.keys import Keys
+
+SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
+_READY_WITHIN = 40.0  # seconds; a loaded machine of two cores
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Program:
+    """One `firsthand` process."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    ready_url: str
+    log: Path
+    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services", *self.arguments, env=self.environment, stdout=log, stderr=log
+            )
+        async with httpx.AsyncClient() as http, asyncio.timeout(_READY_WITHIN):
+            while True:
+                assert self.process.returncode is None, f"it ended: {self.log.read_text()[-3000:]}"
+                try:
+                    if (await http.get(self.ready_url)).status_code == httpx.codes.OK:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """Ask it to end, as an operator does; gives its exit code."""
+        assert self.process
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 30)
+
+
+@dataclass
+class System:
+    """What a test drives: its address, its folder, its keys and its processes."""
+
+    url: str
+    data: Path
+    programs: dict[str, Program]
+    nats: EmbeddedNats | None = None
+
+    @property
+    def keys(self) -> Keys:
+        return Keys.load(self.data / "keys", {})
+
+    @property
+    def everything(self) -> Program:
+        return self.programs["up"]
+
+
+def _environment(data: Path, port: int, **more: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FIRSTHAND_")}
+    ours = {"FIRSTHAND_DATA": str(data), "FIRSTHAND_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+    return inherited | ours | more
+
+
+@asynccontextmanager
+async def all_in_one(folder: Path) -> AsyncIterator[System]:
+    """`firsthand up` on an empty folder."""
+    port = free_port()
+    url, data = f"http://127.0.0.1:{port}", folder / "data"
+    program = Program(("up",), _environment(data, port), f"{url}/readyz", folder / "up.log")
+    await program.start()
+    try:
+        yield System(url, data, {"up": program})
+    finally:
+        await program.stop()
+
+
+@asynccontextmanager
+async def apart(folder: Path) -> AsyncIterator[System]:
+    """Every service as a process of its own, one nats-server, and a reverse proxy that joins the prefixes."""
+    data = folder / "data"
+    Keys.load(_made(data / "keys"), {}, create=True)
+    nats = EmbeddedNats(folder / "nats")
+    await apply(BusSettings(url=await nats.start()))
+    ports = {service: free_port() for service in SERVICES}
+    proxy = await asyncio.start_server(lambda r, w: _join(ports, r, w), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+    programs = {
+        service: Program(
+            ("serve", service),
+            _environment(data, port, FIRSTHAND_NATS_URL=nats.url, FIRSTHAND_PUBLIC_URL=url),
+            f"http://127.0.0.1:{port}/{service}/readyz",
+            folder / f"{service}.log",
+        )
+        for service, port in ports.items()
+    }
+    try:
+        await asyncio.gather(*(program.start() for program in programs.values()))
+        yield System(url, data, programs, nats)
+    finally:
+        await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
+        proxy.close()
+        await nats.stop()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+async def _join(ports: dict[str, int], client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+    """Pass one request to the service whose prefix it names, as a reverse proxy does."""
+    try:
+        head = await client.readuntil(b"\r\n\r\n")
+        service = head.split(b" ", 2)[1].split(b"/")[1].split(b"?")[0].decode()
+        lines = [line for line in head[:-4].split(b"\r\n") if not line.lower().startswith(b"connection:")]
+        server, request = await asyncio.open_connection("127.0.0.1", ports.get(service, ports["portal"]))
+        request.write(b"\r\n".join([*lines, b"Connection: close", b"", b""]))
+        upstream = asyncio.create_task(_pipe(client, request))
+        await _pipe(server, answer)
+        upstream.cancel()
+        request.close()
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        answer.close()
+
+
+async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while block := await source.read(4096):
+        sink.write(block)
+        await sink.drain()

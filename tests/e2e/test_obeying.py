@@ -1,0 +1,151 @@
+"""Consent is a live rule: playback stops, erasure is real, and doubt means no."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from example import journey as play
+from example.media import make_video
+from shared.clock import SystemClock
+from tests.e2e.system import System
+
+CLOCK = SystemClock()
+CANARY = "canary-7f3a9-hummingbird"
+
+
+@asynccontextmanager
+async def released(system: System, slug: str, handle: str, media: bytes | None = None) -> AsyncIterator[play.Journey]:
+    async with play.school(system.url, system.keys, CLOCK, slug) as school:
+        await play.open_case(school)
+        journey = await play.clear(school, await play.nominate(school, handle))
+        await play.send_first_message(journey)
+        await play.log_answer(journey, "yes")
+        async with play.open_link(journey):
+            await play.decide(journey)
+            await play.book(journey)
+            await play.hold(journey)
+            await play.upload(journey, media, chunk=1024 * 1024)
+            await play.release(journey)
+            yield journey
+
+
+async def _student_cookie(journey: play.Journey) -> str:
+    jar = journey.school.student._http.cookies
+    return "; ".join(f"{name}={value}" for name, value in jar.items())
+
+
+async def test_a_running_player_gets_no_further_byte_a_second_after_withdrawal(system: System) -> None:
+    media = await asyncio.to_thread(make_video, 240.0)
+    async with released(system, "oak-dental", "player.example", media) as journey:
+        address = urlsplit(system.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=4096)
+        cookie = await _student_cookie(journey)
+        request = (
+            f"GET /archive/media/{journey.contact_id} HTTP/1.1\r\n"
+            f"Host: {address.netloc}\r\nCookie: {cookie}\r\nAccept: */*\r\n\r\n"
+        )
+        writer.write(request.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in head.split(b"\r\n")[0]
+        received, withdrawn_at, last_byte = 0, 0.0, 0.0
+        while True:  # a player that reads as it plays, far slower than the server could send
+            block = await reader.read(2048)
+            if not block:
+                break
+            received += len(block)
+            last_byte = time.monotonic()
+            if received > 60_000 and not withdrawn_at:
+                await play.withdraw(journey)
+                withdrawn_at = time.monotonic()
+            await asyncio.sleep(0.005)
+        writer.close()
+        assert withdrawn_at
+        assert received < len(media)
+        assert last_byte - withdrawn_at < 1.0
+
+
+async def test_playback_is_refused_with_the_true_reason_when_consent_cannot_be_checked(services: System) -> None:
+    async with released(services, "oak-dental", "careful.example") as journey:
+        assert (await play.watch(journey))[0] == 200
+        await services.programs["consent"].kill()
+        stopped = time.monotonic()
+        while (await play.watch(journey))[0] == 200:
+            assert time.monotonic() - stopped < 6
+            await asyncio.sleep(0.2)
+        answer = await journey.school.student.send("GET", f"/archive/media/{journey.contact_id}")
+        assert answer.status_code == 503
+        assert "not the family" in answer.text
+        assert answer.headers["Retry-After"]
+        await services.programs["consent"].start()
+
+        async def plays_again() -> bool:
+            return (await play.watch(journey))[0] == 200
+
+        await play.eventually("playback after consent is back", plays_again)
+
+
+def _files_with(folder: Path, needles: list[bytes]) -> list[str]:
+    return [
+        f"{path}: {needle[:40]!r}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for needle in needles
+        if needle in path.read_bytes()
+    ]
+
+
+async def test_nothing_personal_is_left_anywhere_after_erasure(system: System, tmp_path: Path) -> None:
+    media = await asyncio.to_thread(make_video, 6.0)
+    needles = [CANARY.encode(), media[2000:2400], media[-600:-200]]
+    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+        await play.open_case(school)
+        await play.import_posts(school, "mastodon", _post_by(f"{CANARY}-poster").encode())
+        lead = await play.nominate(school, CANARY)
+        journey = await play.clear(school, lead)
+        await play.send_first_message(journey)
+        await play.log_answer(journey, "yes")
+        async with play.open_link(journey):
+            needles.append(journey.link.rsplit("/", 1)[1].encode())
+            body = {
+                "signer": "parent", "name": f"{CANARY} Parent", "about_child": True, "child_assent": "yes",
+                "scopes": {scope: scope != "share-public" for scope in play.SCOPES},
+            }  # fmt: skip
+            await journey.family.call("POST", "/consent/api/v1/family/decision", body)
+            slots = await play.free_times(journey)
+            reach = {"by": "email", "address": f"{CANARY}@family.example"}
+            choice = {"starts_at": slots[0]["starts_at"], "zone": "America/Phoenix", "reach": reach}
+            await journey.family.call("POST", "/scheduling/api/v1/family/meeting", choice)
+            await play.meeting(journey, "scheduled")
+            await play.hold(journey)
+            await play.upload(journey, media)
+            await play.release(journey)
+            backup = await asyncio.to_thread(_data_backup, system.data, tmp_path / "backup")
+            await play.withdraw(journey)
+            told = await play.certificate(journey)
+            assert "delivered-mail" in str(told)
+        found = _files_with(system.data, needles) + _files_with(backup, needles)
+        found += _files_with(system.everything.log.parent, needles)
+        assert not [where for where in found if "poster" not in where], found
+
+
+def _data_backup(data: Path, target: Path) -> Path:
+    """What the operator's page says to back up: databases, streams and media; neither keys nor mail."""
+    for part in ("db", "nats", "media"):
+        for path in (data / part).rglob("*"):
+            if path.is_file():
+                copy = target / path.relative_to(data)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
+    return target
+
+
+def _post_by(handle: str) -> str:
+    return (
+        f'[{{"id":"1","url":"https://social.example/@{handle}/1","created_at":"2026-11-01T10:00:00.000Z",'
+        f'"language":"en","visibility":"public","sensitive":false,"content":"<p>#cleftlip {CANARY}</p>",'
+        f'"tags":[{{"name":"cleftlip"}}],"account":{{"acct":"{handle}","url":"https://social.example/@{handle}",'
+        f'"bot":false,"locked":false,"noindex":false}}}}]'
+    )
