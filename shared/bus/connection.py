@@ -202,7 +202,8 @@ class Bus:
         if self._client:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 await self._client.flush(timeout=_CLOSE_WITHIN)  # type: ignore[arg-type]  # seconds, given to wait_for
-            await self._client.close()
+            with contextlib.suppress(nats.errors.Error, OSError):  # the server may be gone
+                await self._client.close()
 
     async def publish(self, entry: OutboxEntry) -> int:
         """Publish one event; returns its stream sequence. Raises NotPublished: it may or may not be in the stream."""
