@@ -59,7 +59,7 @@ class Language:
     def ngettext(self, singular: str, plural: str, n: int, **values: object) -> str:
         """Translate with the right plural form for `n` (Arabic has six)."""
         text: str = self.translations.ungettext(singular, plural, n)
-        return text % {"num": n, **values}
+        return str(text % {"num": n, **values})
 
     def date(self, day: date, width: Literal["full", "long", "medium", "short"] = "full") -> str:
         """Write a day, by default with its weekday."""
@@ -91,15 +91,14 @@ class Language:
 
     def ago(self, at: datetime, now: datetime) -> str:
         """Write how long ago, or in how long."""
-        ago: str = dates.format_timedelta(at - now, add_direction=True, locale=self.locale)
-        return ago
+        return str(dates.format_timedelta(at - now, add_direction=True, locale=self.locale))
 
     def number(self, value: float) -> str:
-        return numbers.format_decimal(value, locale=self.locale)
+        return str(numbers.format_decimal(value, locale=self.locale))
 
     def tongue(self, code: str) -> str:
         """Name another language (BCP 47) in this one."""
-        return Locale.parse(code, sep="-").get_display_name(self.locale) or code
+        return str(Locale.parse(code, sep="-").get_display_name(self.locale) or code)
 
 
 @cache
@@ -137,7 +136,7 @@ def language_of(request: Request) -> str:
         spoken: str = family.language.split("-")[0]
         if spoken in NAMES:
             return spoken
-    return chosen or getattr(request.state, "language", DEFAULT)
+    return chosen or str(getattr(request.state, "language", DEFAULT))
 
 
 def negotiate(accept_language: str) -> str:
