@@ -1,0 +1,417 @@
+"""The web shell, as a browser and a program meet it: a real ASGI application over httpx."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from shared.sessions import Family, Staff
+from shared.store import Conflict, StoreUnavailable
+from shared.web.access import (
+    AnyStaff,
+    Coordinator,
+    FamilySession,
+    Operator,
+    Public,
+    Tutor,
+    safe_next,
+)
+from shared.web.app import MountedPart, build_app
+from shared.web.languages import language, negotiate
+from shared.web.logging import JsonLines
+from shared.web.pages import Pages
+from shared.web.problems import Problem
+from shared.web.security import BODY_LIMIT, Streamed
+
+STAFF = {
+    "tutor": Staff("qu-cdm", "p-1", frozenset({"tutor"}), frozenset()),
+    "student": Staff("qu-cdm", "p-2", frozenset({"student"}), frozenset({"y3"})),
+    "coordinator": Staff("qu-cdm", "p-3", frozenset({"coordinator"}), frozenset()),
+    "machine": Staff("qu-cdm", "p-4", frozenset({"machine"}), frozenset()),
+}
+FAMILIES = {"family": Family("qu-cdm", "c-1", "ar")}
+
+
+class Verifier:
+    """Knows these sessions by their names instead of by signatures (tests/unit/test_sessions.py has those)."""
+
+    def staff(self, token: str) -> Staff | None:
+        return STAFF.get(token)
+
+    def family(self, token: str) -> Family | None:
+        return FAMILIES.get(token)
+
+
+@dataclass
+class Context:
+    verifier: Verifier = field(default_factory=Verifier)
+
+
+class Body(BaseModel):
+    email: str
+    size: int
+
+
+TEMPLATE = """{% extends "family.html" %}
+{% block title %}{{ _("Review") }}{% endblock %}
+{% block main %}<h1>{{ _("Review") }}</h1>{{ ui.family_steps(4) }}<p id="at">{{ ui.when(at, "America/Phoenix") }}</p>
+{{ ui.contact("CLP-014", "c-1") }}{{ ui.notice("info", words) }}{% endblock %}"""
+STAFF_TEMPLATE = """{% extends "staff.html" %}{% set nav_current = "cases" %}{% block main %}<h1>x</h1>{% endblock %}"""
+
+
+def routes(pages: Pages) -> APIRouter:  # noqa: C901 - a list of small routes
+    router = APIRouter()
+
+    @router.get("/page")
+    async def page(request: Request, _: Public) -> Any:
+        return pages.render(
+            request, "page.html", at=datetime(2026, 1, 5, 18, 30, tzinfo=UTC), words="<script>x</script>"
+        )
+
+    @router.get("/cases")
+    async def cases(request: Request, staff: Tutor) -> Any:
+        return pages.render(request, "staff_page.html")
+
+    @router.post("/cases")
+    async def change_cases(staff: Tutor) -> dict[str, str]:
+        return {"by": staff.person_id}
+
+    @router.get("/family")
+    async def family_page(request: Request, family: FamilySession) -> Any:
+        return pages.render(request, "page.html", at=datetime(2026, 1, 5, tzinfo=UTC), words="")
+
+    @router.post("/family/decision")
+    async def decide(family: FamilySession) -> dict[str, str]:
+        return {"by": family.contact_id}
+
+    @router.get("/api/v1/cases")
+    async def api_cases(staff: Coordinator) -> dict[str, str]:
+        return {"institution": staff.institution}
+
+    @router.get("/people")
+    async def people(staff: Coordinator) -> None: ...
+
+    @router.get("/operate")
+    async def operate(staff: Operator) -> None: ...
+
+    @router.get("/any")
+    async def anyone(staff: AnyStaff) -> None: ...
+
+    @router.post("/api/v1/things")
+    async def things(body: Body, _: Public) -> Body:
+        return body
+
+    @router.post("/api/v1/upload")
+    async def upload(chunks: Streamed, _: Public) -> int:
+        return sum([len(chunk) async for chunk in chunks])
+
+    @router.get("/api/v1/fail/{how}")
+    async def fail(how: str, _: Public) -> None:
+        raise {
+            "missing": Problem(404, "No such case", "It may belong to another institution."),
+            "store": StoreUnavailable("disk full", retry_after=7),
+            "conflict": Conflict("changed"),
+        }.get(how) or RuntimeError("somebody's name")
+
+    return router
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "page.html").write_text(TEMPLATE)
+    (tmp_path / "pages" / "staff_page.html").write_text(STAFF_TEMPLATE)
+    pages = Pages("consent", tmp_path)
+    reasons: list[str] = []
+
+    async def problems() -> list[str]:
+        return reasons
+
+    class Figures:
+        def render(self) -> bytes:
+            return b"up 1\n"
+
+    part = MountedPart("consent", routes(pages), Context(), problems, Figures())
+    app = build_app([part], public_url="https://firsthand.example")
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        client.reasons = reasons  # type: ignore[attr-defined]
+        yield client
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+async def test_a_page_comes_in_english_arabic_right_to_left_and_spanish(site: httpx.AsyncClient) -> None:
+    english = await site.get("/consent/page", headers={"Accept-Language": "de, en;q=0.5"})
+    arabic = await site.get("/consent/page", headers={"Accept-Language": "ar-QA,ar;q=0.9,en;q=0.8"})
+    spanish = await site.get("/consent/page", headers={"Accept-Language": "es-MX"})
+    assert '<html lang="en" dir="ltr">' in english.text
+    assert '<html lang="ar" dir="rtl">' in arabic.text
+    assert '<html lang="es" dir="ltr">' in spanish.text
+    assert arabic.headers["content-language"] == "ar"
+
+
+async def test_a_chosen_language_is_kept(site: httpx.AsyncClient) -> None:
+    chosen = await site.get("/consent/page?lang=ar&x=1")
+    assert "fh_lang=ar" in chosen.headers["set-cookie"]
+    assert "SameSite=Lax" in chosen.headers["set-cookie"]
+    assert "/consent/page?x=1&amp;lang=es" in chosen.text
+    again = await site.get("/consent/page", headers={"Accept-Language": "es"})
+    assert 'lang="ar"' in again.text
+
+
+async def test_a_family_reads_its_own_language_until_it_chooses_another(site: httpx.AsyncClient) -> None:
+    site.cookies.set("fh_family", "family")
+    page = await site.get("/consent/family", headers={"Accept-Language": "en"})
+    assert 'dir="rtl"' in page.text
+    assert 'dir="ltr"' in (await site.get("/consent/family?lang=en")).text
+
+
+async def test_a_time_says_weekday_date_and_the_place_whose_clock_it_is(site: httpx.AsyncClient) -> None:
+    page = await site.get("/consent/page")
+    assert 'datetime="2026-01-05T18:30:00+00:00"' in page.text
+    assert "Monday, January 5, 2026" in page.text
+    assert "11:30" in page.text
+    assert "Phoenix time" in page.text
+
+
+async def test_what_a_person_wrote_never_becomes_markup(site: httpx.AsyncClient) -> None:
+    page = await site.get("/consent/page")
+    assert "<script>x" not in page.text
+    assert "&lt;script&gt;x" in page.text
+
+
+async def test_every_answer_carries_the_guards(site: httpx.AsyncClient) -> None:
+    for path in ("/consent/page", "/consent/static/firsthand.css", "/consent/nothing", "/healthz", "/nowhere"):
+        headers = (await site.get(path)).headers
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["strict-transport-security"]
+        assert "noindex" in headers["x-robots-tag"]
+
+
+async def test_pages_are_not_kept_by_caches_and_static_files_are(site: httpx.AsyncClient) -> None:
+    page = await site.get("/consent/page")
+    assert page.headers["cache-control"] == "no-store"
+    address = page.text.split('rel="stylesheet" href="')[1].split('"')[0]
+    sheet = await site.get(address)
+    assert sheet.status_code == 200
+    assert "immutable" in sheet.headers["cache-control"]
+
+
+async def test_a_page_without_a_session_leads_to_its_renewal_and_back(site: httpx.AsyncClient) -> None:
+    staff = await site.get("/consent/cases?x=1")
+    assert (staff.status_code, staff.headers["location"]) == (
+        303,
+        "/portal/session/renew?next=%2Fconsent%2Fcases%3Fx%3D1",
+    )
+    family = await site.get("/consent/family")
+    assert family.headers["location"] == "/consent/family/renew?next=%2Fconsent%2Ffamily"
+
+
+async def test_a_form_sent_after_the_session_ended_is_carried_through_the_renewal(site: httpx.AsyncClient) -> None:
+    answer = await site.post("/consent/family/decision", data={"a": "b"})
+    assert answer.status_code == 307  # the browser sends the same form again
+    assert answer.headers["location"].startswith("/consent/family/renew?next=")
+
+
+async def test_the_api_without_a_session_answers_401(site: httpx.AsyncClient) -> None:
+    answer = await site.get("/consent/api/v1/cases")
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_role_opens_only_its_routes(site: httpx.AsyncClient) -> None:
+    async def status(path: str, who: str) -> int:
+        return (await site.get(path, headers={"Authorization": f"Bearer {who}"})).status_code
+
+    assert await status("/consent/cases", "tutor") == 200
+    assert await status("/consent/cases", "coordinator") == 200
+    assert await status("/consent/cases", "student") == 403
+    assert await status("/consent/people", "tutor") == 403
+    assert await status("/consent/operate", "coordinator") == 403
+    assert await status("/consent/any", "student") == 200
+    assert await status("/consent/family", "tutor") == 303  # a staff session is never a family's
+
+
+async def test_a_machine_acts_as_a_coordinator_on_the_api_only(site: httpx.AsyncClient) -> None:
+    machine = {"Authorization": "Bearer machine"}
+    assert (await site.get("/consent/api/v1/cases", headers=machine)).json() == {"institution": "qu-cdm"}
+    assert (await site.get("/consent/people", headers=machine)).status_code == 403
+    assert (await site.get("/consent/any", headers=machine)).status_code == 403
+
+
+async def test_navigation_shows_what_a_role_may_open(site: httpx.AsyncClient) -> None:
+    tutor = await site.get("/consent/cases", headers={"Authorization": "Bearer tutor"})
+    assert '<a href="/discovery/cases" aria-current="page">' in tutor.text
+    assert "/portal/people" not in tutor.text
+    coordinator = await site.get("/consent/cases", headers={"Authorization": "Bearer coordinator"})
+    assert "/portal/people" in coordinator.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://testserver"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({}, 403),
+    ],
+)
+async def test_another_site_cannot_act_with_our_cookies(
+    site: httpx.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    site.cookies.set("fh_staff", "tutor")
+    assert (await site.post("/consent/cases", headers=headers)).status_code == status
+
+
+async def test_a_program_with_a_token_needs_no_browser_headers(site: httpx.AsyncClient) -> None:
+    assert (await site.post("/consent/cases", headers={"Authorization": "Bearer tutor"})).status_code == 200
+
+
+async def test_a_problem_is_a_document_for_programs_and_a_page_for_people(site: httpx.AsyncClient) -> None:
+    document = await site.get("/consent/api/v1/fail/missing")
+    assert document.status_code == 404
+    assert document.json() == {
+        "type": "about:blank",
+        "title": "No such case",
+        "status": 404,
+        "detail": "It may belong to another institution.",
+    }
+    page = await site.get("/consent/api/v1/fail/missing", headers=HTML)
+    assert page.status_code == 404
+    assert "<h1>No such case</h1>" in page.text
+
+
+async def test_an_error_page_speaks_the_visitors_language(site: httpx.AsyncClient) -> None:
+    page = await site.get("/consent/nothing", headers={**HTML, "Accept-Language": "ar"})
+    assert page.status_code == 404
+    assert 'dir="rtl"' in page.text
+    assert language("ar").gettext("There is nothing here") in page.text
+    assert language("ar").gettext("There is nothing here") != "There is nothing here"
+
+
+async def test_wrong_fields_are_named_and_what_was_written_is_not_repeated(site: httpx.AsyncClient) -> None:
+    answer = await site.post("/consent/api/v1/things", json={"size": "secret words"})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["email", "size"]
+    assert "secret words" not in answer.text
+
+
+async def test_a_store_that_does_not_answer_is_a_503_that_says_when_to_come_back(site: httpx.AsyncClient) -> None:
+    answer = await site.get("/consent/api/v1/fail/store")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+
+
+async def test_a_change_at_the_same_time_is_a_409(site: httpx.AsyncClient) -> None:
+    assert (await site.get("/consent/api/v1/fail/conflict")).status_code == 409
+
+
+async def test_the_unexpected_gives_a_number_that_the_log_knows_and_nothing_else(
+    site: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await site.get("/consent/api/v1/fail/boom")
+    assert answer.status_code == 500
+    incident = answer.json()["incident"]
+    assert incident in answer.json()["detail"]
+    assert "somebody" not in answer.text
+    assert "Traceback" not in answer.text
+    assert answer.headers["content-security-policy"]
+    (record,) = [record for record in caplog.records if record.message == "unexpected"]
+    line = json.loads(JsonLines("consent").format(record))
+    assert line["incident"] == incident
+    assert line["error"] == "RuntimeError"
+    assert "somebody" not in json.dumps(line)
+
+
+async def test_a_request_is_logged_by_its_route_never_by_its_path(
+    site: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await site.get("/consent/api/v1/fail/secret-token?x=secret-query", headers={"Authorization": "Bearer tutor"})
+    await site.get("/consent/i/qu-cdm/secret-token")
+    await site.get("/consent/cases", headers={"Authorization": "Bearer tutor"})
+    lines = [JsonLines("consent").format(record) for record in caplog.records if record.name == "firsthand.request"]
+    assert "secret" not in "".join(lines)
+    assert [json.loads(line)["route"] for line in lines] == [
+        "/consent/api/v1/fail/{how}",
+        "/consent/(no route)",
+        "/consent/cases",
+    ]
+    assert json.loads(lines[2])["institution"] == "qu-cdm"
+    assert json.loads(lines[2])["status"] == 200
+
+
+async def test_a_body_beyond_the_limit_is_refused_unless_the_route_streams(site: httpx.AsyncClient) -> None:
+    large = b"x" * (BODY_LIMIT + 1)
+
+    async def unannounced() -> AsyncIterator[bytes]:
+        yield large
+
+    json_type = {"Content-Type": "application/json"}
+    assert (await site.post("/consent/api/v1/things", content=large, headers=json_type)).status_code == 413
+    assert (await site.post("/consent/api/v1/things", content=unannounced(), headers=json_type)).status_code == 413
+    assert (await site.post("/consent/api/v1/upload", content=large)).json() == len(large)
+    assert (await site.post("/consent/api/v1/upload", content=unannounced())).json() == len(large)
+
+
+async def test_readiness_says_in_plain_sentences_what_is_missing(site: httpx.AsyncClient) -> None:
+    assert (await site.get("/consent/readyz")).json() == {"ready": True, "problems": []}
+    site.reasons.append("The bus is not connected.")  # type: ignore[attr-defined]
+    answer = await site.get("/consent/readyz")
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["The bus is not connected."])
+    whole = await site.get("/readyz")
+    assert (whole.status_code, whole.json()["problems"]) == (503, ["consent: The bus is not connected."])
+    assert (await site.get("/consent/healthz")).status_code == 200
+    assert (await site.get("/consent/metrics")).text == "up 1\n"
+
+
+async def test_each_service_describes_its_own_api(site: httpx.AsyncClient) -> None:
+    described = (await site.get("/consent/openapi.json")).json()
+    assert "/api/v1/cases" in described["paths"]
+    assert described["servers"] == [{"url": "/consent"}]
+
+
+@pytest.mark.parametrize(
+    ("target", "given"),
+    [
+        ("/consent/family?x=1", "/consent/family?x=1"),
+        ("//evil.example", "/home"),
+        ("/\\evil.example", "/home"),
+        ("https://evil.example", "/home"),
+        ("/a\r\nSet-Cookie: x", "/home"),
+        ("", "/home"),
+    ],
+)
+def test_a_way_back_never_leads_elsewhere(target: str, given: str) -> None:
+    assert safe_next(target, "/home") == given
+
+
+def test_a_browsers_wishes_are_read_in_order() -> None:
+    assert negotiate("fr, es;q=0.4, ar;q=0.9") == "ar"
+    assert negotiate("ar;q=0, es;q=0.1") == "es"
+    assert negotiate("fr") == "en"
+    assert negotiate("garbage;q=x,,") == "en"
+
+
+def test_durations_and_places_read_naturally() -> None:
+    assert language("en").duration(75 * 60) == "1 hour, 15 minutes"
+    assert language("es").duration(60) == "1 minuto"
+    assert language("en").place("Pacific/Auckland") == "Auckland time"
+    assert "فينكس" in language("ar").place("America/Phoenix")
