@@ -7,9 +7,9 @@ A hop is: take an event, write one document durably, publish the event that it c
     calendar.changed   -> meeting.scheduled        scheduling  make_meeting
     meeting.finished   -> recording.awaited        archive     await_recording
 
-Ours: the real handlers of the three services in one process, with vault, store, outbox and relay. What people do between
-the hops (answer, decide, choose a time, close the meeting) is published by the benchmark. Everything else that the three
-services handle of these events (consent follows the meeting, archive follows the consent) runs as well.
+Ours: the real handlers of the three services in one process, with vault, store, outbox and relay. What people do
+between the hops (answer, decide, choose a time, close the meeting) is published by the benchmark. Everything else that
+the three services handle of these events (consent follows the meeting, archive follows the consent) runs as well.
 
 Floor: nats-py alone: `fetch(64)`, one SQLite transaction (WAL, FULL) a batch, publish with `Nats-Msg-Id`, ack.
 """
@@ -30,10 +30,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
-from services.consent.app import SERVICE as CONSENT
 from services.scheduling.app import SERVICE as SCHEDULING
 
 from services.archive.app import SERVICE as ARCHIVE
+from services.consent.app import SERVICE as CONSENT
 from shared.bus import BusSettings
 from shared.bus.topology_apply import apply
 from shared.clock import SystemClock
