@@ -13,6 +13,7 @@ import uvicorn
 from shared.deployment import CannotStart, Deployment, Progress
 from shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
 from shared.settings import Settings
+from shared.web.connection import AbortableProtocol
 
 # Open players and live pages are given this long when the process ends; they come back by themselves.
 _PARTING_SECONDS = 3
@@ -87,6 +88,7 @@ class WebServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 deployment.app,
+                http=AbortableProtocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -1,0 +1,22 @@
+"""Archive: what it keeps, handles, shows and runs."""
+
+from services.archive.gate import watch_consent
+from services.archive.handlers import end_when_due, restore_erasure
+from services.archive.http import routes
+from services.archive.model import Recording
+from services.archive.repository import Upload, Viewing
+from services.archive.subscribers import HANDLERS
+from services.archive.uploads import look_after_upload
+from services.archive.viewings import keep_view_log
+from shared.copies import CaseCopy, InstitutionCopy
+from shared.service import Service
+
+SERVICE = Service(
+    name="archive",
+    documents=(Recording, Upload, Viewing, CaseCopy, InstitutionCopy),
+    handlers=HANDLERS,
+    timers={Recording: end_when_due, Upload: look_after_upload},
+    routes=routes,
+    restore_erasure=restore_erasure,
+    background=(watch_consent, keep_view_log),
+)

@@ -1,0 +1,231 @@
+"""The live consent gate: nothing plays unless the consent in force is known, now, and allows it.
+
+Archive's store is a moment behind consent's, or far behind while this service catches up. So each replica also hears
+every consent event for itself, and keeps what the store does not know yet (`overrides`). Both together are complete
+once the durable has stored all that lies before the place from which this replica listens. Consent's pulse says up to
+where its events go; without a fresh pulse, or with one that names an event not yet heard, the gate is shut.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import nats.errors
+
+from services.archive.model import Learners, Recording, Viewer
+from services.archive.repository import Recordings
+from shared.bus import Bus, Listener
+from shared.copies import case_of
+from shared.events import EVENTS, AnyEvent
+from shared.events.consent import ConsentRecordState, ConsentState
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.topology import STREAMS
+
+PULSE_SUBJECT: Final = "fh.pulse.consent"
+PULSE_LASTS: Final = timedelta(seconds=5)
+
+_STREAM: Final = STREAMS["consent"].name
+_LOOK_EVERY: Final = 0.25  # seconds between two looks at how far the durable has come
+_PRUNE_EVERY: Final = 40  # looks
+# A pulse may overtake the event that it names by a moment; within this time the event is here or something is wrong.
+_CATCH_UP: Final = 0.5  # seconds
+
+Key = tuple[InstitutionId, str]  # institution and contact
+
+
+class CannotTell(Exception):  # noqa: N818 - says what is the case
+    """Whether the family allows it cannot be known at this moment. That is not the family's doing."""
+
+
+class NotOpen(Exception):  # noqa: N818 - says what is the case
+    """The viewer may not see it, or there is no such recording. No reason is given."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Consent's last sign of life, and the stream sequence of its last event."""
+
+    heard_at: datetime
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Override:
+    """A consent that the store may not know yet."""
+
+    consent: ConsentRecordState
+    sequence: int  # of consent's document
+
+
+class Gate:
+    """The gate of one replica. `keep_watch` runs as long as the service."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pulse: Pulse | None = None
+        self._listener: Listener | None = None
+        self._heard = 0  # stream sequence
+        self._stored = 0  # stream sequence up to which the store is complete
+        self._begun = 0  # stream sequence after which everything is heard
+        self._covered = False
+        self._overrides: dict[Key, Override] = {}
+        self._watchers: defaultdict[Key, set[asyncio.Event]] = defaultdict(set)
+        self._moved = asyncio.Event()
+
+    # -- deciding
+
+    async def admit(
+        self, institution: InstitutionId, contact_id: str, viewer: Viewer, *, download: bool = False
+    ) -> Recording:
+        """Give the recording as it stands now, if this viewer may see it now. Raises CannotTell, NotOpen."""
+        await self.be_sure()
+        recording = await self.standing(institution, contact_id)
+        if recording is None:
+            raise NotOpen
+        learners = await self._learners(recording)
+        allowed = recording.plays_to(viewer, learners, self._context.clock.now())
+        if not allowed or (download and not recording.downloads_to(viewer)):
+            raise NotOpen
+        return recording
+
+    async def standing(self, institution: InstitutionId, contact_id: str) -> Recording | None:
+        """The recording under the newest consent that this replica knows of, whether or not the gate is open."""
+        recording = await Recordings(self._context, institution).get(contact_id)
+        override = self._overrides.get((institution, contact_id))
+        if recording is None or override is None:
+            return recording
+        return recording.under(override.consent, override.sequence, self._context.clock.now())
+
+    @property
+    def sure(self) -> bool:
+        """Whether every consent in force is known now."""
+        return self._pulse_is_fresh() and self._covered and self._applied >= self._last_told
+
+    @contextlib.asynccontextmanager
+    async def watch(self, institution: InstitutionId, contact_id: str) -> AsyncIterator[asyncio.Event]:
+        """Give an event that is set whenever the consent of this contact changes."""
+        key, changed = (institution, contact_id), asyncio.Event()
+        self._watchers[key].add(changed)
+        try:
+            yield changed
+        finally:
+            self._watchers[key].discard(changed)
+            if not self._watchers[key]:
+                del self._watchers[key]
+
+    async def be_sure(self) -> None:
+        """Raises CannotTell, after having waited for a moment, unless every consent in force is known now."""
+        if not self._pulse_is_fresh() or not self._covered:
+            raise CannotTell
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP):
+                while self._applied < self._last_told:
+                    self._moved.clear()
+                    await self._moved.wait()
+        if not self.sure:
+            raise CannotTell
+
+    def _pulse_is_fresh(self) -> bool:
+        """A clock that was set back makes a pulse old, never young."""
+        if self._pulse is None:
+            return False
+        return timedelta(0) <= self._context.clock.now() - self._pulse.heard_at < PULSE_LASTS
+
+    @property
+    def _applied(self) -> int:
+        return max(self._heard, self._stored)
+
+    @property
+    def _last_told(self) -> int:
+        return self._pulse.sequence if self._pulse else 0
+
+    async def _learners(self, recording: Recording) -> Learners:
+        case = await case_of(self._context, recording.institution, recording.contact.case_id)
+        tutors = {recording.contact.tutor_id, *(case.tutors if case else ())} - {""}
+        return Learners(cohorts=frozenset(case.cohorts if case else ()), tutors=frozenset(tutors))
+
+    # -- hearing
+
+    async def keep_watch(self) -> None:
+        """Listen to consent for as long as the service runs."""
+        events = [event for event in EVENTS.values() if event.service == "consent"]
+        self._listener = await self._context.bus.listen(events, self._hear, since="new")
+        pulse = await self._context.bus.on_beat(PULSE_SUBJECT, self._feel)
+        looks = 0
+        try:
+            while True:
+                with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):  # NATS is away: the pulse is too
+                    await self._look()
+                looks += 1
+                if looks % _PRUNE_EVERY == 0:
+                    await self._prune()
+                await asyncio.sleep(_LOOK_EVERY)
+        finally:
+            await pulse.stop()
+            await self._listener.stop()
+
+    async def _hear(self, event: AnyEvent, stream_sequence: int) -> None:
+        if isinstance(event.data, ConsentState):
+            key = (event.institution, event.subject)
+            known = self._overrides.get(key)
+            if known is None or known.sequence < event.sequence:
+                self._overrides[key] = Override(event.data.consent, event.sequence)
+            for changed in self._watchers.get(key, ()):
+                changed.set()
+        self._heard = max(self._heard, stream_sequence)
+        self._moved.set()
+
+    async def _feel(self, payload: bytes) -> None:
+        try:
+            told = json.loads(payload)
+            sequence = int(told["sequence"] if isinstance(told, dict) else told)
+        except (ValueError, KeyError, TypeError):
+            return  # what cannot be read is no sign of life
+        self._pulse = Pulse(self._context.clock.now(), sequence)
+
+    async def _look(self) -> None:
+        """See how far the durable has stored, as long as that can matter."""
+        if self._covered and self._applied >= self._last_told:
+            return
+        assert self._listener is not None
+        # This replica hears all that follows `begun`; 0 while it does not listen yet, or nothing was ever told.
+        self._begun = self._begun or self._listener.seen(_STREAM)
+        if not self._begun:
+            return
+        stored = await self._context.bus.acknowledged("follow_consent")
+        self._covered = self._covered or stored >= self._begun
+        if self._covered:
+            # Events of institutions that are served elsewhere are never heard here, but done with all the same.
+            self._stored = max(self._stored, stored)
+            self._moved.set()
+
+    async def _prune(self) -> None:
+        """Forget what the store has come to know itself."""
+        for (institution, contact_id), override in list(self._overrides.items()):
+            stored = await Recordings(self._context, institution).get(contact_id)
+            known = self._overrides.get((institution, contact_id))
+            if stored and stored.consent_sequence >= override.sequence and known is override:
+                del self._overrides[institution, contact_id]
+
+
+_GATES: Final[dict[Bus, Gate]] = {}  # one for each connection to the bus
+
+
+def gate_of(context: Context) -> Gate:
+    """Give the gate of this replica; one that is shut while none is watched."""
+    return _GATES.get(context.bus) or Gate(context)
+
+
+async def watch_consent(context: Context) -> None:
+    """Keep the gate of this replica; runs in the background."""
+    gate = _GATES[context.bus] = Gate(context)
+    try:
+        await gate.keep_watch()
+    finally:
+        del _GATES[context.bus]

@@ -1,0 +1,102 @@
+"""The use cases that follow events and time: await, obey the consent, end, erase."""
+
+import asyncio
+
+from services.archive.model import Recording, RecordingEvent
+from services.archive.repository import Recordings, Uploads, Viewings, shelf_of
+from shared.events.archive import ArchiveErasedV1
+from shared.events.consent import ConsentState, ErasureRequestedV1
+from shared.events.discovery import ErasedState
+from shared.events.envelope import Event
+from shared.events.scheduling import MeetingFinishedV1
+from shared.identifiers import InstitutionId
+from shared.service import Context
+
+ERASED = ["media", "uploads", "key", "view-log"]
+KEPT = ["recording-tombstone"]  # that there was one, so that nothing of it comes back
+
+
+async def await_recording(context: Context, event: MeetingFinishedV1) -> None:
+    """A meeting was held: a recording is to come, or none."""
+    now = context.clock.now()
+    recordings = Recordings(context, event.institution)
+    recording = await recordings.get_or_begin(event.data.contact, now)
+    if recording.take(event):
+        recording.expect(expected=event.data.recording == "expected")
+        await recordings.save(recording, recording.settle(now), at=now, cause=event)
+
+
+async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
+    """Obey what the family allows now: open, narrow, close, or open again what was closed."""
+    if isinstance(event, ErasureRequestedV1):
+        return await erase(context, event)
+    now = context.clock.now()
+    recordings = Recordings(context, event.institution)
+    recording = await recordings.get_or_begin(event.data.contact, now)
+    if recording.take(event):
+        recording.obey(event.data.consent, event.sequence)
+        await recordings.save(recording, recording.settle(now), at=now, cause=event)
+    return None
+
+
+async def erase(context: Context, event: ErasureRequestedV1) -> None:
+    """Erase everything held of a contact, and say so only when it is true. Repeating it does no harm."""
+    now = context.clock.now()
+    consent = event.data.consent
+    recordings = Recordings(context, event.institution)
+    recording = await recordings.get_or_begin(event.data.contact, now)
+    if recording.state == "erased" and recording.erasure_id == consent.erasure_id:
+        return
+    recording.obey(consent, event.sequence)
+    if told := recording.settle(now):  # the withdrawal itself was not heard yet: close first
+        recording = await recordings.save(recording, told, at=now, cause=event)
+    await _destroy(context, event.institution, event.subject)
+    recording.take(event)
+    recording.erase(consent.erasure_id or "", now)
+    await recordings.save_telling(recording, _erased(recording, event))
+
+
+async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
+    """Erase again what a backup brought back of a contact whose key is gone."""
+    await _destroy(context, institution, contact_id)
+    recordings = Recordings(context, institution)
+    recording = await recordings.get(contact_id)
+    if recording is not None and recording.state != "erased":
+        recording.erase(recording.erasure_id, context.clock.now())
+        await recordings.save_telling(recording, None)
+
+
+async def end_when_due(context: Context, recording: Recording) -> None:
+    """The time for which it was allowed, or for which the institution keeps recordings, is over."""
+    now = context.clock.now()
+    told: RecordingEvent | None = recording.settle(now)
+    await Recordings(context, recording.institution).save(recording, told, at=now)
+
+
+async def _destroy(context: Context, institution: InstitutionId, contact_id: str) -> None:
+    """Destroy the key, then what it sealed, then every trace in the database's file."""
+    await context.vault.erase(institution, contact_id)
+    uploads = Uploads(context, institution)
+    for upload in await uploads.of(contact_id):
+        await uploads.forget(upload)
+    await asyncio.to_thread(shelf_of(context, institution, contact_id).clear)
+    await Viewings(context, institution).forget(contact_id)
+    await context.store.compact()
+
+
+def _erased(recording: Recording, event: ErasureRequestedV1) -> ArchiveErasedV1:
+    return ArchiveErasedV1.record(
+        institution=event.institution,
+        subject=recording.id,
+        sequence=recording.next_version,
+        at=recording.erased_at or event.time,
+        actor="system",
+        cause=event,
+        data=ErasedState(
+            contact_id=recording.id,
+            erasure_id=recording.erasure_id,
+            service="archive",
+            erased=ERASED,
+            kept=KEPT,
+        ),
+    )

@@ -1,0 +1,63 @@
+"""What the doors share: who asks, and how an answer that cannot be given is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fastapi import Request
+
+from services.archive.gate import CannotTell, NotOpen
+from services.archive.model import Refused, Viewer
+from services.archive.uploads import NotThere
+from shared.media import MediaBusy, MediaDamaged
+from shared.service import Context
+from shared.sessions import Family, Staff
+from shared.vault import KeyErased
+from shared.web.languages import N_
+from shared.web.problems import Problem
+
+CANNOT_TELL_TITLE: Final = N_("We cannot check the family's permission right now")
+CANNOT_TELL: Final = N_("This is not the family's doing. Try again in a moment.")
+NOT_OPEN_TITLE: Final = N_("This recording is not available")
+_TOO_LARGE: Final = frozenset({"too-large", "too-long"})
+_RETRY_AFTER: Final = "2"  # seconds; the pulse comes every second
+
+
+def context_of(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+def viewer_of(staff: Staff) -> Viewer:
+    return Viewer(person_id=staff.person_id, cohorts=staff.cohorts, human="machine" not in staff.roles)
+
+
+def family_viewer(family: Family) -> Viewer:
+    return Viewer(family=True, person_id=family.contact_id)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what a use case raises into the problem that the visitor is told."""
+    try:
+        yield
+    except CannotTell:
+        raise Problem(503, CANNOT_TELL_TITLE, CANNOT_TELL, headers={"Retry-After": _RETRY_AFTER}) from None
+    except (NotOpen, NotThere, KeyErased, FileNotFoundError):
+        raise Problem(404, NOT_OPEN_TITLE) from None
+    except MediaBusy:
+        raise Problem(
+            423,
+            N_("Another upload of this recording is running"),
+            N_("Wait until it has ended, or end it, and try again."),
+            headers={"Retry-After": _RETRY_AFTER},
+        ) from None
+    except MediaDamaged:
+        raise Problem(
+            500, N_("The recording cannot be read"), N_("Its file is damaged. Upload it again, or restore it.")
+        ) from None
+    except Refused as refused:
+        status = 413 if refused.code in _TOO_LARGE else 422 if refused.code in ("not-media", "empty") else 409
+        raise Problem(
+            status, N_("The recording was not taken in"), refused.text, type=f"urn:firsthand:archive:{refused.code}"
+        ) from None

@@ -1,0 +1,57 @@
+"""The recording itself, in ranges. Students by the audience that is allowed now, the family by its own session."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from services.archive.gate import NotOpen, gate_of
+from services.archive.http.asking import context_of, family_viewer, told, viewer_of
+from services.archive.model import Viewer
+from services.archive.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
+from services.archive.repository import shelf_of
+from services.archive.viewings import log_of
+from shared.identifiers import Id, InstitutionId
+from shared.web.access import FamilySession, Student
+
+router = APIRouter()
+
+
+@router.api_route("/media/{contact_id}", methods=["GET", "HEAD"])
+async def media(
+    request: Request, contact_id: Id, staff: Student, download: Annotated[bool, Query()] = False
+) -> Response:
+    return await _play(request, staff.institution, contact_id, viewer_of(staff), download=download)
+
+
+@router.api_route("/family/media", methods=["GET", "HEAD"])
+async def family_media(request: Request, family: FamilySession, download: Annotated[bool, Query()] = False) -> Response:
+    """The family's own recording, also before its release, until it is erased."""
+    return await _play(request, family.institution, family.contact_id, family_viewer(family), download=download)
+
+
+async def _play(
+    request: Request, institution: InstitutionId, contact_id: str, viewer: Viewer, *, download: bool
+) -> Response:
+    context = context_of(request)
+    gate = gate_of(context)
+    with told():
+        recording = await gate.admit(institution, contact_id, viewer, download=download)
+        shown = recording.media
+        if shown is None:
+            raise NotOpen
+        try:
+            headers = request.headers
+            span = span_of(shown.bytes, headers.get("range"), headers.get("if-range"), etag_of(shown))
+        except NotSatisfiable:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{shown.bytes}"})
+        key = await context.vault.media_key(institution, contact_id)
+        reader = await asyncio.to_thread(shelf_of(context, institution, contact_id).reader, shown.file, key)
+
+    async def seen(sent: int) -> None:
+        if not viewer.family:
+            seconds = sent / shown.bytes * shown.duration_seconds
+            await log_of(context).note(institution, contact_id, viewer.person_id, seconds)
+
+    return PlayResponse(Showing(gate, institution, contact_id, viewer, shown, download), reader, span, seen=seen)

@@ -1,0 +1,274 @@
+"""The recording of one contact: what is held, what the family allows, and who may see it. No I/O, no clock.
+
+The state is derived from three facts, each of which may arrive first: whether a meeting was recorded, which media was
+taken in, and the consent in force. So a withdrawal that is undone leads back to exactly what was before it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from shared.events.archive import (
+    RecordingArchivedV1,
+    RecordingAwaitedV1,
+    RecordingChangedV1,
+    RecordingPublishedV1,
+    RecordingState,
+    RecordingWithdrawnV1,
+)
+from shared.events.consent import ConsentRecordState
+from shared.events.contact import ContactReference, Scope
+from shared.store import Document, Index
+
+RecordingEvent = (
+    type[RecordingAwaitedV1]
+    | type[RecordingArchivedV1]
+    | type[RecordingPublishedV1]
+    | type[RecordingChangedV1]
+    | type[RecordingWithdrawnV1]
+)
+Stage = Literal["unexpected", "awaited", "held", "released", "withdrawn", "erased"]
+
+RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
+SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
+# The scopes of whose audience somebody can sign in today; partners and the public have no door yet.
+_OPEN_SCOPES: frozenset[Scope] = frozenset({"share-cohort", "share-institution"})
+
+
+class Refused(Exception):  # noqa: N818 - the field's word
+    """The recording's state does not allow it. `code` for machines, the text says what to do."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class Media(BaseModel):
+    """What was taken in, as read from the media itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str  # random id; the name of the sealed file
+    has_video: bool
+    mime: str  # e.g. `video/mp4`
+    codecs: list[str]  # e.g. ["h264", "aac"]
+    duration_seconds: float
+    bytes: int  # of the plain content
+    sha256: str  # of the plain content, hexadecimal
+    taken_in_at: AwareDatetime
+    taken_in_by: str  # person id
+
+    @property
+    def kind(self) -> Literal["video", "audio"]:
+        return "video" if self.has_video else "audio"
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Somebody of the recording's institution who asks to see it; the family of the contact itself, or a member."""
+
+    family: bool = False
+    person_id: str = ""
+    cohorts: frozenset[str] = frozenset()
+    human: bool = True  # a machine's token never plays
+
+
+@dataclass(frozen=True)
+class Learners:
+    """Who learns from the case: the cohorts, and the tutors who guide them."""
+
+    cohorts: frozenset[str] = frozenset()
+    tutors: frozenset[str] = frozenset()
+
+    def include(self, viewer: Viewer) -> bool:
+        return bool(self.cohorts & viewer.cohorts) or viewer.person_id in self.tutors
+
+
+class Recording(Document):
+    """The recording of one contact; id = contact id."""
+
+    kind: ClassVar[str] = "recording"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("state", "changed_at"), Index.on("changed_at"))
+
+    contact: ContactReference
+    state: Stage = "unexpected"
+    changed_at: AwareDatetime
+    expected: bool = False  # a meeting was held and recorded
+    media: Media | None = None
+    consent: ConsentRecordState = ConsentRecordState(state="none")
+    consent_sequence: int = 0
+    allowed: list[Scope] = []  # the scopes last granted; a pause empties the consent's own list
+    audience: list[Scope] = []
+    refused_because: Literal["wider-than-allowed"] | None = None
+    released_at: AwareDatetime | None = None
+    keep_until: AwareDatetime | None = None  # the institution's policy, counted from taking in
+    erasure_id: str = ""
+    erased_at: AwareDatetime | None = None
+
+    # -- facts
+
+    def expect(self, *, expected: bool) -> None:
+        """A meeting was held; a recording is to come, or none."""
+        self.expected = expected
+
+    def obey(self, consent: ConsentRecordState, sequence: int) -> None:
+        """Keep the consent that is in force now, `sequence` being that of its document. A late one changes nothing."""
+        if sequence <= self.consent_sequence:
+            return
+        self.consent, self.consent_sequence = consent, sequence
+        if consent.state == "granted":
+            self.allowed = list(consent.scopes)
+
+    def take_in(self, media: Media, keep_days: int) -> RecordingEvent:
+        """Hold `media` in place of what was held; returns the event that tells of it. Raises Refused."""
+        at = media.taken_in_at
+        self.admits_upload(at)
+        self.media = media
+        self.keep_until = at + timedelta(days=keep_days)
+        self.changed_at = at
+        # A family may have released this very recording before, e.g. when it was lost and is brought again.
+        return RecordingPublishedV1 if self.settle(at) is RecordingPublishedV1 else RecordingArchivedV1
+
+    def erase(self, erasure_id: str, at: datetime) -> None:
+        """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
+        self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
+        self.media, self.audience, self.allowed, self.refused_because = None, [], [], None
+        self.due_at = None
+
+    # -- what follows from them
+
+    def settle(self, at: datetime) -> RecordingEvent | None:
+        """Derive state, audience and the next look; returns the event that tells of the change, None when none is."""
+        if self.state == "erased":
+            return None
+        before = (self.state, self.audience, self.refused_because)
+        self.state = self._stage(at)
+        self.refused_because = "wider-than-allowed" if self.state == "held" and self.wider_than_allowed else None
+        self.audience = self._audience()
+        ends = self.expires_at
+        self.due_at = ends if ends and ends > at else None
+        if before == (self.state, self.audience, self.refused_because):
+            return None
+        self.changed_at = at
+        if self.state == "released" and self.released_at is None:
+            self.released_at = at
+        if self.state not in {"released", "withdrawn"}:
+            self.released_at = None
+        return _told_by(before[0], self.state)
+
+    def under(self, consent: ConsentRecordState, sequence: int, at: datetime) -> "Recording":
+        """How it stands at `at` if this consent is in force, unless the recording already knows a later one."""
+        copy = self.model_copy()
+        copy.obey(consent, sequence)
+        copy.settle(at)
+        return copy
+
+    def plays_to(self, viewer: Viewer, learners: Learners, at: datetime) -> bool:
+        """Whether this viewer may see it at `at`. The state must have been settled with the consent in force."""
+        if self.media is None or self.state in ("unexpected", "awaited", "erased"):
+            return False
+        if viewer.family:  # their own, also after a withdrawal, until it is erased
+            return True
+        if not viewer.human or self._stage(at) != "released" or self.state != "released":
+            return False
+        return "share-institution" in self.audience or ("share-cohort" in self.audience and learners.include(viewer))
+
+    def downloads_to(self, viewer: Viewer) -> bool:
+        """Whether one who may see it may also keep a copy."""
+        return viewer.family or (self.consent.state == "granted" and "download" in self.consent.scopes)
+
+    def admits_upload(self, at: datetime) -> None:
+        """Raises Refused, saying why, unless a recording may be taken in at `at`."""
+        if self.state in ("withdrawn", "erased"):
+            raise Refused("closed", "This recording is closed. Nothing can be uploaded for this contact any more.")
+        if not self.expected:
+            raise Refused(
+                "not-expected", "No recorded meeting of this contact is noted. Close the meeting as held first."
+            )
+        if self.state == "released":
+            raise Refused("released", "The family has released this recording. It cannot be replaced.")
+        if self.consent.state != "granted" or not RECORDING_SCOPES & set(self.consent.scopes):
+            raise Refused("not-allowed", "The family does not allow a recording now. Delete your copy of it.")
+        if self.consent.expires_at and self.consent.expires_at <= at:
+            raise Refused("expired", "The family's permission has ended. Delete your copy of the recording.")
+
+    @property
+    def wider_than_allowed(self) -> bool:
+        """Whether the media shows more than was allowed: moving pictures where only sound was."""
+        return self.media is not None and not _fits(self.media, self.allowed)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it ends: with the consent, or when the institution's time for keeping recordings is over."""
+        ends = [end for end in (self.consent.expires_at, self.keep_until) if end]
+        return min(ends, default=None)
+
+    def told(self) -> RecordingState:
+        """The state as events tell it."""
+        media = self.media
+        return RecordingState(
+            contact=self.contact,
+            state="awaited" if self.state == "unexpected" else self.state,
+            media=media.kind if media else None,
+            duration_seconds=media.duration_seconds if media else 0,
+            bytes=media.bytes if media else 0,
+            sha256=media.sha256 if media else "",
+            held_at=media.taken_in_at if media else None,
+            released_at=self.released_at,
+            expires_at=self.expires_at,
+            audience=self.audience,
+            refused_because=self.refused_because,
+        )
+
+    def _stage(self, at: datetime) -> Stage:
+        """The state that the facts give; a pause changes no state, only the audience."""
+        if self.state == "erased":
+            return "erased"
+        if not self.expected and self.media is None:
+            return "unexpected"
+        if self._closed(at):
+            return "withdrawn"
+        if self.media is None:
+            return "awaited"
+        return "released" if self._released(self.media) else "held"
+
+    def _closed(self, at: datetime) -> bool:
+        if self.consent.state in ("withdrawn", "declined", "erased"):
+            return True
+        if self.consent.state == "granted" and not RECORDING_SCOPES & set(self.consent.scopes):
+            return True
+        return self.expires_at is not None and self.expires_at <= at
+
+    def _released(self, media: Media) -> bool:
+        return (
+            self.consent.state in ("granted", "paused")
+            and self.consent.released
+            and self.consent.released_sha256 == media.sha256
+            and _fits(media, self.allowed)
+        )
+
+    def _audience(self) -> list[Scope]:
+        if self.state != "released" or self.consent.state != "granted":
+            return []
+        return [scope for scope in SHARE_SCOPES if scope in self.consent.scopes]
+
+
+def _fits(media: Media, scopes: list[Scope]) -> bool:
+    """Sound needs any record scope; moving pictures need the one that names them."""
+    return "record-video" in scopes or (not media.has_video and "record-audio" in scopes)
+
+
+def _told_by(before: Stage, now: Stage) -> RecordingEvent | None:
+    if now == "unexpected":
+        return None
+    if now == "withdrawn":
+        # A contact that never had a meeting has no recording whose end could be told.
+        return RecordingWithdrawnV1 if before != "unexpected" else None
+    if now == "awaited" and before == "unexpected":
+        return RecordingAwaitedV1
+    if now == "released" and before != "released":
+        return RecordingPublishedV1
+    return RecordingChangedV1

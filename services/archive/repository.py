@@ -1,0 +1,185 @@
+"""Archive's documents of one institution."""
+
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime
+
+from services.archive.model import Recording, RecordingEvent
+from services.archive.storage import Shelf
+from shared.events import AnyEvent
+from shared.events.contact import ContactReference
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.store import AlreadyExists, Conflict, Document, Index, Page
+
+UploadStage = Literal["receiving", "checking", "done", "refused"]
+
+
+class Upload(Document):
+    """A recording on its way in. How much of it is safe, the sealed file itself says."""
+
+    kind: ClassVar[str] = "upload"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"),)
+
+    contact_id: str
+    length: int  # bytes of the plain content; -1 while a form sends it without saying
+    stage: UploadStage = "receiving"
+    by: str  # person id
+    begun_at: AwareDatetime
+    expires_at: AwareDatetime
+
+    @property
+    def file(self) -> str:
+        return self.id
+
+
+class Viewing(Document):
+    """One viewer's watching of one recording on one day (UTC)."""
+
+    kind: ClassVar[str] = "viewing"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id", "last_at"),)
+
+    contact_id: str
+    viewer_id: str  # person id
+    day: date
+    first_at: AwareDatetime
+    last_at: AwareDatetime
+    seconds: float = 0  # of the recording, as sent
+
+
+class Recordings:
+    """The recordings of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Recording, institution)
+        self._institution = institution
+
+    async def get(self, contact_id: str) -> Recording | None:
+        return await self._documents.get(contact_id)
+
+    async def get_or_begin(self, contact: ContactReference, at: datetime) -> Recording:
+        """Give the recording of a contact; a new one, not yet stored, if nothing was heard of it before."""
+        stored = await self._documents.get(contact.contact_id)
+        return stored or Recording(id=contact.contact_id, institution=self._institution, contact=contact, changed_at=at)
+
+    async def save(
+        self,
+        recording: Recording,
+        told: RecordingEvent | None,
+        *,
+        at: datetime,
+        actor: str = "system",
+        cause: AnyEvent | None = None,
+    ) -> Recording:
+        """Save with the event `told` about it. Raises Conflict, AlreadyExists."""
+        event = None
+        if told:
+            event = told.record(
+                institution=self._institution,
+                subject=recording.id,
+                sequence=recording.next_version,
+                at=at,
+                actor=actor,
+                data=recording.told(),
+                cause=cause,
+            )
+        return await self.save_telling(recording, event)
+
+    async def save_telling(self, recording: Recording, event: AnyEvent | None) -> Recording:
+        if recording.version:
+            return await self._documents.save(recording, event)
+        return await self._documents.insert(recording, event)
+
+    async def page(self, after: str | None, limit: int) -> Page[Recording]:
+        """The recordings, the last changed first."""
+        return await self._documents.find(sort="changed_at", order="desc", limit=limit, after=after)
+
+    async def released(self, after: str | None, limit: int) -> Page[Recording]:
+        return await self._documents.find(
+            {"state": "released"}, sort="changed_at", order="desc", limit=limit, after=after
+        )
+
+
+class Uploads:
+    """The uploads of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Upload, institution)
+
+    async def get(self, upload_id: str) -> Upload | None:
+        return await self._documents.get(upload_id)
+
+    async def add(self, upload: Upload) -> Upload:
+        return await self._documents.insert(upload)
+
+    async def save(self, upload: Upload) -> Upload:
+        return await self._documents.save(upload)
+
+    async def of(self, contact_id: str) -> list[Upload]:
+        return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
+
+    async def forget(self, upload: Upload) -> None:
+        """Remove it, whatever became of it meanwhile."""
+        stored: Upload | None = upload
+        while stored is not None:
+            try:
+                await self._documents.delete(stored)
+            except Conflict:
+                stored = await self._documents.get(upload.id)
+            else:
+                return
+
+
+class Viewings:
+    """The view log of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Viewing, institution)
+        self._institution = institution
+
+    async def add(self, contact_id: str, viewer_id: str, seconds: float, at: datetime) -> None:
+        """Add to what this viewer saw of it today."""
+        id_ = f"{contact_id[:24]}-{viewer_id[:24]}-{at:%Y%m%d}"
+        while True:
+            viewing = await self._documents.get(id_)
+            try:
+                if viewing is None:
+                    viewing = Viewing(
+                        id=id_,
+                        institution=self._institution,
+                        contact_id=contact_id,
+                        viewer_id=viewer_id,
+                        day=at.date(),
+                        first_at=at,
+                        last_at=at,
+                        seconds=seconds,
+                    )
+                    await self._documents.insert(viewing)
+                else:
+                    viewing.seconds += seconds
+                    viewing.last_at = at
+                    await self._documents.save(viewing)
+            except (Conflict, AlreadyExists):
+                continue
+            return
+
+    async def count(self, contact_id: str) -> int:
+        return await self._documents.count({"contact_id": contact_id})
+
+    async def last(self, contact_id: str) -> datetime | None:
+        newest = await self._documents.find({"contact_id": contact_id}, sort="last_at", order="desc", limit=1)
+        return newest.items[0].last_at if newest.items else None
+
+    async def forget(self, contact_id: str) -> None:
+        while page := (await self._documents.find({"contact_id": contact_id}, limit=100)).items:
+            for viewing in page:
+                try:
+                    await self._documents.delete(viewing)
+                except Conflict:  # somebody watches at this moment: the next round takes it
+                    continue
+
+
+def shelf_of(context: Context, institution: InstitutionId, contact_id: str) -> Shelf:
+    """Where the sealed files of a contact lie."""
+    return Shelf(context.settings.media, institution, contact_id)

@@ -1,0 +1,23 @@
+"""The knobs of archive, read from the environment (`FIRSTHAND_ARCHIVE_...`)."""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_GIB: Final = 1024**3
+
+
+class ArchiveSettings(BaseSettings):
+    """What archive takes in, and how long an upload may be left unfinished."""
+
+    model_config = SettingsConfigDict(env_prefix="FIRSTHAND_ARCHIVE_", extra="ignore", frozen=True)
+
+    # Two hours of 1080p as meeting providers record it are about 2 GiB.
+    largest_upload: Annotated[int, Field(gt=0, description="bytes of one recording")] = 8 * _GIB
+    upload_expires_hours: Annotated[int, Field(gt=0, description="an unfinished upload is forgotten after so long")] = (
+        48
+    )
+    idle_seconds: Annotated[float, Field(gt=0, description="a connection that sends nothing for so long is let go")] = (
+        30
+    )

@@ -1,0 +1,284 @@
+"""The use cases of taking a recording in: begin, receive, check, hold. Every byte is sealed before the disk."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+from services.archive.gate import gate_of
+from services.archive.model import Media, Recording, Refused
+from services.archive.probing import Findings, NotMedia, examine
+from services.archive.repository import Recordings, Upload, Uploads, shelf_of
+from services.archive.settings import ArchiveSettings
+from services.archive.storage import Shelf
+from shared.copies import institution_of
+from shared.identifiers import InstitutionId, new_id
+from shared.media import SealedWriter
+from shared.service import Context, retrying
+from shared.store import Conflict
+from shared.vault import KeyErased
+
+_WRITE: Final = 1024 * 1024  # bytes handed to the disk at once
+_SYNC: Final = 16 * 1024 * 1024  # bytes after which what came is made safe, though the request goes on
+_CHECK_TAKES: Final = timedelta(minutes=2)  # after so long somebody else takes up the checking of a complete upload
+_REMEMBERED: Final = timedelta(days=1)  # how long a completed or refused upload is still answered for
+_KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
+
+
+class NotThere(Exception):  # noqa: N818 - says what is the case
+    """There is no such upload or recording in this institution."""
+
+
+class WrongOffset(Exception):  # noqa: N818 - says what is the case
+    """The bytes do not continue where the upload stands."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+class ChecksumMismatch(Exception):  # noqa: N818 - says what is the case
+    """The bytes are not those that were sent; nothing of them was kept."""
+
+
+async def begin_upload(
+    context: Context, institution: InstitutionId, contact_id: str, *, length: int, by: str
+) -> Upload:
+    """Begin to take a recording of `length` bytes in (-1: not known yet). Raises NotThere, Refused."""
+    settings, now = ArchiveSettings(), context.clock.now()
+    await _admitting(context, institution, contact_id)
+    if length == 0:
+        raise Refused("empty", "The file is empty. Choose the recording and try again.")
+    if length > settings.largest_upload:
+        raise Refused("too-large", "The file is larger than what can be taken in.")
+    expires_at = now + timedelta(hours=settings.upload_expires_hours)
+    upload = await Uploads(context, institution).add(
+        Upload(
+            id=new_id(),
+            institution=institution,
+            contact_id=contact_id,
+            length=length,
+            by=by,
+            begun_at=now,
+            expires_at=expires_at,
+            due_at=expires_at,
+        )
+    )
+    await asyncio.to_thread(_shelf(context, upload).prepare)
+    async with _writing(context, upload):
+        pass
+    try:
+        await _admitting(context, institution, contact_id)  # an erasure may have come between
+    except Refused:
+        await end_upload(context, upload)
+        raise
+    return upload
+
+
+async def offset_of(context: Context, upload: Upload) -> int:
+    """How many bytes are safe. Raises MediaBusy while another request writes."""
+    if upload.stage != "receiving":
+        return upload.length
+    async with _writing(context, upload) as writer:
+        offset = writer.offset
+    if offset == upload.length:  # a crash came between the last byte and the checking
+        await complete(context, upload)
+    return offset
+
+
+async def receive(
+    context: Context, upload: Upload, *, offset: int, chunks: AsyncIterator[bytes], sha256: bytes | None = None
+) -> int:
+    """Take the next bytes; returns how many are safe now. `sha256` is of the bytes in this request.
+
+    When the client goes away, what came until then is kept. Raises NotThere, Refused, WrongOffset, ChecksumMismatch,
+    MediaBusy.
+    """
+    await _admitting(context, upload.institution, upload.contact_id)
+    if upload.stage != "receiving":
+        raise WrongOffset(upload.length)
+    digest = hashlib.sha256() if sha256 else None
+    async with _writing(context, upload) as writer:
+        if writer.offset != offset:
+            raise WrongOffset(writer.offset)
+        try:
+            async with aclosing(_gathered(chunks)) as pieces:
+                async for piece in pieces:
+                    if digest:
+                        digest.update(piece)
+                    await _write(context, upload, writer, piece, safe=digest is None)
+        except BaseException:
+            if digest is None:
+                await asyncio.to_thread(writer.sync)
+            raise
+        if digest and digest.digest() != sha256:
+            raise ChecksumMismatch
+        safe = await asyncio.to_thread(writer.sync)
+    if await Uploads(context, upload.institution).get(upload.id) is None:  # it was erased meanwhile
+        await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
+        raise NotThere
+    return safe
+
+
+async def complete(context: Context, upload: Upload) -> Recording:
+    """Check what came and hold it. May be repeated after a crash at any point. Raises Refused, NotThere."""
+    uploads = Uploads(context, upload.institution)
+    now = context.clock.now()
+    if upload.stage == "refused":
+        raise _not_media()
+    upload.stage, upload.due_at = "checking", now + _CHECK_TAKES
+    upload = await uploads.save(upload)
+    try:
+        found = await _examined(context, upload)
+        recording = await retrying(lambda: _hold(context, upload, found))
+    except Refused:
+        await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
+        upload.stage, upload.due_at = "refused", context.clock.now() + _REMEMBERED
+        await uploads.save(upload)
+        raise
+    upload.stage, upload.due_at = "done", context.clock.now() + _REMEMBERED
+    with suppress(Conflict):  # somebody else took the checking up as well, and came to the same end
+        await uploads.save(upload)
+    await _tidy(context, recording)
+    return recording
+
+
+async def end_upload(context: Context, upload: Upload) -> None:
+    """Forget an upload and what came of it; a recording that it became stays."""
+    await Uploads(context, upload.institution).forget(upload)
+    recording = await Recordings(context, upload.institution).get(upload.contact_id)
+    if recording is None or recording.media is None or recording.media.file != upload.file:
+        await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
+
+
+async def look_after_upload(context: Context, upload: Upload) -> None:
+    """When due: take up a checking that a crash left; forget what is over."""
+    if upload.stage != "checking":
+        await end_upload(context, upload)
+        return
+    try:
+        await complete(context, upload)
+    except (Refused, KeyErased):
+        context.log.info("an upload was refused after a restart")
+
+
+# -- parts
+
+
+async def _admitting(context: Context, institution: InstitutionId, contact_id: str) -> Recording:
+    """The recording, if the newest consent that we know of lets it be taken in. Raises NotThere, Refused."""
+    recording = await gate_of(context).standing(institution, contact_id)
+    if recording is None:
+        raise NotThere
+    recording.admits_upload(context.clock.now())
+    return recording
+
+
+@asynccontextmanager
+async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWriter]:
+    try:
+        key = await context.vault.media_key(upload.institution, upload.contact_id)
+        writer = await asyncio.to_thread(_shelf(context, upload).writer, upload.file, key)
+    except (KeyErased, FileNotFoundError):
+        raise Refused(
+            "closed", "This recording is closed. Nothing can be uploaded for this contact any more."
+        ) from None
+    try:
+        yield writer
+    finally:
+        await asyncio.to_thread(writer.close)
+
+
+async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Pieces worth a way to the disk; what was gathered when the client went away is given before its exception."""
+    waiting, idle = bytearray(), ArchiveSettings().idle_seconds
+    failure: Exception | None = None
+    source = aiter(chunks)
+    while True:
+        try:
+            waiting += await asyncio.wait_for(anext(source), idle)
+        except StopAsyncIteration:
+            break
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            failure = error
+            break
+        if len(waiting) >= _WRITE:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
+    if failure:
+        raise failure
+
+
+async def _write(context: Context, upload: Upload, writer: SealedWriter, piece: bytes, *, safe: bool) -> None:
+    limit = upload.length if upload.length >= 0 else ArchiveSettings().largest_upload
+    if writer.offset + len(piece) > limit:
+        raise Refused("too-long", "More came than was announced, or than can be taken in. Begin the upload again.")
+    before = writer.offset // _SYNC
+    await asyncio.to_thread(writer.write, piece)
+    if safe and writer.offset // _SYNC != before:
+        await asyncio.to_thread(writer.sync)
+        await _admitting(context, upload.institution, upload.contact_id)
+
+
+async def _examined(context: Context, upload: Upload) -> Findings:
+    async with _writing(context, upload) as writer:
+        await asyncio.to_thread(writer.finish)
+    key = await context.vault.media_key(upload.institution, upload.contact_id)
+
+    def look() -> Findings:
+        with _shelf(context, upload).reader(upload.file, key) as reader:
+            return examine(reader)
+
+    try:
+        return await asyncio.to_thread(look)
+    except NotMedia:
+        raise _not_media() from None
+
+
+async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
+    policy = await institution_of(context, upload.institution)
+    recordings = Recordings(context, upload.institution)
+    recording = await recordings.get(upload.contact_id)
+    if recording is None:
+        raise NotThere
+    if recording.media and recording.media.file == upload.file:
+        return recording
+    now = context.clock.now()
+    media = Media(
+        file=upload.file,
+        has_video=found.has_video,
+        mime=found.mime,
+        codecs=found.codecs,
+        duration_seconds=found.duration_seconds,
+        bytes=found.bytes,
+        sha256=found.sha256,
+        taken_in_at=now,
+        taken_in_by=upload.by,
+    )
+    told = recording.take_in(media, policy.keep_recordings_days if policy else _KEEP_DAYS)
+    return await recordings.save(recording, told, at=now, actor=upload.by)
+
+
+async def _tidy(context: Context, recording: Recording) -> None:
+    """Remove what the recording replaced, but nothing that is on its way."""
+    uploads = await Uploads(context, recording.institution).of(recording.id)
+    wanted = {upload.file for upload in uploads if upload.stage in ("receiving", "checking")}
+    if recording.media:
+        wanted.add(recording.media.file)
+    await asyncio.to_thread(shelf_of(context, recording.institution, recording.id).keep_only, wanted)
+
+
+def _shelf(context: Context, upload: Upload) -> Shelf:
+    return shelf_of(context, upload.institution, upload.contact_id)
+
+
+def _not_media() -> Refused:
+    return Refused(
+        "not-media",
+        "This file is neither a video nor a sound recording that can be played. "
+        "Choose the recording itself, for example an MP4 or M4A file. The file was not kept.",
+    )

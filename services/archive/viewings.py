@@ -1,0 +1,71 @@
+"""The view log: who watched what, when and for how long. Kept back in memory for a minute, so that it costs little."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.archive.repository import Viewings
+from shared.bus import Bus
+from shared.identifiers import InstitutionId
+from shared.service import Context
+
+_SAVE_EVERY: Final = timedelta(minutes=1)
+_LOOK_EVERY: Final = 20.0  # seconds
+
+
+@dataclass
+class _Kept:
+    seconds: float
+    saved_at: datetime
+
+
+class ViewLog:
+    """The log of one replica. A killed process loses what it kept back: a minute at most, and never a viewing."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._kept: dict[tuple[InstitutionId, str, str, str], _Kept] = {}
+
+    async def note(self, institution: InstitutionId, contact_id: str, viewer_id: str, seconds: float) -> None:
+        """Note that a viewer was sent so many seconds of a recording now."""
+        now = self._context.clock.now()
+        key = (institution, contact_id, viewer_id, now.date().isoformat())
+        kept = self._kept.get(key)
+        if kept is not None and now - kept.saved_at < _SAVE_EVERY:
+            kept.seconds += seconds
+            return
+        self._kept[key] = _Kept(0, now)
+        await Viewings(self._context, institution).add(
+            contact_id, viewer_id, seconds + (kept.seconds if kept else 0), now
+        )
+        await self.save_what_waits()
+
+    async def save_what_waits(self) -> None:
+        """Save what was kept back for longer than a minute."""
+        now = self._context.clock.now()
+        for key, kept in list(self._kept.items()):
+            if now - kept.saved_at < _SAVE_EVERY:
+                continue
+            del self._kept[key]
+            if kept.seconds:
+                institution, contact_id, viewer_id, _ = key
+                await Viewings(self._context, institution).add(contact_id, viewer_id, kept.seconds, kept.saved_at)
+
+
+_LOGS: Final[dict[Bus, ViewLog]] = {}  # one for each replica, as the gate
+
+
+def log_of(context: Context) -> ViewLog:
+    return _LOGS.get(context.bus) or ViewLog(context)
+
+
+async def keep_view_log(context: Context) -> None:
+    """Keep the log of this replica; runs in the background."""
+    log = _LOGS[context.bus] = ViewLog(context)
+    try:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            await log.save_what_waits()
+    finally:
+        del _LOGS[context.bus]

@@ -1,0 +1,54 @@
+"""Small real media, made by the codecs themselves."""
+
+import io
+import math
+import struct
+import wave
+from typing import Literal
+
+import av
+
+
+def sound(seconds: float = 1.0, rate: int = 8000) -> bytes:
+    """A WAV file with a tone."""
+    frames = b"".join(
+        struct.pack("<h", int(9000 * math.sin(2 * math.pi * 440 * n / rate))) for n in range(int(seconds * rate))
+    )
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(frames)
+    return out.getvalue()
+
+
+def video(seconds: float = 1.0, *, container: Literal["mp4", "webm"] = "mp4", size: int = 64, seed: int = 0) -> bytes:
+    """A video with moving noise and a tone. The noise keeps it from being compressed to nothing."""
+    codec, audio_codec = {"mp4": ("mpeg4", "aac"), "webm": ("libvpx", "libopus")}[container]
+    fps, rate = 10, 48000
+    out = io.BytesIO()
+    with av.open(out, mode="w", format=container) as file:
+        pictures = file.add_stream(codec, rate=fps)
+        pictures.width = pictures.height = size
+        pictures.pix_fmt = "yuv420p"
+        sounds = file.add_stream(audio_codec, rate=rate)
+        state = seed + 1
+        for _ in range(int(seconds * fps)):
+            frame = av.VideoFrame(size, size, "yuv420p")
+            for plane in frame.planes:
+                state = (state * 1103515245 + 12345) % 2**31
+                plane.update(bytes((state >> 8) * (n % 251 + 1) % 256 for n in range(plane.buffer_size)))
+            for packet in pictures.encode(frame):
+                file.mux(packet)
+        tone = av.AudioFrame(format="s16", layout="mono", samples=960)
+        tone.sample_rate = rate
+        for index in range(int(seconds * rate / 960)):
+            tone.pts = index * 960
+            tone.planes[0].update(struct.pack("<960h", *(int(8000 * math.sin(n / 17)) for n in range(960))))
+            for packet in sounds.encode(tone):
+                file.mux(packet)
+        for stream in (pictures, sounds):
+            for packet in stream.encode(None):
+                file.mux(packet)
+    return out.getvalue()
