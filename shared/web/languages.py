@@ -77,7 +77,7 @@ class Language:
     def place(self, zone: str) -> str:
         """Name a zone by its place, e.g. `Phoenix time`: plainer than an abbreviation or an offset."""
         if zone in {"UTC", "Etc/UTC"}:
-            return self.gettext("universal time (UTC)")
+            return self.gettext("universal time")
         city = dates.get_timezone_location(ZoneInfo(zone), locale=self.locale, return_city=True)
         return self.gettext("%(city)s time", city=city)
 

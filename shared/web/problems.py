@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -106,6 +106,8 @@ class IncidentMiddleware:
 
         try:
             await self._app(scope, receive, send_noting)
+        except ClientDisconnect:
+            return  # nobody is left to answer
         except Exception:
             incident = new_id()[:12]
             _log.exception("unexpected", extra={"incident": incident})
@@ -171,8 +173,19 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [(".".join(str(part) for part in fault["loc"][1:]), str(fault["msg"])) for fault in error.errors()]
+    page = prefers_page(request)
+    errors = [
+        (".".join(str(part) for part in fault["loc"][1:]), _plain_fault(fault["type"]) if page else str(fault["msg"]))
+        for fault in error.errors()
+    ]
     return answer_with(request, Problem(422, errors=errors))
+
+
+def _plain_fault(kind: str) -> str:
+    """Say in a visitor's words what pydantic says in a programmer's."""
+    if kind in {"missing", "string_too_short", "too_short"}:
+        return N_("please fill this in")
+    return N_("this is too long") if kind in {"string_too_long", "too_long"} else N_("this cannot be right")
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

@@ -314,6 +314,20 @@ async def test_wrong_fields_are_named_and_what_was_written_is_not_repeated(site:
     assert "secret words" not in answer.text
 
 
+async def test_a_person_reads_about_wrong_fields_in_plain_words_of_the_own_language(site: httpx.AsyncClient) -> None:
+    page = await site.post("/consent/api/v1/things", json={}, headers={**HTML, "Accept-Language": "es"})
+    assert page.status_code == 422
+    assert "complete este campo" in page.text
+    assert "Field required" not in page.text
+
+
+async def test_a_student_is_led_to_the_recordings(site: httpx.AsyncClient) -> None:
+    refused = await site.get("/consent/cases", headers={**HTML, "Authorization": "Bearer student"})
+    assert refused.status_code == 403
+    assert "/archive/recordings" in refused.text
+    assert "/portal/today" not in refused.text
+
+
 async def test_a_store_that_does_not_answer_is_a_503_that_says_when_to_come_back(site: httpx.AsyncClient) -> None:
     answer = await site.get("/consent/api/v1/fail/store")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
