@@ -31,6 +31,7 @@ MAY_ASK_THE_STORE = ("services/*/repository.py", "shared/copies.py", "shared/tim
 
 # Where an institution may be made from text, and why there.
 MAY_NAME_AN_INSTITUTION = {
+    "shared/identifiers.py": "the deployment's own name, a constant",
     "shared/sessions.py": "from a token that was verified",
     "shared/settings.py": "from the operator's own settings",
     "shared/store/*.py": "from what the store holds",
