@@ -32,7 +32,7 @@ from shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
 from shared.settings import Settings
 from shared.store import StoreUnavailable
 from shared.topology import DURABLES, STREAMS, Placement
-from shared.web.logging import configure_logging
+from shared.web.logging import configure as configure_logging
 
 SERVICES = {service.name: service for service in (PORTAL, DISCOVERY, CONSENT, SCHEDULING, ARCHIVE)}
 
@@ -88,7 +88,7 @@ async def _up(settings: Settings, *, example: bool) -> None:
     usable_folder(settings.data)
     sock = bound_socket(settings)
     settings = settings.model_copy(update={"port": sock.getsockname()[1]})
-    configure_logging(settings.data / "logs" / "firsthand.log", settings.log_level)
+    configure_logging("firsthand", settings.log_level, settings.data / "logs" / "firsthand.log")
     with console.status("starting") as status:
 
         def progress(text: str) -> None:
@@ -149,7 +149,7 @@ async def _serve(settings: Settings, name: str) -> None:
     settings = settings.model_copy(update={"nats_url": _nats_url(settings)})
     sock = bound_socket(settings)
     settings = settings.model_copy(update={"port": sock.getsockname()[1]})
-    configure_logging(None, settings.log_level)
+    configure_logging(name, settings.log_level)
     async with Deployment.started(settings, [SERVICES[name]]) as deployment:
         server = WebServer(deployment)
         serving = asyncio.create_task(server.serve([sock]))

@@ -6,6 +6,8 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.routing import Route
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _request_log = logging.getLogger("firsthand.request")
+_FILE_BYTES: Final = 10_000_000
 _INNERMOST: Final = 8  # frames of a failure that are told: enough to find it, one line still
 
 
@@ -42,9 +45,15 @@ def _failure(error: BaseException) -> tuple[str, list[str]]:
     return type(error).__qualname__, [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
-def configure(service: str, level: str = "INFO") -> None:
-    """Send every log line of the process to stderr as JSON. `service` is the default of lines that name none."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(service: str, level: str = "INFO", file: Path | None = None) -> None:
+    """Send every log line of the process to stderr, or to `file` (five older ones kept, 10 MB each), as JSON.
+
+    `service` is the default of lines that name none.
+    """
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handler = RotatingFileHandler(file, maxBytes=_FILE_BYTES, backupCount=5, encoding="utf-8")
     handler.setFormatter(JsonLines(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
