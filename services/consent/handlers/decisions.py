@@ -1,0 +1,248 @@
+"""What a family decides, itself or by telling a person. The record of an act is kept before the act counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.consent.handlers.erasure import begin_if_due
+from services.consent.handlers.policies import Ground, ground_of
+from services.consent.model import Erase, Journey, Refused, Signer, comes_of_age
+from services.consent.model.records import Act, Assent, Statement
+from services.consent.model.scopes import ordered
+from services.consent.repository import Journeys, Records
+from shared.events.consent import (
+    ConsentChangedV1,
+    ConsentDeclinedV1,
+    ConsentGrantedV1,
+    ConsentReleasedV1,
+    ConsentState,
+    ConsentWithdrawnV1,
+)
+from shared.events.contact import Scope
+from shared.events.envelope import Event
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.web.languages import N_
+
+FAMILY = "family"
+_RECENT = timedelta(days=366)  # how far back something that reached staff by message may be logged
+
+
+@dataclass(frozen=True)
+class Told:
+    """How something reached a person of the staff who now logs it."""
+
+    person_id: str
+    how: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Who signs, for whom, and each question's answer. Names are plain here and sealed when kept."""
+
+    signer: Signer
+    name: str
+    scopes: Mapping[Scope, bool]
+    about_child: bool = False
+    child_assent: Assent | None = None
+    birth_year: int | None = None
+    decides_alone: bool = True
+    other_agrees: str = ""
+
+    def demand_complete(self) -> None:
+        if not self.name.strip():
+            raise Refused("no-name", N_("Please write your name, so that your decision is yours."), fields=("name",))
+        if self.about_child and self.signer == "self":
+            raise Refused("signer", N_("For a child, a parent, a guardian or a carer signs."), fields=("signer",))
+        if self.about_child and self.child_assent is None:
+            raise Refused(
+                "no-assent", N_("Please say whether the child agrees, or is too young."), fields=("child_assent",)
+            )
+        if self.about_child and self.child_assent == "objects":
+            raise Refused(
+                "child-objects", N_("The child does not want this, and that decides it. Please choose “No, thank you”.")
+            )
+        if not self.decides_alone and not self.other_agrees.strip():
+            raise Refused(
+                "other-agrees", N_("Please write who else must agree and does agree."), fields=("other_agrees",)
+            )
+
+    @property
+    def chosen(self) -> list[Scope]:
+        return ordered(scope for scope, yes in self.scopes.items() if yes)
+
+
+async def grant(
+    context: Context,
+    institution: InstitutionId,
+    contact_id: str,
+    answers: Answers,
+    *,
+    language: str | None = None,
+    text_version: str | None = None,
+) -> Journey:
+    """The first yes, to the text that was shown. Raises Refused; NotHere."""
+    answers.demand_complete()
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    now, ground = context.clock.now(), await _ground(context, journey, language)
+    if text_version and ground.text and text_version != ground.text.text_version:
+        raise Refused("text-renewed", N_("The text was renewed while you were reading. Please read it again."))
+    journey.grant(
+        now,
+        answers.chosen,
+        ground.permission,
+        text_version=ground.text.text_version if ground.text else "",
+        language=ground.text.language if ground.text else journey.contact.language,
+        signer=answers.signer,
+        about_child=answers.about_child,
+        keep_for=ground.keep_for,
+    )
+    sealed = await context.vault.seal_many(institution, contact_id, _personal(answers))
+    if answers.about_child and answers.birth_year:
+        journey.birth_year = sealed["birth_year"]
+        journey.revisit_at = comes_of_age(answers.birth_year, now)
+    journey.draft = None
+    statement = Statement(
+        signer=answers.signer,
+        name=sealed["name"],
+        about_child=answers.about_child,
+        child_assent=answers.child_assent if answers.about_child else None,
+        decides_alone=answers.decides_alone,
+        other_agrees=sealed.get("other_agrees"),
+    )
+    await _record(context, journey, "granted", FAMILY, ground=ground, statement=statement)
+    return await journeys.save(journey, ConsentGrantedV1, actor=FAMILY)
+
+
+async def decline(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    journey.decline(context.clock.now())
+    journey.draft = None
+    await _record(context, journey, "declined", FAMILY)
+    return await journeys.save(journey, ConsentDeclinedV1, actor=FAMILY)
+
+
+async def change(
+    context: Context,
+    institution: InstitutionId,
+    contact_id: str,
+    answers: Mapping[Scope, bool],
+    *,
+    told: Told | None = None,
+) -> Journey:
+    """Change the scopes named in `answers`; the others stay. Staff (`told`) can only log less."""
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    now, ground = context.clock.now(), await _ground(context, journey, journey.consent.language)
+    kept = {scope for scope in journey.consent.allowed if answers.get(scope, True)}
+    scopes = ordered(kept | {scope for scope, yes in answers.items() if yes})
+    wider = journey.consent.widens(scopes)
+    if wider:
+        ground.permission.demand(now)
+    version = ground.text.text_version if ground.text else journey.consent.text_version
+    journey.change(now, scopes, text_version=version, by_family=told is None)
+    await _record(context, journey, "changed", FAMILY, told=told, ground=ground if wider else None)
+    return await journeys.save(journey, ConsentChangedV1, actor=_actor(told))
+
+
+async def pause(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
+    return await _simple(context, institution, contact_id, "paused", ConsentChangedV1)
+
+
+async def resume(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
+    return await _simple(context, institution, contact_id, "resumed", ConsentChangedV1)
+
+
+async def undo(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
+    """Take a withdrawal back while its seven days last; what was in force is in force again, a release included."""
+    return await _simple(context, institution, contact_id, "undone", ConsentChangedV1)
+
+
+async def release(context: Context, institution: InstitutionId, contact_id: str, sha256: str) -> Journey:
+    """The second yes, to exactly the recording with this SHA-256 (hex)."""
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    journey.consent.release(context.clock.now(), sha256, journey.recording)
+    await _record(context, journey, "released", FAMILY, sha256=sha256)
+    return await journeys.save(journey, ConsentReleasedV1, actor=FAMILY)
+
+
+async def withdraw(
+    context: Context, institution: InstitutionId, contact_id: str, erase: Erase, *, told: Told | None = None
+) -> Journey:
+    """Nothing is allowed from the save on; deletion begins at once or when the days to undo it are over."""
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    journey.withdraw(context.clock.now(), erase)
+    journey.draft = None
+    await _record(context, journey, "withdrawn", FAMILY, told=told, erase=erase)
+    saved = await journeys.save(journey, ConsentWithdrawnV1, actor=_actor(told))
+    return await begin_if_due(context, saved, actor=_actor(told))
+
+
+async def _simple(
+    context: Context, institution: InstitutionId, contact_id: str, act: Act, event: type[Event[ConsentState]]
+) -> Journey:
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    decide = {"paused": journey.consent.pause, "resumed": journey.consent.resume, "undone": journey.consent.undo}[act]
+    decide(context.clock.now())
+    await _record(context, journey, act, FAMILY)
+    return await journeys.save(journey, event, actor=FAMILY)
+
+
+async def _record(
+    context: Context,
+    journey: Journey,
+    act: Act,
+    actor: str,
+    *,
+    told: Told | None = None,
+    ground: Ground | None = None,
+    **more: Any,
+) -> None:
+    text = ground.text if ground else None
+    if told:
+        _demand_plausible(told, context.clock.now())
+        more["how_told"] = await context.vault.seal(journey.institution, journey.id, "how_told", told.how)
+        more["told_at"] = told.at or context.clock.now()
+    await Records(context, journey.institution).add(
+        journey,
+        act=act,
+        at=context.clock.now(),
+        actor=told.person_id if told else actor,
+        scopes=journey.consent.allowed,
+        language=journey.consent.language,
+        text_version=journey.consent.text_version,
+        text=text.body if text else None,
+        **more,
+    )
+
+
+def _demand_plausible(told: Told, now: datetime) -> None:
+    if not told.how.strip():
+        raise Refused("how-told", N_("Write how it reached you, e.g. “message on our account”."), fields=("how_told",))
+    if told.at and not now - _RECENT <= told.at <= now:
+        raise Refused("told-at", N_("Enter the day on which it reached you."), fields=("told_at",))
+
+
+def _personal(answers: Answers) -> dict[str, str]:
+    plain = {"name": answers.name.strip()}
+    if not answers.decides_alone:
+        plain["other_agrees"] = answers.other_agrees.strip()
+    if answers.about_child and answers.birth_year:
+        plain["birth_year"] = str(answers.birth_year)
+    return plain
+
+
+def _actor(told: Told | None) -> str:
+    return told.person_id if told else FAMILY
+
+
+async def _ground(context: Context, journey: Journey, language: str | None) -> Ground:
+    languages = (language, journey.contact.language) if language else (journey.contact.language,)
+    return await ground_of(context, journey.institution, journey.case_id, *languages)

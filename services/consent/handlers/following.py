@@ -1,0 +1,35 @@
+"""Keep what the family's page tells of the meeting and the recording. Nothing personal is in it."""
+
+from services.consent.model import Meeting, Recording
+from services.consent.repository import Journeys
+from shared.events.archive import RecordingState
+from shared.events.envelope import Event
+from shared.events.scheduling import MeetingState
+from shared.service import Context
+
+
+async def follow_meeting(context: Context, event: Event[MeetingState]) -> None:
+    journeys = Journeys(context, event.institution)
+    journey = await journeys.get(event.subject)
+    # A meeting follows from a consent, so an unknown one belongs to data of a time after ours (a restore).
+    if journey is None or journey.current_stage() == "erased" or not journey.take(event):
+        return
+    journey.meeting = Meeting(state=event.data.state, starts_at=event.data.starts_at, recording=event.data.recording)
+    await journeys.save(journey)
+
+
+async def follow_recording(context: Context, event: Event[RecordingState]) -> None:
+    journeys = Journeys(context, event.institution)
+    journey = await journeys.get(event.subject)
+    if journey is None or journey.current_stage() == "erased" or not journey.take(event):
+        return
+    told = event.data
+    journey.recording = Recording(
+        state=told.state,
+        media=told.media,
+        sha256=told.sha256,
+        duration_seconds=told.duration_seconds,
+        held_at=told.held_at,
+        refused_because=told.refused_because,
+    )
+    await journeys.save(journey)

@@ -1,0 +1,137 @@
+"""Reading only: what pages and programs are shown."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from services.consent.handlers.policies import Ground, ground_of
+from services.consent.model import Journey, in_plain_order
+from services.consent.model.consent import Consent
+from services.consent.model.records import Record
+from services.consent.receipt import receipt_of
+from services.consent.repository import Journeys, Records
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.topology import ERASURE_ANSWERS
+from shared.vault import KeyErased
+
+
+@dataclass(frozen=True)
+class FamilyView:
+    """All that a family's page needs."""
+
+    journey: Journey
+    ground: Ground
+
+
+async def family_view(
+    context: Context, institution: InstitutionId, contact_id: str, language: str | None = None
+) -> FamilyView:
+    """Raises NotHere."""
+    journey = await Journeys(context, institution).demand(contact_id)
+    wanted = (language, journey.contact.language) if language else (journey.contact.language,)
+    return FamilyView(journey, await ground_of(context, institution, journey.case_id, *wanted))
+
+
+def can(context: Context, view: FamilyView) -> dict[str, bool]:
+    """What the family can do now."""
+    journey, now = view.journey, context.clock.now()
+    consent, stage = journey.consent, journey.current_stage()
+    live = consent.state in {"granted", "paused"}
+    return {
+        "decide": stage == "linked" and not view.ground.permission.refusals(now),
+        "decline": stage in {"sent", "answered", "linked"},
+        "change": live,
+        "pause": consent.state == "granted",
+        "resume": consent.state == "paused",
+        "release": _can_release(consent, journey),
+        "withdraw": stage not in {"erasing", "erased"},
+        "undo": consent.can_undo(now),
+    }
+
+
+def _can_release(consent: Consent, journey: Journey) -> bool:
+    recording = journey.recording
+    there = recording is not None and recording.state in {"held", "released", "withdrawn"} and bool(recording.sha256)
+    return consent.state == "granted" and there and not consent.released(recording)
+
+
+def family_json(context: Context, view: FamilyView) -> dict[str, Any]:
+    journey, text = view.journey, view.ground.text
+    told = journey.told()
+    return {
+        "contact_id": journey.id,
+        "reference": journey.contact.reference,
+        "stage": journey.current_stage(),
+        "invitation": told.invitation.model_dump(mode="json"),
+        "consent": told.consent.model_dump(mode="json"),
+        "allowed": journey.consent.allowed,
+        "meeting": journey.meeting.model_dump(mode="json") if journey.meeting else None,
+        "recording": journey.recording.model_dump(mode="json") if journey.recording else None,
+        "can": can(context, view),
+        "text": {"language": text.language, "text_version": text.text_version, **text.body.model_dump(mode="json")}
+        if text and journey.current_stage() not in {"erasing", "erased"}
+        else None,
+    }
+
+
+async def records_of(context: Context, journey: Journey) -> list[Record]:
+    return await Records(context, journey.institution).of(journey)
+
+
+async def receipt(context: Context, view: FamilyView) -> dict[str, Any]:
+    records = await records_of(context, view.journey)
+    return receipt_of(
+        view.journey, records, await names_of(context, records), view.ground.institution, context.clock.now()
+    )
+
+
+async def names_of(context: Context, records: list[Record]) -> dict[str, str]:
+    """The signer's name, and who else agrees, opened to be shown; empty once erased."""
+    signed = next((record for record in records if record.statement), None)
+    if signed is None or signed.statement is None:
+        return {}
+    sealed = {"name": signed.statement.name}
+    if signed.statement.other_agrees:
+        sealed["other_agrees"] = signed.statement.other_agrees
+    try:
+        return await context.vault.open_many(signed.institution, signed.contact_id, sealed)
+    except KeyErased:
+        return {}
+
+
+def certificate(journey: Journey) -> dict[str, Any]:
+    """What each service erased, kept and cannot reach, as it said itself; complete once all have said it."""
+    consent, receipt_kept = journey.consent, journey.receipt
+    return {
+        "contact_id": journey.id,
+        "reference": journey.contact.reference,
+        "erasure_id": consent.erasure_id,
+        "complete": consent.state == "erased",
+        "waiting_for": [] if consent.state == "erased" else journey.still_to_answer(ERASURE_ANSWERS),
+        "erased_at": receipt_kept.erased_at.isoformat() if receipt_kept else None,
+        "services": [
+            {"service": service, **answer.model_dump(mode="json")}
+            for service, answer in in_plain_order(journey.answers)
+        ],
+        "receipt": receipt_kept.model_dump(mode="json") if receipt_kept else None,
+    }
+
+
+async def save_draft(context: Context, institution: InstitutionId, contact_id: str, draft: dict[str, Any]) -> None:
+    """Keep the family's answers between two pages, sealed."""
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    if journey.current_stage() != "linked":
+        return
+    journey.draft = await context.vault.seal(institution, contact_id, "draft", json.dumps(draft, ensure_ascii=False))
+    await journeys.save(journey)
+
+
+async def draft_of(context: Context, journey: Journey) -> dict[str, Any]:
+    if journey.draft is None:
+        return {}
+    opened: dict[str, Any] = json.loads(
+        await context.vault.open(journey.institution, journey.id, "draft", journey.draft)
+    )
+    return opened

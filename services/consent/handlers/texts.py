@@ -1,0 +1,85 @@
+"""Texts of a case: a new version, its approval."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.consent.model import NotHere, Refused
+from services.consent.model.texts import Text, TextBody, checked, filled
+from services.consent.repository import Texts
+from services.consent.templates import PLACES, places, template
+from shared.copies import case_of, institution_of
+from shared.events.discovery import CaseState
+from shared.events.portal import InstitutionState
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.languages import N_
+
+
+async def edit_text(context: Context, staff: Staff, case_id: str, language: str, changes: Mapping[str, Any]) -> Text:
+    """Make the next version from the newest one (or the template) with `changes`; it needs approval. An unapproved
+    newest version is replaced, an approved one never changes.
+    """
+    case, institution = await _told(context, staff.institution, case_id)
+    texts = Texts(context, staff.institution)
+    newest = next(iter(await texts.versions(case_id, language, limit=1)), None)
+    base = newest.body if newest else template(language, with_reward=bool(institution.reward))
+    body = filled(_merged(base, changes), places(institution, case, language))
+    checked(body, [*case.condition.values()])
+    number = 1 if newest is None else newest.number + (newest.state == "approved")
+    text = newest if newest and newest.state == "draft" else None
+    made = Text(
+        id=Text.id_of(case_id, language, number),
+        institution=staff.institution,
+        version=text.version if text else 0,
+        case_id=case_id,
+        language=language,
+        number=number,
+        body=body,
+        sha256=body.digest(language),
+        made_by=staff.person_id,
+        made_at=context.clock.now(),
+    )
+    return await texts.save(made)
+
+
+async def approve_text(
+    context: Context, staff: Staff, case_id: str, language: str, *, approval_number: str, sha256: str | None = None
+) -> Text:
+    """Approve the newest version under an approval's number; from then on it is what families read."""
+    texts = Texts(context, staff.institution)
+    newest = next(iter(await texts.versions(case_id, language, limit=1)), None)
+    if newest is None:
+        raise NotHere(language)
+    newest.approve(context.clock.now(), staff.person_id, approval_number, sha256)
+    return await texts.save(newest)
+
+
+async def proposed_text(context: Context, institution: InstitutionId, case_id: str, language: str) -> TextBody:
+    """The text that a case without one begins with."""
+    case, told = await _told(context, institution, case_id)
+    return filled(template(language, with_reward=bool(told.reward)), places(told, case, language))
+
+
+def _merged(base: TextBody, changes: Mapping[str, Any]) -> TextBody:
+    raw = base.model_dump(mode="json")
+    scopes = {**raw["scopes"], **(changes.get("scopes") or {})}
+    try:
+        return TextBody.model_validate({**raw, **changes, "scopes": scopes})
+    except ValidationError as error:
+        fields = tuple(".".join(map(str, fault["loc"])) for fault in error.errors())
+        raise Refused(
+            "not-right", N_("Some fields of the text are empty, too long or unknown."), fields=fields
+        ) from None
+
+
+async def _told(context: Context, institution: InstitutionId, case_id: str) -> tuple[CaseState, InstitutionState]:
+    case, told = await case_of(context, institution, case_id), await institution_of(context, institution)
+    if case is None or told is None:
+        raise NotHere(case_id)
+    return case, told
+
+
+__all__ = ["PLACES", "approve_text", "edit_text", "proposed_text"]

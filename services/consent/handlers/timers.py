@@ -1,0 +1,42 @@
+"""What happens when a journey's time has come."""
+
+from services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure
+from services.consent.model import Journey
+from services.consent.repository import Journeys, Records
+from shared.events.consent import ConsentWithdrawnV1, InvitationExpiredV1
+from shared.service import Context
+
+SYSTEM = "system"
+
+
+async def on_due(context: Context, journey: Journey) -> None:
+    match journey.current_stage():
+        case "prepared" | "sent" | "answered" | "linked":
+            journey.silence(context.clock.now())
+            await Journeys(context, journey.institution).save(journey, InvitationExpiredV1, actor=SYSTEM)
+        case "granted" | "paused":
+            await _end_consent(context, journey)
+        case "closed" | "expired" | "declined" | "withdrawn":
+            await request_erasure(context, journey, actor=SYSTEM)
+        case "erased":
+            await forget_certificate(context, journey)
+        case "erasing":  # due only by a save of an older version of these rules
+            await Journeys(context, journey.institution).save(journey)
+
+
+async def _end_consent(context: Context, journey: Journey) -> None:
+    """The time for which it was given is over."""
+    now = context.clock.now()
+    journey.expire(now)
+    await Records(context, journey.institution).add(
+        journey,
+        act="withdrawn",
+        at=now,
+        actor=SYSTEM,
+        scopes=[],
+        language=journey.consent.language,
+        text_version=journey.consent.text_version,
+        erase="now",
+    )
+    saved = await Journeys(context, journey.institution).save(journey, ConsentWithdrawnV1, actor=SYSTEM)
+    await begin_if_due(context, saved, actor=SYSTEM)

@@ -1,0 +1,103 @@
+"""The personal link: a calm page with one button, the session behind it, and its renewal. A GET changes nothing."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import RedirectResponse, Response
+
+from services.consent.handlers import links
+from services.consent.http.doors import context_of
+from services.consent.http.guesses import guesses_of
+from services.consent.http.shell import pages
+from services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
+from services.consent.model import Journey
+from shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug
+from shared.web.access import Public, safe_next
+from shared.web.problems import Problem
+
+router = APIRouter()
+HOME = "/consent/family"
+
+Slug = Annotated[str, Path(pattern=INSTITUTION_PATTERN)]
+Token = Annotated[str, Path(max_length=100)]
+
+
+class LinkGiven(BaseModel):
+    """The two parts of a personal link."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    institution: InstitutionSlug
+    token: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+@router.post("/api/v1/links/open")
+async def exchange_link(request: Request, given: LinkGiven, _: Public) -> dict[str, Any]:
+    """Exchange a personal link for a session of 15 minutes; 404 for every link that does not open, for any reason."""
+    journey = await _behind(request, given.institution, given.token)
+    if journey is None:
+        raise Problem(
+            404,
+            "This link does not open anything",
+            "It may be incomplete, or replaced by a newer one. Ask who sent it for a new one.",
+        )
+    return {"session": links.session_for(context_of(request), journey)}
+
+
+@router.get("/i/{slug}/{token}", include_in_schema=False)
+async def show_link(request: Request, slug: Slug, token: Token, _: Public) -> Response:
+    """The same for every link, so that a preview or a guess learns nothing."""
+    return pages.render(request, "link.html", action=link_path(InstitutionId(slug), token))
+
+
+@router.post("/i/{slug}/{token}", include_in_schema=False)
+async def open_link(request: Request, slug: Slug, token: Token, _: Public) -> Response:
+    journey = await _behind(request, slug, token)
+    if journey is None:
+        return pages.render(request, "link_void.html", status=404)
+    return _with_session(request, RedirectResponse(HOME, 303), journey, token)
+
+
+@router.get("/family/renew", include_in_schema=False)
+async def renew(request: Request, _: Public, next: str = HOME) -> Response:  # noqa: A002 - the query's name
+    """Give the browser another session while its link still opens, and lead it on."""
+    return await _renewed(request, next, 303)
+
+
+@router.post("/family/renew", include_in_schema=False)
+async def renew_for_form(request: Request, _: Public, next: str = HOME) -> Response:  # noqa: A002
+    """The same for a form on its way: 307 carries what was entered along."""
+    return await _renewed(request, next, 307)
+
+
+@router.post("/family/leave", include_in_schema=False)
+async def leave(request: Request, _: Public) -> Response:
+    """Lock the page on this device."""
+    response = pages.render(request, "link_again.html")
+    end_session(response)
+    return response
+
+
+async def _renewed(request: Request, target: str, status: int) -> Response:
+    slug, _, token = request.cookies.get(LINK_COOKIE, "").partition(".")
+    journey = await _behind(request, slug, token) if token else None
+    if journey is None:
+        return pages.render(request, "link_again.html", status=401)
+    return _with_session(request, RedirectResponse(safe_next(target, HOME), status), journey, token)
+
+
+def _with_session(request: Request, response: Response, journey: Journey, token: str) -> Response:
+    context = context_of(request)
+    begin_session(context, response, links.session_for(context, journey), journey.institution, token)
+    return response
+
+
+async def _behind(request: Request, slug: str, token: str) -> Journey | None:
+    """The journey behind a link. Raises Problem 429 for who tried too many."""
+    context, now, guesses = context_of(request), context_of(request).clock.now(), guesses_of(request)
+    guesses.demand_few(request, now)
+    journey = await links.journey_behind(context, InstitutionId(slug), token)
+    if journey is None:
+        guesses.wrong(request, now)
+    return journey

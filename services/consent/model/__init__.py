@@ -1,0 +1,36 @@
+"""The rules of consent, without I/O and without a clock: times are passed in, what is not possible raises Refused."""
+
+from services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
+from services.consent.model.invitation import Invitation, Pace, Permission
+from services.consent.model.journey import (
+    CERTIFICATE_FOR,
+    ErasureAnswer,
+    Journey,
+    Meeting,
+    MinimalReceipt,
+    Stage,
+    comes_of_age,
+    in_plain_order,
+)
+from services.consent.model.refused import NotHere, Refused
+
+__all__ = [
+    "CERTIFICATE_FOR",
+    "UNDO_FOR",
+    "Consent",
+    "Erase",
+    "ErasureAnswer",
+    "Invitation",
+    "Journey",
+    "Meeting",
+    "MinimalReceipt",
+    "NotHere",
+    "Pace",
+    "Permission",
+    "Recording",
+    "Refused",
+    "Signer",
+    "Stage",
+    "comes_of_age",
+    "in_plain_order",
+]

@@ -1,0 +1,203 @@
+"""What a family decided, and what follows from it: nothing is in force but what the last decision allowed. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel
+
+from services.consent.model.refused import Refused
+from services.consent.model.scopes import RECORD, SHARE, Media, covers, ordered, settled, unmet
+from shared.events.consent import ConsentRecordState
+from shared.events.contact import Language, Scope
+from shared.web.languages import N_
+
+State = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
+Signer = Literal["self", "parent", "guardian", "carer"]
+Erase = Literal["now", "in-7-days"]
+
+UNDO_FOR = timedelta(days=7)
+
+
+class Recording(BaseModel):
+    """The recording as the archive last told of it."""
+
+    state: Literal["awaited", "held", "released", "withdrawn", "erased"]
+    media: Media | None = None
+    sha256: str = ""
+    duration_seconds: float = 0
+    held_at: AwareDatetime | None = None
+    refused_because: str | None = None
+
+
+class Consent(BaseModel):
+    """The decision of one family."""
+
+    state: State = "none"
+    allowed: list[Scope] = []  # what the last decision allowed; in force only while `granted`
+    text_version: str = ""
+    language: Language = "en"
+    signer: Signer | None = None
+    about_child: bool = False
+    granted_at: AwareDatetime | None = None
+    changed_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    release_of: str = ""  # SHA-256 of the recording that the family saw and released
+    released_at: AwareDatetime | None = None
+    withdrawn_at: AwareDatetime | None = None
+    back_to: Literal["granted", "paused"] | None = None  # what undoing a withdrawal returns to
+    erase_at: AwareDatetime | None = None
+    erasure_id: str | None = None
+
+    @property
+    def in_force(self) -> list[Scope]:
+        return list(self.allowed) if self.state == "granted" else []
+
+    def released(self, recording: Recording | None) -> bool:
+        """Whether the recording that is there now, and no other, may be shown."""
+        return bool(
+            self.release_of
+            and recording is not None
+            and recording.sha256 == self.release_of
+            and recording.media is not None
+            and covers(self.in_force, recording.media)
+        )
+
+    def grant(
+        self,
+        at: datetime,
+        scopes: list[Scope],
+        *,
+        text_version: str,
+        language: str,
+        signer: Signer,
+        about_child: bool,
+        expires_at: datetime,
+    ) -> None:
+        """The first yes."""
+        if self.state == "declined":
+            raise Refused("declined", N_("You said no, and we keep to it. If you think differently now, write to us."))
+        if self.state != "none":
+            raise Refused("decided", N_("You have decided already. You can change it on your page at any time."))
+        if missing := unmet(scopes):
+            raise Refused("needs-another", needs_text(missing[0]), fields=tuple(missing))
+        if not scopes:
+            raise Refused(
+                "nothing-chosen", N_("You said no to everything. If that is what you want, choose “No, thank you”.")
+            )
+        self.state, self.allowed = "granted", ordered(scopes)
+        self.text_version, self.language, self.signer, self.about_child = text_version, language, signer, about_child
+        self.granted_at = self.changed_at = at
+        self.expires_at = expires_at
+
+    def decline(self, at: datetime) -> None:
+        """A no, for good. What we have is erased after the days in which the family can still look at this page."""
+        if self.state != "none":
+            raise Refused("decided", N_("You have decided already. You can change it on your page at any time."))
+        self.state, self.changed_at = "declined", at
+        self.erase_at = at + UNDO_FOR
+
+    def change(self, at: datetime, scopes: list[Scope], *, text_version: str) -> None:
+        """Other scopes from now on. What has lost its need goes too; a wider choice names the text that was shown."""
+        self._demand_granted()
+        chosen = settled(scopes)
+        if lost := [scope for scope in unmet(scopes) if scope not in self.allowed]:
+            raise Refused("needs-another", needs_text(lost[0]), fields=tuple(lost))
+        if not chosen:
+            raise Refused("nothing-left", N_("Nothing would be left. To end it all, choose “Withdraw”."))
+        if self.widens(chosen):
+            self.text_version = text_version
+        self.allowed, self.changed_at = chosen, at
+
+    def widens(self, scopes: list[Scope]) -> bool:
+        return bool(set(settled(scopes)) - set(self.allowed))
+
+    def pause(self, at: datetime) -> None:
+        if self.state != "granted":
+            raise Refused("not-in-force", N_("There is nothing in force that could be paused."))
+        self.state, self.changed_at = "paused", at
+
+    def resume(self, at: datetime) -> None:
+        if self.state != "paused":
+            raise Refused("not-paused", N_("Nothing is paused."))
+        self.state, self.changed_at = "granted", at
+
+    def release(self, at: datetime, sha256: str, recording: Recording | None) -> None:
+        """The second yes, to exactly the recording that was seen."""
+        if self.state != "granted":
+            raise Refused("not-in-force", N_("This is possible only while your consent is in force."))
+        if recording is None or not recording.media or recording.state in {"awaited", "erased"}:
+            raise Refused("no-recording", N_("There is no recording here yet."))
+        if sha256 != recording.sha256:
+            raise Refused(
+                "not-this-recording", N_("The recording has changed since you looked. Please look at it again first.")
+            )
+        if not covers(self.allowed, recording.media):
+            raise Refused("wider-than-allowed", wider_text(self.allowed, recording.media))
+        if not SHARE & set(self.allowed):
+            raise Refused(
+                "nobody-may-see", N_("You have not allowed anybody to see a recording. First choose who may see it.")
+            )
+        self.release_of, self.released_at = sha256, at
+
+    def withdraw(self, at: datetime, erase: Erase) -> None:
+        """Nothing is allowed from now on; deletion at once, or in seven days in which it can be undone."""
+        if self.erasure_id is not None or self.state == "erased":
+            raise Refused("erasing", N_("Deletion has begun. There is nothing left to withdraw."))
+        if self.state in {"granted", "paused"}:
+            self.back_to = "granted" if self.state == "granted" else "paused"
+        if self.state != "declined":  # a no stays a no
+            self.state = "withdrawn"
+        self.withdrawn_at = self.withdrawn_at or at
+        self.erase_at = at if erase == "now" else min(self.erase_at or at + UNDO_FOR, at + UNDO_FOR)
+
+    def can_undo(self, at: datetime) -> bool:
+        return (
+            self.state == "withdrawn"
+            and self.back_to is not None
+            and self.erasure_id is None
+            and self.erase_at is not None
+            and at < self.erase_at
+        )
+
+    def undo(self, at: datetime) -> None:
+        """Back to what was in force before the withdrawal, a release of the same recording included."""
+        if not self.can_undo(at) or self.back_to is None:
+            raise Refused("too-late", N_("This can no longer be undone: deletion has begun."))
+        self.state, self.back_to = self.back_to, None
+        self.withdrawn_at = self.erase_at = None
+        self.changed_at = at
+
+    def told(self, recording: Recording | None, erased_by: list[str]) -> ConsentRecordState:
+        released = self.released(recording)
+        shared = self.model_dump(include=set(ConsentRecordState.model_fields))
+        return ConsentRecordState.model_validate(
+            shared
+            | {
+                "scopes": self.in_force,
+                "released": released,
+                "released_sha256": self.release_of if released else "",
+                "erased_by": erased_by,
+            }
+        )
+
+    def _demand_granted(self) -> None:
+        if self.state not in {"granted", "paused"}:
+            raise Refused("not-in-force", N_("This is possible only while your consent is in force."))
+
+
+def needs_text(scope: Scope) -> str:
+    """Say in plain words what a chosen scope needs beside it."""
+    if scope in RECORD:
+        return N_("A recording needs a conversation: say yes to the conversation too, or no to the recording.")
+    if scope == "download":
+        return N_("A copy to keep needs somebody who may see it: choose who, or say no to copies.")
+    return N_("This needs a recording: say yes to picture and sound or to sound only, or no to this.")
+
+
+def wider_text(allowed: list[Scope], media: Media) -> str:
+    if media == "video" and "record-audio" in allowed:
+        return N_(
+            "This recording shows a picture, and you allowed sound only. It stays closed. You can allow the picture, "
+            "or we make a version with sound only."
+        )
+    return N_("You did not allow this kind of recording, so it stays closed. You can allow it, or we delete it.")

@@ -1,0 +1,57 @@
+"""Records: what was shown and what was decided, one document an act, never changed. Each names the one before. Pure."""
+
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel
+
+from services.consent.model.consent import Signer
+from services.consent.model.texts import TextBody
+from shared.events.contact import Language, Scope
+from shared.store import Document, Index
+from shared.vault import Sealed
+
+Act = Literal["granted", "declined", "changed", "paused", "resumed", "released", "withdrawn", "undone"]
+Assent = Literal["agrees", "too-young", "objects"]
+
+
+class Statement(BaseModel):
+    """Who signed and for whom, as stated by the signer. Names are sealed."""
+
+    signer: Signer
+    name: Sealed
+    about_child: bool = False
+    child_assent: Assent | None = None
+    decides_alone: bool = True
+    other_agrees: Sealed | None = None  # who else must agree, and does, as the signer states
+
+
+class Record(Document):
+    """One act of a family, or of staff for it."""
+
+    kind: ClassVar[str] = "record"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"),)
+
+    contact_id: str
+    number: int
+    previous: str | None
+    act: Act
+    at: AwareDatetime
+    actor: str
+    scopes: list[Scope]  # what was allowed after it
+    language: Language
+    text_version: str
+    text: TextBody | None = None  # everything that was shown, where something was decided upon a text
+    statement: Statement | None = None
+    sha256: str = ""  # of the recording that was released
+    erase: Literal["now", "in-7-days"] | None = None
+    told_at: AwareDatetime | None = None  # when it reached staff, and how
+    how_told: Sealed | None = None
+
+
+class Link(Document):
+    """A personal link; id = SHA-256 of its token. It opens only while the journey names it."""
+
+    kind: ClassVar[str] = "link"
+
+    contact_id: str
+    made_at: AwareDatetime

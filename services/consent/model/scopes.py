@@ -1,0 +1,46 @@
+"""Scopes: what each one needs, and what a set of them means. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from shared.events.contact import SCOPES, Scope
+
+RECORD: Final[frozenset[Scope]] = frozenset({"record-video", "record-audio"})
+SHARE: Final[frozenset[Scope]] = frozenset({"share-cohort", "share-institution", "share-partners", "share-public"})
+
+# A scope makes sense only together with one of these.
+NEEDS: Final[Mapping[Scope, frozenset[Scope]]] = {
+    "record-video": frozenset({"meet"}),
+    "record-audio": frozenset({"meet"}),
+    "transcript": RECORD,
+    **dict.fromkeys(SHARE, RECORD),
+    "download": SHARE,
+}
+
+Media = Literal["video", "audio"]
+
+
+def ordered(scopes: Iterable[Scope]) -> list[Scope]:
+    """Each scope once, in the order of the contract, so that equal sets are equal lists."""
+    chosen = frozenset(scopes)
+    return [scope for scope in SCOPES if scope in chosen]
+
+
+def unmet(scopes: Iterable[Scope]) -> list[Scope]:
+    """The scopes whose need is not among the others."""
+    chosen = frozenset(scopes)
+    return [scope for scope in ordered(chosen) if scope in NEEDS and not NEEDS[scope] & chosen]
+
+
+def settled(scopes: Iterable[Scope]) -> list[Scope]:
+    """Drop what has lost its need, until nothing does: a no takes with it what depends on it."""
+    chosen = ordered(scopes)
+    while lost := unmet(chosen):
+        chosen = [scope for scope in chosen if scope not in lost]
+    return chosen
+
+
+def covers(scopes: Iterable[Scope], media: Media) -> bool:
+    """Whether a recording with these media is no wider than the scopes: a picture needs its own yes, sound either."""
+    chosen = frozenset(scopes)
+    return "record-video" in chosen if media == "video" else bool(RECORD & chosen)

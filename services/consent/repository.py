@@ -1,0 +1,148 @@
+"""What consent keeps of ONE institution. Nothing here can be made without naming it."""
+
+import hashlib
+from typing import Any
+
+from services.consent.model import Journey, NotHere, Stage
+from services.consent.model.records import Link, Record
+from services.consent.model.texts import Text
+from shared.events.consent import ConsentState
+from shared.events.envelope import AnyEvent, Event
+from shared.identifiers import InstitutionId, new_id
+from shared.service import Context
+from shared.store import Page
+
+
+class Journeys:
+    """The journeys of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._context = context
+        self._institution = institution
+        self._journeys = context.store.collection(Journey, institution)
+
+    async def get(self, contact_id: str) -> Journey | None:
+        return await self._journeys.get(contact_id)
+
+    async def demand(self, contact_id: str) -> Journey:
+        """Raises NotHere."""
+        if (journey := await self._journeys.get(contact_id)) is None:
+            raise NotHere(contact_id)
+        return journey
+
+    async def save(
+        self,
+        journey: Journey,
+        event: type[Event[ConsentState]] | None = None,
+        *,
+        actor: str = "system",
+        cause: AnyEvent | None = None,
+    ) -> Journey:
+        """Save with the event that tells its whole state. Raises Conflict or AlreadyExists if somebody was first."""
+        now = self._context.clock.now()
+        journey.settle(now)
+        told = None
+        if event:
+            told = event.record(
+                institution=self._institution,
+                subject=journey.id,
+                sequence=journey.next_version,
+                at=now,
+                actor=actor,
+                data=journey.told(),
+                correlation=journey.id,
+                cause=cause,
+            )
+        return await (self._journeys.save(journey, told) if journey.version else self._journeys.insert(journey, told))
+
+    async def page(self, stage: Stage | None, *, after: str | None = None, limit: int = 200) -> Page[Journey]:
+        """Journeys of a stage, the latest moved first."""
+        where = {"stage": stage} if stage else {}
+        return await self._journeys.find(where, sort="moved_at", order="desc", limit=limit, after=after)
+
+
+class Records:
+    """The acts of one institution's families. A record is there before the journey that names it is saved."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._institution = institution
+        self._records = context.store.collection(Record, institution)
+
+    async def add(self, journey: Journey, **act: Any) -> None:
+        """Keep an act and let the journey name it. If the journey is then not saved, nothing ever names the record."""
+        number = journey.records + 1
+        record = Record(
+            id=f"{journey.id}.{number:04d}.{new_id()[:8]}",
+            institution=self._institution,
+            contact_id=journey.id,
+            number=number,
+            previous=journey.last_record,
+            **act,
+        )
+        await self._records.insert(record)
+        journey.last_record, journey.records = record.id, number
+
+    async def of(self, journey: Journey) -> list[Record]:
+        """The acts that happened, the first one first."""
+        found: list[Record] = []
+        name = journey.last_record
+        while name and (record := await self._records.get(name)):
+            found.append(record)
+            name = record.previous
+        return found[::-1]
+
+    async def erase(self, contact_id: str) -> None:
+        """Remove all that there is, what no journey names included."""
+        while (page := await self._records.find({"contact_id": contact_id}, limit=100)).items:
+            for record in page.items:
+                await self._records.delete(record)
+
+
+class Links:
+    """The personal links of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._institution = institution
+        self._links = context.store.collection(Link, institution)
+
+    @staticmethod
+    def id_of(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
+
+    async def contact_of(self, token: str) -> str | None:
+        link = await self._links.get(self.id_of(token))
+        return link.contact_id if link else None
+
+    async def add(self, link: Link) -> None:
+        await self._links.insert(link)
+
+    async def remove(self, link_id: str) -> None:
+        if link := await self._links.get(link_id):
+            await self._links.delete(link)
+
+
+class Texts:
+    """The texts of one institution's cases."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._texts = context.store.collection(Text, institution)
+
+    async def versions(self, case_id: str, language: str, *, limit: int = 50) -> list[Text]:
+        """The versions, the newest first."""
+        where = {"case_id": case_id, "language": language}
+        return (await self._texts.find(where, sort="number", order="desc", limit=limit)).items
+
+    async def approved(self, case_id: str, language: str) -> Text | None:
+        """The newest approved version."""
+        where = {"case_id": case_id, "language": language, "state": "approved"}
+        found = (await self._texts.find(where, sort="number", order="desc", limit=1)).items
+        return found[0] if found else None
+
+    async def get(self, case_id: str, language: str, number: int) -> Text | None:
+        return await self._texts.get(Text.id_of(case_id, language, number))
+
+    async def save(self, text: Text) -> Text:
+        return await (self._texts.save(text) if text.version else self._texts.insert(text))
+
+
+__all__ = ["Journeys", "Links", "Records", "Texts"]

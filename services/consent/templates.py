@@ -1,0 +1,48 @@
+"""The texts that a new case begins with, and the places in them."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from services.consent.model.texts import TextBody
+from shared.events.discovery import CaseState
+from shared.events.portal import InstitutionState
+
+_FOLDER: Final = Path(__file__).parent / "texts"
+_DAYS_A_MONTH: Final = 365 / 12
+
+# The places that may stand in a text, in `{braces}`.
+PLACES: Final = ("institution", "condition", "audience", "account", "verify", "keep_months", "reward")
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """The languages that there are texts in, English first."""
+    return tuple(sorted((path.stem for path in _FOLDER.glob("*.json")), key=lambda code: (code != "en", code)))
+
+
+def template(language: str, *, with_reward: bool = False) -> TextBody:
+    """The text to begin with, its places not yet filled; English where the language has none."""
+    raw = _read(language if language in languages() else "en")
+    reward_some = raw.pop("reward_some")
+    return TextBody.model_validate(raw | ({"reward": reward_some} if with_reward else {}))
+
+
+def places(institution: InstitutionState, case: CaseState, language: str) -> dict[str, str]:
+    """What stands in the places, for a case in a language."""
+    short = language.split("-", maxsplit=1)[0]
+    condition = case.condition.get(language) or case.condition.get(short) or case.condition.get("en") or case.title
+    return {
+        "institution": institution.name,
+        "condition": condition,
+        "account": institution.account or institution.name,
+        "verify": institution.verify_address or institution.website or institution.name,
+        "keep_months": str(round(institution.keep_recordings_days / _DAYS_A_MONTH)),
+        "reward": institution.reward,
+    }
+
+
+def _read(language: str) -> dict[str, Any]:
+    raw: dict[str, Any] = json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
+    return raw
