@@ -1,0 +1,26 @@
+"""The portal as it is run."""
+
+from services.portal import subscribers
+from services.portal.handlers.sign_in import forget_link, forget_sign_in
+from services.portal.http import routes
+from services.portal.model.institutions import Cohort, Institution
+from services.portal.model.people import Person
+from services.portal.model.sign_in import SignIn, SignInLink
+from shared.copies import CaseCopy
+from shared.identifiers import InstitutionId
+from shared.service import Context, Service
+
+
+async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
+    """Of contacts the portal holds nothing personal; of a person, an erased key leaves nothing readable."""
+    await context.mail.erase(institution, owner)
+
+
+SERVICE = Service(
+    name="portal",
+    documents=(Institution, Cohort, Person, SignInLink, SignIn, CaseCopy),
+    handlers=subscribers.HANDLERS,
+    timers={SignInLink: forget_link, SignIn: forget_sign_in},
+    routes=routes,
+    restore_erasure=restore_erasure,
+)

@@ -1,0 +1,64 @@
+"""Institutions, their policies and their cohorts."""
+
+from datetime import date
+
+from services.portal.model.institutions import Cohort, Institution, check
+from services.portal.model.refused import Refused, wrong
+from services.portal.repository import Institutions
+from shared.events.portal import InstitutionState
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.web.languages import N_
+
+
+async def add_institution(context: Context, institution: InstitutionId, state: InstitutionState, *, actor: str) -> str:
+    """Add an institution; returns its slug. Raises Refused (409 if it is there)."""
+    check(state)
+    repository = Institutions(context, institution)
+    if await repository.get():
+        raise Refused(
+            "exists",
+            N_("There is an institution with this short name"),
+            known=f"/portal/api/v1/institutions/{institution}",
+        )
+    await repository.save(Institution(id=institution, institution=institution, state=state), actor=actor)
+    return institution
+
+
+async def change_institution(
+    context: Context, institution: InstitutionId, state: InstitutionState, *, actor: str
+) -> InstitutionState:
+    """Take new policies. The slug stays."""
+    repository = Institutions(context, institution)
+    found = await repository.demand()
+    if found.change(state.model_copy(update={"slug": institution})):
+        found = await repository.save(found, actor=actor)
+    return found.state
+
+
+async def all_institutions(context: Context) -> list[InstitutionState]:
+    found = [
+        await Institutions(context, institution).get()
+        for institution in sorted(await context.store.institutions(Institution))
+    ]
+    return [one.state for one in found if one]
+
+
+async def put_cohort(
+    context: Context, institution: InstitutionId, cohort_id: str, *, label: str, size: int, learns_until: date
+) -> Cohort:
+    """Add a cohort or change it. Raises Refused (422)."""
+    if not label.strip():
+        raise wrong("label", N_("Say who they are, for example “third-year students”."))
+    if not 1 <= size <= 10_000:  # noqa: PLR2004 - no cohort is larger
+        raise wrong("size", N_("How many are they? Families are told about how many will see a recording."))
+    cohorts = Institutions(context, institution).cohorts
+    cohort = await cohorts.get(cohort_id) or Cohort(
+        id=cohort_id, institution=institution, label=label, size=size, learns_until=learns_until
+    )
+    cohort.label, cohort.size, cohort.learns_until = label.strip(), size, learns_until
+    return await (cohorts.save(cohort) if cohort.version else cohorts.insert(cohort))
+
+
+async def cohorts_of(context: Context, institution: InstitutionId) -> list[Cohort]:
+    return [cohort async for cohort in Institutions(context, institution).cohorts.all()]

@@ -1,0 +1,160 @@
+"""People and machines of an institution."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.portal.model.people import Person, check_roles
+from services.portal.model.refused import Refused, not_found, wrong
+from services.portal.repository import Institutions, People
+from shared.events.portal import Role
+from shared.identifiers import DEPLOYMENT, InstitutionId, new_id
+from shared.service import Context
+from shared.sessions import MACHINE_LIFE, Staff
+from shared.web.languages import N_
+
+_ADDRESS: Final = re.compile(r"[^@\s<>,;:\"\x00-\x1f]{1,64}@[^@\s<>,;:\"\x00-\x1f]{1,190}")
+_LONGEST_NAME: Final = 120
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A person as its own institution's coordinators see it."""
+
+    person: Person
+    name: str
+    email: str
+
+
+async def add_person(
+    context: Context,
+    institution: InstitutionId,
+    *,
+    name: str,
+    email: str,
+    roles: Iterable[Role],
+    cohorts: Iterable[str],
+    by: Staff,
+) -> str:
+    """Add a person; returns the person's id. Raises Refused (409 with the id if the address is known here)."""
+    if institution != DEPLOYMENT:
+        await Institutions(context, institution).demand()
+    given = check_roles(institution, roles, by_operator="operator" in by.roles)
+    name, email = name.strip(), email.strip()
+    if not name or len(name) > _LONGEST_NAME:
+        raise wrong("name", N_("Give the person's name."))
+    if not _ADDRESS.fullmatch(email):
+        raise wrong("email", N_("This is not an e-mail address."))
+    people = People(context, institution)
+    person_id = people.id_of(email)
+    if await people.get(person_id):
+        raise Refused(
+            "exists", N_("A person with this address is here already"), known=f"/portal/api/v1/people/{person_id}"
+        )
+    sealed = await context.vault.seal_many(institution, person_id, {"name": name, "email": email})
+    person = Person(
+        id=person_id,
+        institution=institution,
+        name=sealed["name"],
+        email=sealed["email"],
+        roles=given,
+        cohorts=sorted(set(cohorts)),
+        added_at=context.clock.now(),
+    )
+    return (await people.save(person, actor=by.person_id)).id
+
+
+async def change_person(
+    context: Context,
+    institution: InstitutionId,
+    person_id: str,
+    *,
+    name: str | None = None,
+    roles: Iterable[Role] | None = None,
+    cohorts: list[str] | None = None,
+    active: bool | None = None,
+    by: Staff,
+) -> Person:
+    """Change what a person is called or may do. Raises Refused."""
+    people = People(context, institution)
+    person = await people.demand(person_id)
+    if person_id == by.person_id and (active is False or (roles is not None and "coordinator" not in set(roles))):
+        raise Refused(
+            "yourself",
+            N_("You cannot take this away from yourself"),
+            N_("Ask another coordinator, so that somebody is left who can give it back."),
+        )
+    given = None if roles is None or person.is_machine else _wanted(person, roles, by)
+    changed = person.change(roles=given, cohorts=cohorts, active=active, at=context.clock.now())
+    if name is not None and name.strip():
+        person.name = await context.vault.seal(institution, person_id, "name", name.strip()[:_LONGEST_NAME])
+        changed = True
+    return await people.save(person, actor=by.person_id) if changed else person
+
+
+def _wanted(person: Person, roles: Iterable[Role], by: Staff) -> list[Role]:
+    """The roles that a person is to have; an operator's role is neither given nor taken by coordinators."""
+    by_operator = "operator" in by.roles
+    kept: list[Role] = [] if by_operator else [role for role in person.roles if role == "operator"]
+    return check_roles(person.institution, [*kept, *roles], by_operator=by_operator, held=person.roles)
+
+
+async def make_token(
+    context: Context, institution: InstitutionId, *, label: str, days: int, by: Staff
+) -> tuple[str, datetime]:
+    """Make a machine with its token, which is shown once; returns it with its end. Raises Refused."""
+    await Institutions(context, institution).demand()
+    life = timedelta(days=days)
+    if not timedelta() < life <= MACHINE_LIFE:
+        raise wrong("days", N_("A token lives between 1 and 90 days."))
+    if not label.strip():
+        raise wrong("label", N_("Say what the token is for."))
+    machine_id, now = new_id(), context.clock.now()
+    machine = Person(
+        id=machine_id,
+        institution=institution,
+        name=await context.vault.seal(institution, machine_id, "name", label.strip()[:_LONGEST_NAME]),
+        email=None,
+        roles=["machine"],
+        cohorts=[],
+        added_at=now,
+        expires_at=now + life,
+    )
+    await People(context, institution).save(machine, actor=by.person_id)
+    assert context.issuer is not None  # the portal signs for staff
+    return context.issuer.machine(institution, machine_id, life=life), now + life
+
+
+async def people_of(context: Context, institution: InstitutionId) -> list[Shown]:
+    """Everybody, the active ones first, by name."""
+    found = [await shown(context, person) async for person in People(context, institution).documents.all()]
+    return sorted(found, key=lambda one: (not one.person.active, one.person.is_machine, one.name.casefold()))
+
+
+async def person_of(context: Context, institution: InstitutionId, person_id: str) -> Shown:
+    """Raises Refused (404)."""
+    return await shown(context, await People(context, institution).demand(person_id))
+
+
+async def label_of(context: Context, institution: InstitutionId, person_id: str) -> str:
+    """The person's name, for a colleague's browser. Raises Refused (404)."""
+    person = await People(context, institution).get(person_id)
+    if person is None:
+        raise not_found()
+    return await context.vault.open(institution, person_id, "name", person.name)
+
+
+async def shown(context: Context, person: Person) -> Shown:
+    fields = {"name": person.name} | ({"email": person.email} if person.email else {})
+    opened = await context.vault.open_many(person.institution, person.id, fields)
+    return Shown(person, opened["name"], opened.get("email", ""))
+
+
+async def revoke_token(context: Context, institution: InstitutionId, machine_id: str, *, by: Staff) -> None:
+    """End a machine's token at once. Raises Refused (404)."""
+    machine = await People(context, institution).demand(machine_id)
+    if not machine.is_machine:
+        raise not_found()
+    await change_person(context, institution, machine_id, active=False, by=by)

@@ -1,0 +1,137 @@
+"""Signing in by a one-time link, renewing sessions, signing out."""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.portal.model.people import Person
+from services.portal.model.refused import Refused, not_found
+from services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink, hashed
+from services.portal.repository import People, SignIns, known
+from shared.identifiers import InstitutionId, new_secret
+from shared.service import Context
+from shared.web.languages import N_
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A sign-in: the session for every service, and what renews it."""
+
+    session: str
+    sign_in: str  # `<slug>.<secret>`
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A link that was made for a person who asked, and where it goes."""
+
+    institution: InstitutionId
+    person_id: str
+    email: str
+    secret: str
+
+
+async def make_link(context: Context, institution: InstitutionId, email: str) -> str:
+    """Make a one-time link for a person who is here; returns its secret. Raises Refused (404)."""
+    people = People(context, institution)
+    person = await people.get(people.id_of(email))
+    if person is None or not person.active or person.is_machine:
+        raise not_found()
+    secret = new_secret()
+    expires_at = context.clock.now() + LINK_LIFE
+    link = SignInLink(
+        id=hashed(secret), institution=institution, person_id=person.id, expires_at=expires_at, due_at=expires_at
+    )
+    await SignIns(context, institution).links.insert(link)
+    return secret
+
+
+async def ask_for_link(context: Context, slug: str, email: str) -> Asked | None:
+    """Make the link that is to be mailed; None if we do not know the address, which the one who asks is not told."""
+    try:
+        institution = await known(context, slug)
+        secret = await make_link(context, institution, email)
+    except Refused:
+        return None
+    people = People(context, institution)
+    person = await people.demand(people.id_of(email))
+    assert person.email is not None
+    kept = await context.vault.open(institution, person.id, "email", person.email)
+    return Asked(institution, person.id, kept, secret)
+
+
+async def link_opens(context: Context, slug: str, secret: str) -> bool:
+    """Tell whether a link would sign somebody in; changes nothing."""
+    try:
+        link = await SignIns(context, await known(context, slug)).link(secret)
+    except Refused:
+        return False
+    return link is not None and link.opens(context.clock.now())
+
+
+async def sign_in(context: Context, slug: str, secret: str) -> Begun:
+    """Use a one-time link. Raises Refused (410) when it is used, old or none of ours."""
+    institution = await known(context, slug)
+    sign_ins, now = SignIns(context, institution), context.clock.now()
+    link = await sign_ins.link(secret)
+    person = await People(context, institution).get(link.person_id) if link else None
+    if link is None or person is None or not link.opens(now) or not person.active:
+        raise Refused(
+            "link-used",
+            N_("This sign-in link no longer works"),
+            N_("A link works once and for 15 minutes. Ask for a new one."),
+            status=410,
+        )
+    link.use(now)
+    await sign_ins.links.save(link)  # whoever saves first is signed in
+    renewing = new_secret()
+    until = now + SIGN_IN_LIFE
+    begun = SignIn(
+        id=hashed(renewing), institution=institution, person_id=person.id, began_at=now, until=until, due_at=until
+    )
+    await sign_ins.sign_ins.insert(begun)
+    return Begun(_session(context, person), f"{institution}.{renewing}")
+
+
+async def renew(context: Context, cookie: str) -> str | None:
+    """Give a new session while the sign-in lives; None: sign in again."""
+    slug, _, secret = cookie.partition(".")
+    try:
+        institution = await known(context, slug)
+    except Refused:
+        return None
+    now = context.clock.now()
+    begun = await SignIns(context, institution).sign_in(secret)
+    if begun is None or now >= begun.until:
+        return None
+    person = await People(context, institution).get(begun.person_id)
+    if person is None or not person.may_renew(begun.began_at):
+        return None
+    # A change of roles makes every session of its second void, so a new one begins with the next second.
+    await asyncio.sleep(min(1.0, max(0.0, person.signed_out_before - now.timestamp())))
+    return _session(context, person)
+
+
+async def sign_out(context: Context, cookie: str) -> None:
+    """End this browser's sign-in. Its session ends with it: no other one of the person is touched."""
+    slug, _, secret = cookie.partition(".")
+    try:
+        sign_ins = SignIns(context, await known(context, slug))
+    except Refused:
+        return
+    if begun := await sign_ins.sign_in(secret):
+        await sign_ins.sign_ins.delete(begun)
+
+
+async def forget_link(context: Context, link: SignInLink) -> None:
+    await SignIns(context, link.institution).links.delete(link)
+
+
+async def forget_sign_in(context: Context, sign_in: SignIn) -> None:
+    await SignIns(context, sign_in.institution).sign_ins.delete(sign_in)
+
+
+def _session(context: Context, person: Person) -> str:
+    assert context.issuer is not None  # the portal signs for staff
+    return context.issuer.staff(
+        person.institution, person.id, roles=frozenset(person.roles), cohorts=frozenset(person.cohorts)
+    )

@@ -1,0 +1,90 @@
+"""What the JSON API takes."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from shared.events.contact import Language
+from shared.events.portal import InstitutionState, Role
+from shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
+
+Text = Annotated[str, Field(max_length=300)]
+
+
+class NewInstitution(BaseModel):
+    """An institution to add. This is the one place where an institution's name comes from a request."""
+
+    slug: Annotated[InstitutionId, Field(pattern=INSTITUTION_PATTERN)]
+    name: Text
+    country: Annotated[str, Field(max_length=2)]
+    zone: Annotated[str, Field(max_length=60)]
+    languages: Annotated[list[Language], Field(max_length=20)] = ["en"]
+    website: Text = ""
+    account: Text = ""
+    verify_address: Text = ""
+    reminder_after_days: int = 5
+    invitation_expires_after_days: int = 21
+    keep_recordings_days: int = 730
+    active_contacts_a_case: int = 20
+    cool_off_days: int = 365
+    reward: Text = ""
+
+    def state(self) -> InstitutionState:
+        return InstitutionState(**self.model_dump())
+
+
+class Policies(BaseModel):
+    """What is to change of an institution; what is left out stays."""
+
+    name: Text | None = None
+    country: Annotated[str | None, Field(max_length=2)] = None
+    zone: Annotated[str | None, Field(max_length=60)] = None
+    languages: Annotated[list[Language] | None, Field(max_length=20)] = None
+    website: Text | None = None
+    account: Text | None = None
+    verify_address: Text | None = None
+    reminder_after_days: int | None = None
+    invitation_expires_after_days: int | None = None
+    keep_recordings_days: int | None = None
+    active_contacts_a_case: int | None = None
+    cool_off_days: int | None = None
+    reward: Text | None = None
+
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True)
+
+
+class NewPerson(BaseModel):
+    name: Text
+    email: Annotated[str, Field(max_length=254)]
+    roles: list[Role]
+    cohorts: Annotated[list[Id], Field(max_length=50)] = []
+
+
+class ChangedPerson(BaseModel):
+    """What is to change; what is left out stays."""
+
+    name: Text | None = None
+    roles: list[Role] | None = None
+    cohorts: Annotated[list[Id] | None, Field(max_length=50)] = None
+    active: bool | None = None
+
+
+class Address(BaseModel):
+    email: Annotated[str, Field(max_length=254)]
+
+
+class AskedSignIn(Address):
+    institution: Annotated[str, Field(max_length=40)]
+
+
+class NewToken(BaseModel):
+    label: Text
+    days: Annotated[int, Field(ge=1, le=90)] = 30
+
+
+class CohortFields(BaseModel):
+    label: Text
+    size: int
+    learns_until: date

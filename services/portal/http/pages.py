@@ -1,0 +1,8 @@
+"""The portal's pages: templates in `services/portal/pages`, catalogues in `services/portal/locale`."""
+
+from pathlib import Path
+from typing import Final
+
+from shared.web.pages import Pages
+
+pages: Final = Pages("portal", Path(__file__).parent.parent)

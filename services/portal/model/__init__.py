@@ -1,0 +1,1 @@
+"""What the portal decides, without any server: institutions, people, sign-in, journeys."""

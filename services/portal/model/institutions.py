@@ -1,0 +1,78 @@
+"""An institution with its policies, and the cohorts that learn in it. Pure."""
+
+import re
+from datetime import date
+from typing import ClassVar
+from zoneinfo import available_timezones
+
+from services.portal.model.refused import Refused
+from shared.events.portal import InstitutionState
+from shared.identifiers import DEPLOYMENT
+from shared.store import Document
+from shared.web.languages import N_
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+# Reminders, expiry and retention have bounds: nobody is asked again at once, and nothing is kept for ever.
+_BOUNDS = {
+    "reminder_after_days": (1, 60),
+    "invitation_expires_after_days": (2, 180),
+    "keep_recordings_days": (1, 3650),
+    "active_contacts_a_case": (1, 500),
+    "cool_off_days": (30, 3650),
+}
+
+
+class Institution(Document):
+    """An institution; id = slug. Its state is what the other services are told."""
+
+    kind: ClassVar[str] = "institution"
+
+    state: InstitutionState
+
+    def change(self, state: InstitutionState) -> bool:
+        """Take new policies; False if nothing is different. Raises Refused."""
+        check(state)
+        changed = state != self.state
+        self.state = state
+        return changed
+
+
+class Cohort(Document):
+    """Students who learn together; id = its short name within the institution."""
+
+    kind: ClassVar[str] = "cohort"
+
+    label: str  # as families read it, e.g. `third-year students`
+    size: int
+    learns_until: date
+
+
+def check(state: InstitutionState) -> None:
+    """Raise Refused for what cannot be an institution."""
+    errors = [(field, text) for field, right, text in _rules(state) if not right]
+    for name, (least, most) in _BOUNDS.items():
+        if not least <= getattr(state, name) <= most:
+            errors.append((name, N_("This number is out of its bounds.")))
+    if errors:
+        raise Refused("not-right", status=422, errors=errors)
+
+
+def _rules(state: InstitutionState) -> list[tuple[str, bool, str]]:
+    """Field, whether it is right, and what to say if it is not."""
+    later = state.invitation_expires_after_days > state.reminder_after_days
+    safe = not state.website or state.website.startswith("https://")
+    return [
+        ("slug", state.slug != DEPLOYMENT, N_("This name is reserved. Choose another one.")),
+        ("name", bool(state.name.strip()), N_("Give the institution's name.")),
+        ("country", bool(_COUNTRY.fullmatch(state.country)), N_("Two capital letters, for example QA.")),
+        ("zone", state.zone in available_timezones(), N_("This time zone is not known. Write it like Asia/Qatar.")),
+        ("languages", bool(state.languages), N_("Name one language at least.")),
+        ("website", safe, N_("A web address starts with https://")),
+        ("invitation_expires_after_days", later, N_("An invitation expires after its reminder.")),
+    ]
+
+
+def bounds(name: str) -> tuple[int, int]:
+    """The least and the most of a policy, for forms."""
+    return _BOUNDS[name]

@@ -1,0 +1,102 @@
+"""A person of an institution, or a machine. Pure: times are passed in, names come sealed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar, Final, get_args
+
+from pydantic import AwareDatetime
+
+from services.portal.model.refused import Refused, wrong
+from shared.events.portal import PersonState, Role
+from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.store import Document, Index
+from shared.vault import Sealed
+from shared.web.languages import N_
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+# What a coordinator may give. Operators are made by operators; a machine is made with its token.
+GIVEN_BY_COORDINATORS: Final[frozenset[Role]] = frozenset({"student", "tutor", "coordinator"})
+
+
+class Person(Document):
+    """A person, or a machine. The id is a keyed mark of the address: one address is one person, also under a race."""
+
+    kind: ClassVar[str] = "person"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("active"),)
+
+    name: Sealed
+    email: Sealed | None  # None: a machine
+    roles: list[Role]
+    cohorts: list[str]
+    active: bool = True
+    added_at: AwareDatetime
+    expires_at: AwareDatetime | None = None  # of a machine's token
+    signed_out_before: int = 0  # session tokens issued before this second are void
+    sign_ins_end: AwareDatetime | None = None  # sign-ins begun up to this instant are over
+
+    @property
+    def is_machine(self) -> bool:
+        return self.email is None
+
+    def told(self) -> PersonState:
+        return PersonState(
+            person_id=self.id,
+            roles=self.roles,
+            cohorts=self.cohorts,
+            active=self.active,
+            signed_out_before=self.signed_out_before,
+        )
+
+    def change(self, *, roles: list[Role] | None, cohorts: list[str] | None, active: bool | None, at: datetime) -> bool:
+        """Change what a person may do; False if nothing is different. Sessions that say otherwise are void at once."""
+        before = (self.roles, self.cohorts, self.active)
+        was_active = self.active
+        self.roles = self.roles if roles is None else _ordered(roles)
+        self.cohorts = self.cohorts if cohorts is None else sorted(set(cohorts))
+        self.active = self.active if active is None else active
+        if before == (self.roles, self.cohorts, self.active):
+            return False
+        self.void_sessions(at)
+        if was_active and not self.active:
+            self.sign_ins_end = at
+        return True
+
+    def sign_out_everywhere(self, at: datetime) -> None:
+        self.void_sessions(at)
+        self.sign_ins_end = at
+
+    def void_sessions(self, at: datetime) -> None:
+        """Tokens tell their second of issue only: void are those of the current one, too."""
+        self.signed_out_before = max(self.signed_out_before, int(at.timestamp()) + 1)
+
+    def may_renew(self, began_at: datetime) -> bool:
+        """Tell whether a sign-in that began then still gives sessions."""
+        return self.active and not self.is_machine and not (self.sign_ins_end and began_at <= self.sign_ins_end)
+
+
+def check_roles(
+    institution: InstitutionId, roles: Iterable[Role], *, by_operator: bool, held: Iterable[Role] = ()
+) -> list[Role]:
+    """Give the roles in their usual order. Raises Refused for what may not be given here, or by this person; what is
+    `held` already need not be given.
+    """
+    given = _ordered(roles)
+    if not given:
+        raise wrong("roles", N_("Give one role at least."))
+    if institution == DEPLOYMENT and given != ["operator"]:
+        raise wrong("roles", N_("Only operators belong to the deployment itself."))
+    if "machine" in given:
+        raise wrong("roles", N_("A machine is added by making a token for it."))
+    if not by_operator and not GIVEN_BY_COORDINATORS.issuperset(set(given) - set(held)):
+        raise Refused(
+            "not-yours-to-give",
+            N_("Only an operator can give this role"),
+            N_("Ask the people who run this system."),
+            status=403,
+        )
+    return given
+
+
+def _ordered(roles: Iterable[Role]) -> list[Role]:
+    wanted = set(roles)
+    return [role for role in ROLES if role in wanted]

@@ -1,0 +1,108 @@
+"""What the portal keeps of ONE institution. Nothing here can be made without naming it."""
+
+from services.portal.model.institutions import Cohort, Institution
+from services.portal.model.people import Person
+from services.portal.model.refused import not_found
+from services.portal.model.sign_in import SignIn, SignInLink, hashed
+from shared.events.envelope import AnyEvent
+from shared.events.portal import InstitutionChangedV1, PersonChangedV1
+from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.service import Context
+
+_PERSON_ID_DIGITS = 32  # of the mark's 64 hexadecimal ones: 128 bits
+
+
+async def known(context: Context, slug: str) -> InstitutionId:
+    """Give the institution of this slug: it comes from what is kept, not from the request. Raises Refused (404)."""
+    if slug == DEPLOYMENT:
+        return DEPLOYMENT
+    for institution in await context.store.institutions(Institution):
+        if institution == slug:
+            return institution
+    raise not_found()
+
+
+class Institutions:
+    """The institution's own document, with its cohorts."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._context = context
+        self._institution = institution
+        self._documents = context.store.collection(Institution, institution)
+        self.cohorts = context.store.collection(Cohort, institution)
+
+    async def get(self) -> Institution | None:
+        return await self._documents.get(self._institution)
+
+    async def demand(self) -> Institution:
+        """Raises Refused (404)."""
+        if (found := await self.get()) is None:
+            raise not_found()
+        return found
+
+    async def save(self, institution: Institution, *, actor: str) -> Institution:
+        event = InstitutionChangedV1.record(
+            institution=self._institution,
+            subject=institution.id,
+            sequence=institution.next_version,
+            at=self._context.clock.now(),
+            actor=actor,
+            data=institution.state,
+        )
+        kept = self._documents
+        return await (kept.save(institution, event) if institution.version else kept.insert(institution, event))
+
+
+class People:
+    """The people of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._context = context
+        self._institution = institution
+        self.documents = context.store.collection(Person, institution)
+
+    def id_of(self, email: str) -> str:
+        """The id of the person with this address, whether there is one or not."""
+        mark = self._context.vault.mark("person", self._institution, email.strip().lower())
+        return mark[:_PERSON_ID_DIGITS]
+
+    async def get(self, person_id: str) -> Person | None:
+        return await self.documents.get(person_id)
+
+    async def demand(self, person_id: str) -> Person:
+        """Raises Refused (404)."""
+        if (person := await self.documents.get(person_id)) is None:
+            raise not_found()
+        return person
+
+    async def save(self, person: Person, *, actor: str) -> Person:
+        """Save and tell everybody; here the person's void sessions end at once, elsewhere when the event arrives."""
+        event: AnyEvent = PersonChangedV1.record(
+            institution=self._institution,
+            subject=person.id,
+            sequence=person.next_version,
+            at=self._context.clock.now(),
+            actor=actor,
+            data=person.told(),
+        )
+        saved = await (self.documents.save(person, event) if person.version else self.documents.insert(person, event))
+        if saved.signed_out_before:
+            self._context.verifier.revoke(self._institution, saved.id, saved.signed_out_before)
+        return saved
+
+
+class SignIns:
+    """One-time links and sign-ins of one institution, found by their secrets."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self.links = context.store.collection(SignInLink, institution)
+        self.sign_ins = context.store.collection(SignIn, institution)
+
+    async def link(self, secret: str) -> SignInLink | None:
+        return await self.links.get(hashed(secret))
+
+    async def sign_in(self, secret: str) -> SignIn | None:
+        return await self.sign_ins.get(hashed(secret))
+
+
+__all__ = ["Institutions", "People", "SignIns", "known"]

@@ -1,0 +1,337 @@
+"""The portal over HTTP with a real store and a real NATS server: institutions, people, signing in."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.portal.app import SERVICE
+from shared.clock import ManualClock
+from shared.deployment import Deployment
+from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.service import Context
+from shared.settings import Settings
+
+HERE = "http://127.0.0.1:8080"
+COLLEGE = {
+    "slug": "qu-cdm",
+    "name": "Example College",
+    "country": "QA",
+    "zone": "Asia/Qatar",
+    "languages": ["en", "ar"],
+    "website": "https://dental.example",
+    "account": "@dental.example",
+    "verify_address": "https://dental.example/check",
+}
+
+
+@dataclass
+class Portal:
+    deployment: Deployment
+    clock: ManualClock
+
+    @property
+    def context(self) -> Context:
+        return self.deployment.contexts["portal"]
+
+    def client(self, host: str = "127.0.0.1", base: str = HERE, **headers: str) -> httpx.AsyncClient:
+        """A browser or a program on the machine `host`."""
+        transport = httpx.ASGITransport(app=self.deployment.app, client=(host, 1))
+        origin = {} if "Authorization" in headers else {"Origin": base}
+        return httpx.AsyncClient(
+            transport=transport, base_url=base, headers={"Accept": "application/json"} | origin | headers
+        )
+
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[httpx.AsyncClient]:
+        token = self.context.issuer.staff(DEPLOYMENT, "operator", roles=frozenset({"operator"}))
+        async with self.client(Authorization=f"Bearer {token}") as client:
+            yield client
+
+    async def add(self, slug: str = "qu-cdm", **fields: Any) -> None:
+        async with self.operator() as operator:
+            answer = await operator.post("/portal/api/v1/institutions", json=COLLEGE | {"slug": slug} | fields)
+            assert answer.status_code == 201, answer.text
+
+    async def person(self, email: str, *roles: str, slug: str = "qu-cdm") -> str:
+        async with self.operator() as operator:
+            body = {"name": f"Name of {email}", "email": email, "roles": roles, "cohorts": ["year-3"]}
+            answer = await operator.post(f"/portal/api/v1/institutions/{slug}/people", json=body)
+            assert answer.status_code == 201, answer.text
+            return answer.json()["person_id"]
+
+    async def link(self, email: str, slug: str = "qu-cdm") -> str:
+        async with self.operator() as operator:
+            path = f"/portal/api/v1/institutions/{slug}/sign-in-links"
+            answer = await operator.post(path, json={"email": email})
+            return httpx.URL(answer.json()["url"]).path
+
+    @asynccontextmanager
+    async def signed_in(self, email: str, slug: str = "qu-cdm", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+        async with self.client(**options) as browser:
+            answer = await browser.post(await self.link(email, slug))
+            assert answer.status_code == 303
+            yield browser
+
+
+@pytest.fixture
+async def portal(tmp_path: Path, nats_url: str) -> AsyncIterator[Portal]:
+    clock = ManualClock(datetime(2026, 11, 21, 9, tzinfo=UTC))
+    settings = Settings(data=tmp_path / "data", nats_url=nats_url)
+    async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
+        yield Portal(deployment, clock)
+
+
+@pytest.fixture
+async def college(portal: Portal) -> Portal:
+    await portal.add()
+    await portal.person("c@school.example", "coordinator")
+    return portal
+
+
+async def test_only_the_deployments_operators_add_institutions(college: Portal) -> None:
+    await college.person("o@school.example", "operator")
+    async with college.signed_in("c@school.example") as coordinator:
+        assert (await coordinator.post("/portal/api/v1/institutions", json=COLLEGE)).status_code == 403
+    async with college.signed_in("o@school.example") as operator:
+        assert (await operator.get("/portal/api/v1/institutions")).status_code == 403
+        assert (await operator.get("/portal/api/v1/people")).status_code == 403
+    async with college.operator() as operator:
+        assert (await operator.post("/portal/api/v1/institutions", json=COLLEGE)).status_code == 409
+        assert [one["slug"] for one in (await operator.get("/portal/api/v1/institutions")).json()["items"]] == [
+            "qu-cdm"
+        ]
+        reserved = await operator.post("/portal/api/v1/institutions", json=COLLEGE | {"slug": "deployment"})
+        assert reserved.status_code == 422
+
+
+async def test_operators_of_the_deployment_sign_in_and_no_one_else_belongs_to_it(college: Portal) -> None:
+    await college.person("root@host.example", "operator", slug="deployment")
+    async with college.signed_in("root@host.example", "deployment") as operator:
+        assert (await operator.get("/portal/api/v1/institutions")).status_code == 200
+    async with college.operator() as operator:
+        body = {"name": "T", "email": "t@x.example", "roles": ["tutor"]}
+        assert (await operator.post("/portal/api/v1/institutions/deployment/people", json=body)).status_code == 422
+
+
+async def test_an_address_is_one_person_whatever_its_case_and_however_many_add_it_at_once(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as coordinator:
+
+        async def add(email: str) -> httpx.Response:
+            body = {"name": "Amal", "email": email, "roles": ["tutor"]}
+            return await coordinator.post("/portal/api/v1/people", json=body)
+
+        answers = await asyncio.gather(*(add(email) for email in ("amal@s.example", "Amal@S.example") * 5))
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
+        (person_id,) = (answer.json()["person_id"] for answer in answers if answer.status_code == 201)
+        assert {a.headers["Location"] for a in answers if a.status_code == 409} == {
+            f"/portal/api/v1/people/{person_id}"
+        }
+        label = await coordinator.get(f"/portal/api/v1/people/{person_id}/label")
+        assert label.json() == {"label": "Amal"}
+
+
+async def test_a_sign_in_link_works_once_also_when_pressed_twice_at_the_same_time(college: Portal) -> None:
+    link = await college.link("c@school.example")
+    async with college.client() as one, college.client() as other:
+        answers = await asyncio.gather(*(browser.post(link) for browser in (one, other, one, other)))
+        assert sorted(answer.status_code for answer in answers) == [303, 410, 410, 410]
+    async with college.client(Accept="text/html") as late:
+        assert (await late.get(link)).status_code == 410
+
+
+async def test_looking_at_a_sign_in_link_changes_nothing(college: Portal) -> None:
+    link = await college.link("c@school.example")
+    async with college.client(Accept="text/html") as preview:
+        for _ in range(3):
+            seen = await preview.get(link)
+            assert seen.status_code == 200
+            assert not seen.cookies
+    async with college.client() as browser:
+        assert (await browser.post(link)).status_code == 303
+
+
+async def test_a_sign_in_link_ends_after_fifteen_minutes(college: Portal) -> None:
+    link = await college.link("c@school.example")
+    college.clock.advance(timedelta(minutes=15))
+    async with college.client() as browser:
+        assert (await browser.post(link)).status_code == 410
+
+
+async def test_who_asks_for_a_link_is_not_told_whether_the_address_is_known(college: Portal) -> None:
+    async with college.client() as browser:
+        bodies = set()
+        for email in ("c@school.example", "nobody@school.example"):
+            body = {"institution": "qu-cdm", "email": email}
+            answer = await browser.post("/portal/api/v1/sign-in", json=body)
+            page = await browser.post("/portal/sign-in", data=body, headers={"Accept": "text/html"})
+            bodies.add((answer.status_code, answer.text, page.status_code, page.text))
+        elsewhere = await browser.post("/portal/api/v1/sign-in", json={"institution": "none", "email": "a@b.example"})
+        assert len(bodies) == 1
+        assert elsewhere.status_code == 202
+    letters = await college.context.mail.list(InstitutionId("qu-cdm"))
+    assert {letter.to for letter in letters} == {"c@school.example"}
+
+
+async def test_the_mailed_link_leads_back_to_where_one_wanted_to_go(college: Portal) -> None:
+    async with college.client(Accept="text/html") as browser:
+        asked = await browser.get("/portal/session/renew?next=%2Fportal%2Fpeople%3Fx%3D1")
+        assert asked.headers["Location"] == "/portal/sign-in?next=%2Fportal%2Fpeople%3Fx%3D1"
+        form = {"institution": "qu-cdm", "email": "C@school.example", "next": "/portal/people?x=1"}
+        await browser.post("/portal/sign-in", data=form)
+        (letter,) = await college.context.mail.list(InstitutionId("qu-cdm"))
+        link = re.search(r"http\S+", letter.text)
+        assert link
+        signed_in = await browser.post(link.group())
+        assert signed_in.headers["Location"] == "/portal/people?x=1"
+        elsewhere = f"{await college.link('c@school.example')}?next=https://elsewhere.example"
+        assert (await browser.post(elsewhere)).headers["Location"] == "/portal/today"
+
+
+async def test_links_are_not_sent_without_end(college: Portal) -> None:
+    async with college.client() as browser:
+        body = {"institution": "qu-cdm", "email": "c@school.example"}
+        answers = [await browser.post("/portal/api/v1/sign-in", json=body) for _ in range(7)]
+        assert [answer.status_code for answer in answers] == [202] * 5 + [429] * 2
+        assert answers[-1].headers["Retry-After"] == "900"
+        college.clock.advance(timedelta(minutes=15))
+        assert (await browser.post("/portal/api/v1/sign-in", json=body)).status_code == 202
+
+
+async def test_a_session_is_renewed_while_the_sign_in_lives_and_not_after(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as browser:
+        for _ in range(3):
+            college.clock.advance(timedelta(minutes=11))
+            assert (await browser.get("/portal/api/v1/institution")).status_code == 401
+            assert (await browser.post("/portal/session/renew")).status_code == 204
+            assert (await browser.get("/portal/api/v1/institution")).status_code == 200
+        back = await browser.get("/portal/session/renew?next=/portal/people", headers={"Accept": "text/html"})
+        assert (back.status_code, back.headers["Location"]) == (303, "/portal/people")
+        form = await browser.post("/portal/session/renew?next=/portal/people/new", headers={"Accept": "text/html"})
+        assert (form.status_code, form.headers["Location"]) == (307, "/portal/people/new")
+        college.clock.advance(timedelta(hours=12))
+        assert (await browser.post("/portal/session/renew")).status_code == 401
+
+
+async def test_signing_out_ends_this_browsers_sign_in_only(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as here, college.signed_in("c@school.example") as there:
+        kept = here.cookies["fh_signin"]
+        assert (await here.post("/portal/sign-out")).status_code == 303
+        assert "fh_staff" not in here.cookies
+        here.cookies.set("fh_signin", kept)
+        assert (await here.post("/portal/session/renew")).status_code == 401
+        assert (await there.post("/portal/session/renew")).status_code == 204
+
+
+async def test_a_deactivated_person_is_out_at_once(college: Portal) -> None:
+    tutor_id = await college.person("t@school.example", "tutor")
+    async with college.signed_in("t@school.example") as tutor, college.signed_in("c@school.example") as coordinator:
+        assert (await tutor.get("/portal/api/v1/institution")).status_code == 200
+        unused = await college.link("t@school.example")
+        changed = await coordinator.patch(f"/portal/api/v1/people/{tutor_id}", json={"active": False})
+        assert changed.json()["active"] is False
+        assert (await tutor.get("/portal/api/v1/institution")).status_code == 401
+        assert (await tutor.post("/portal/session/renew")).status_code == 401
+        assert (await tutor.post(unused)).status_code == 410
+        college.clock.advance(timedelta(seconds=2))
+        await coordinator.patch(f"/portal/api/v1/people/{tutor_id}", json={"active": True})
+        college.clock.advance(timedelta(seconds=2))
+        assert (await tutor.post("/portal/session/renew")).status_code == 401, "the old sign-in stays over"
+
+
+async def test_a_change_of_roles_counts_at_once(college: Portal) -> None:
+    tutor_id = await college.person("t@school.example", "tutor")
+    async with college.signed_in("t@school.example") as tutor, college.signed_in("c@school.example") as coordinator:
+        await coordinator.patch(f"/portal/api/v1/people/{tutor_id}", json={"roles": ["tutor", "coordinator"]})
+        assert (await tutor.get("/portal/api/v1/people")).status_code == 401
+        college.clock.advance(timedelta(seconds=1))
+        assert (await tutor.post("/portal/session/renew")).status_code == 204
+        assert (await tutor.get("/portal/api/v1/people")).status_code == 200
+
+
+async def test_coordinators_neither_make_operators_nor_lock_themselves_out(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as coordinator:
+        body = {"name": "O", "email": "o@s.example", "roles": ["operator"]}
+        assert (await coordinator.post("/portal/api/v1/people", json=body)).status_code == 403
+        machine = {"name": "M", "email": "m@s.example", "roles": ["machine"]}
+        assert (await coordinator.post("/portal/api/v1/people", json=machine)).status_code == 422
+        (me,) = (await coordinator.get("/portal/api/v1/people")).json()["items"]
+        for change in ({"active": False}, {"roles": ["tutor"]}, {"roles": ["coordinator", "operator"]}):
+            refused = await coordinator.patch(f"/portal/api/v1/people/{me['person_id']}", json=change)
+            assert refused.status_code in {403, 409}
+        operator_id = await college.person("op@s.example", "operator", "tutor")
+        kept = await coordinator.patch(f"/portal/api/v1/people/{operator_id}", json={"roles": ["student"]})
+        assert kept.json()["roles"] == ["student", "operator"]
+
+
+async def test_a_machine_acts_by_its_token_until_it_is_revoked(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as coordinator:
+        made = (await coordinator.post("/portal/api/v1/tokens", json={"label": "LMS", "days": 30})).json()
+        assert made["expires_at"] == "2026-12-21T09:00:00+00:00"
+        async with college.client(Authorization=f"Bearer {made['token']}") as machine:
+            people = (await machine.get("/portal/api/v1/people")).json()["items"]
+            (listed,) = (one for one in people if one["roles"] == ["machine"])
+            assert listed["name"] == "LMS"
+            gone = await coordinator.delete(f"/portal/api/v1/tokens/{listed['person_id']}")
+            assert gone.status_code == 204
+            assert (await machine.get("/portal/api/v1/people")).status_code == 401
+
+
+async def test_two_institutions_see_nothing_of_each_other(college: Portal) -> None:
+    await college.add("other-school")
+    theirs = await college.person("c@school.example", "coordinator", slug="other-school")
+    async with college.signed_in("c@school.example") as ours:
+        people = (await ours.get("/portal/api/v1/people")).json()["items"]
+        assert theirs not in {one["person_id"] for one in people}
+        for method, path in (("GET", ""), ("GET", "/label"), ("PATCH", "")):
+            json = {"active": False} if method == "PATCH" else None
+            answer = await ours.request(method, f"/portal/api/v1/people/{theirs}{path}", json=json)
+            assert answer.status_code == 404
+        renewing = ours.cookies["fh_signin"].replace("qu-cdm", "other-school")
+    async with college.client(Cookie=f"fh_signin={renewing}") as forged:
+        assert (await forged.post("/portal/session/renew")).status_code == 401
+    link = (await college.link("c@school.example")).replace("qu-cdm", "other-school")
+    async with college.client() as browser:
+        assert (await browser.post(link)).status_code == 410
+
+
+async def test_policies_are_checked_and_told_to_the_services(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as coordinator:
+        changed = await coordinator.put("/portal/api/v1/institution", json={"cool_off_days": 400, "slug": "x"})
+        assert changed.json()["cool_off_days"] == 400
+        assert changed.json()["slug"] == "qu-cdm"
+        for wrong in ({"zone": "Nowhere"}, {"cool_off_days": 1}, {"reminder_after_days": 21}, {"country": "Qatar"}):
+            assert (await coordinator.put("/portal/api/v1/institution", json=wrong)).status_code == 422
+        cohort = {"label": "third-year students", "size": 25, "learns_until": "2027-06-30"}
+        assert (await coordinator.put("/portal/api/v1/cohorts/year-3", json=cohort)).json() == {
+            "id": "year-3",
+            **cohort,
+        }
+        assert (await coordinator.get("/portal/api/v1/cohorts")).json()["items"] == [{"id": "year-3", **cohort}]
+
+
+async def test_old_links_and_sign_ins_are_forgotten(college: Portal) -> None:
+    await college.link("c@school.example")
+    async with college.signed_in("c@school.example"):
+        pass
+    college.clock.advance(timedelta(hours=13))
+    await college.deployment.running["portal"].timers.look()
+    store, school = college.context.store, InstitutionId("qu-cdm")
+    for kind in SERVICE.timers:
+        assert await store.collection(kind, school).count() == 0
+
+
+async def test_no_name_and_no_address_lies_in_the_data_in_the_open(college: Portal, tmp_path: Path) -> None:
+    await college.person("canary.address@school.example", "tutor")
+    await college.context.store.compact()
+    content = b"".join(path.read_bytes() for path in (tmp_path / "data" / "db").rglob("*") if path.is_file())
+    content += b"".join(path.read_bytes() for path in (tmp_path / "nats").rglob("*") if path.is_file())
+    assert b"qu-cdm" in content
+    assert b"canary" not in content
