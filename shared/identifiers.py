@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from typing import Annotated, NewType
+from typing import Annotated, Final, NewType
 
 from pydantic import StringConstraints
 
@@ -10,6 +10,9 @@ from pydantic import StringConstraints
 # request: `shared.web.access` and `shared.events` are the only places that make one (tests/contract checks it).
 InstitutionSlug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{2,40}$")]
 InstitutionId = NewType("InstitutionId", str)
+# No institution, but where the ledger lies that spares people across all of them (marks, counts and times only).
+# The portal lets nobody be called so.
+DEPLOYMENT: Final = InstitutionId("deployment")
 
 INSTITUTION_PATTERN = r"^[a-z0-9-]{2,40}$"
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"

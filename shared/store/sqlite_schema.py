@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, TypeAdapter
 
@@ -42,7 +43,10 @@ def sortable(at: datetime) -> str:
 
 
 def _is_datetime(annotation: Any) -> bool:
-    return annotation in (datetime, AwareDatetime) or any(_is_datetime(part) for part in get_args(annotation))
+    """Tell whether a field holds one time or none; a list or table of times is left as it is."""
+    if annotation in (datetime, AwareDatetime):
+        return True
+    return get_origin(annotation) in (Annotated, Union, UnionType) and any(map(_is_datetime, get_args(annotation)))
 
 
 def _name(name: str) -> str:

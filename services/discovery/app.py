@@ -1,0 +1,19 @@
+"""Discovery as it is composed: cases, leads, and the people behind contacts."""
+
+from typing import Final
+
+from services.discovery.handlers.people import restore_erasure
+from services.discovery.http import routes
+from services.discovery.repository import DOCUMENTS
+from services.discovery.subscribers import HANDLERS, TIMERS
+from shared.copies import InstitutionCopy
+from shared.service import Service
+
+SERVICE: Final = Service(
+    name="discovery",
+    documents=(*DOCUMENTS, InstitutionCopy),
+    handlers=HANDLERS,
+    timers=TIMERS,
+    routes=routes,
+    restore_erasure=restore_erasure,
+)

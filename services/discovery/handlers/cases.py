@@ -1,0 +1,89 @@
+"""Cases and their approvals: open, change, approve, close."""
+
+from datetime import datetime
+
+from services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
+from services.discovery.model.refused import Refused
+from services.discovery.repository import Repository
+from shared.events.discovery import ApprovalKind, CaseChangedV1
+from shared.service import Context
+from shared.sessions import Staff
+from shared.store import AlreadyExists
+from shared.web.languages import N_
+
+
+async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:
+    """Open a case. Raises Refused when the institution has one with this prefix."""
+    repository, now = Repository(context, staff.institution), context.clock.now()
+    case = Case(
+        id=repository.case_id(draft.prefix),
+        institution=staff.institution,
+        prefix=draft.prefix,
+        details=CaseDetails.model_validate(draft.model_dump(exclude={"prefix"})),
+        opened_by=staff.person_id,
+        opened_at=now,
+    )
+    try:
+        return await repository.cases.insert(case, _changed(case, staff, now))
+    except AlreadyExists:
+        raise Refused(
+            "prefix-taken",
+            N_("Another case has this prefix"),
+            N_("References begin with it, so each case needs its own. Choose another one."),
+            errors=[("prefix", N_("Another case has this prefix"))],
+        ) from None
+
+
+async def change_case(context: Context, staff: Staff, case_id: str, change: CaseChange) -> Case:
+    """Change what is given; closing lets the waiting leads go. ValueError when the whole does not hold together."""
+    repository, now = Repository(context, staff.institution), context.clock.now()
+    case = await repository.case(case_id)
+    case.change(change, now)
+    return await repository.cases.save(case, _changed(case, staff, now))
+
+
+async def approve_case(
+    context: Context, staff: Staff, case_id: str, kind: ApprovalKind, number: str, expires_at: datetime
+) -> Case:
+    """Enter an approval in the place of the former one."""
+    repository, now = Repository(context, staff.institution), context.clock.now()
+    case = await repository.case(case_id)
+    case.approve(kind, Approval(number=number, expires_at=expires_at, entered_by=staff.person_id, entered_at=now))
+    return await repository.cases.save(case, _changed(case, staff, now))
+
+
+async def let_leads_go(context: Context, case: Case) -> None:
+    """Timer of a closed case: what waits in it lapses."""
+    repository, now = Repository(context, case.institution), context.clock.now()
+    if case.state == "closed":
+        while waiting := (
+            await repository.leads.find({"case_id": case.id, "state": "waiting"}, sort="posted_at", limit=200)
+        ).items:
+            for lead in waiting:
+                lead.lapse(now)
+                await repository.leads.save(lead)
+    case.due_at = None
+    await repository.cases.save(case)
+
+
+async def places_of(repository: Repository, case_id: str) -> Places:
+    return await repository.places.get(case_id) or Places(id=case_id, institution=repository.institution)
+
+
+async def keep_places(repository: Repository, places: Places) -> None:
+    """Store the places, new or changed. Raises Conflict, AlreadyExists."""
+    await (repository.places.save(places) if places.version else repository.places.insert(places))
+
+
+def _changed(case: Case, staff: Staff, at: datetime) -> CaseChangedV1:
+    return CaseChangedV1.record(
+        institution=case.institution,
+        subject=case.id,
+        sequence=case.next_version,
+        at=at,
+        actor=staff.person_id,
+        data=case.said(),
+    )
+
+
+__all__ = ["approve_case", "change_case", "keep_places", "let_leads_go", "open_case", "places_of"]

@@ -1,0 +1,278 @@
+"""A tutor decides on a lead: clear it, which begins a journey, or refuse it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.discovery.handlers.cases import keep_places, places_of
+from services.discovery.handlers.people import close_leads, settle
+from services.discovery.model.addresses import Platform, read_address
+from services.discovery.model.cases import Case, Place
+from services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
+from services.discovery.model.people import Mark, Person, not_available
+from services.discovery.model.refused import Refused, not_found
+from services.discovery.repository import Account, Ledger, Repository
+from shared.copies import institution_of
+from shared.events.discovery import ContactDiscoveredV1
+from shared.events.portal import InstitutionState
+from shared.identifiers import new_id
+from shared.service import Context, retrying
+from shared.sessions import Staff
+from shared.store import AlreadyExists
+from shared.web.languages import N_
+
+# How long after the contact was made the timer finishes what a crash may have left of a clearing.
+_SETTLE_AFTER = timedelta(seconds=5)
+
+
+async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing) -> Person:
+    """Make the lead's author a contact. The same lead again gives the same contact.
+
+    Raises Refused (and Conflict, AlreadyExists when somebody else was at it: try again). Of the steps before the
+    contact each may be repeated, and each lapses by itself if this process dies in between.
+    """
+    repository, ledger, now = Repository(context, staff.institution), Ledger(context), context.clock.now()
+    lead = await repository.lead(lead_id)
+    if lead.state == "cleared":
+        return await repository.person(lead.contact_id)
+    lead.must_wait()
+    case = await repository.case(lead.case_id)
+    policy = await _checked(context, staff, case, clearing)
+    who = _who(lead, await repository.content_of(lead), clearing.profile)
+    language = _language(case, lead, clearing)
+    marks, on_deployment = repository.marks_of(who.accounts), ledger.marks_of(who.accounts)
+
+    bound, there = await _bound_to(repository, marks, now)
+    if there and there.lead_id != lead.id:
+        raise not_available()
+    contact = there
+    if contact is None:
+        await _take_on_deployment(ledger, on_deployment, marks[0], timedelta(days=policy.cool_off_days), now)
+        place = await _take_place(repository, case, marks[0], policy.active_contacts_a_case, now)
+        await _bind(repository, bound)
+        contact = await _make(
+            context,
+            who,
+            Person(
+                id=bound[0].contact_id,
+                institution=staff.institution,
+                due_at=now + _SETTLE_AFTER,
+                case_id=case.id,
+                reference=f"{case.prefix}-{place.number:03d}",
+                number=place.number,
+                platform=who.platform,
+                language=language,
+                tutor_id=_tutor(staff, case),
+                marks=marks,
+                on_deployment=on_deployment,
+                lead_id=lead.id,
+                cleared_by=staff.person_id,
+                cleared_at=now,
+            ),
+        )
+    contact_id = contact.id
+    await retrying(lambda: settle(context, staff.institution, contact_id))
+    return contact
+
+
+async def refuse(context: Context, staff: Staff, lead_id: str, reason: RefusalReason) -> Lead:
+    """Refuse a lead; when the reason is about the person, nothing of that person is shown again."""
+    repository, now = Repository(context, staff.institution), context.clock.now()
+    lead = await repository.lead(lead_id)
+    marks = lead.marks
+    if lead.refuse(reason, staff.person_id, now):
+        for mark in marks:
+            if await repository.marks.get(mark) is None:
+                await repository.marks.insert(Mark(id=mark, institution=staff.institution, since=now))
+        lead = await repository.leads.save(lead)
+        await close_leads(repository, marks, now)
+        return lead
+    return await repository.leads.save(lead)
+
+
+async def lapse(context: Context, lead: Lead) -> None:
+    """Timer of a lead: nobody decided in 30 days."""
+    if lead.state == "waiting":
+        lead.lapse(context.clock.now())
+    lead.due_at = None
+    await Repository(context, lead.institution).leads.save(lead)
+
+
+async def end_week(context: Context, week: Week) -> None:
+    """Timer of a week: nothing found in it waits any more, so its key is destroyed."""
+    repository, now = Repository(context, week.institution), context.clock.now()
+    after: str | None = None
+    while True:
+        page = await repository.leads.find({"week": week.id}, limit=200, after=after)
+        for lead in page.items:
+            if lead.state == "waiting":
+                lead.lapse(now)
+                await repository.leads.save(lead)
+        if (after := page.next) is None:
+            break
+    await context.vault.erase(week.institution, week.id)
+    await repository.weeks.delete(week)
+
+
+@dataclass(frozen=True)
+class _Who:
+    """Who a lead's author is, as the platform and the tutor say, and where the post stands."""
+
+    platform: Platform
+    accounts: Sequence[Account]
+    handle: str
+    name: str
+    profile: str
+    post: str
+
+
+def _who(lead: Lead, content: Content | None, given: str) -> _Who:
+    """Put together what the platform said and the address that the tutor gives. Raises Refused when none says who."""
+    if content is None:
+        raise not_found()
+    accounts: list[Account] = [(lead.platform, account) for account in content.accounts]
+    if not given.strip():
+        if not accounts:
+            raise Refused(
+                "profile-needed",
+                N_("Whose post is it?"),
+                N_("The platform does not say. Open the post, and copy the address of the author's profile."),
+                status=422,
+                errors=[("profile", N_("Copy the address of the author's profile"))],
+            )
+        return _Who(lead.platform, accounts, content.handle, content.name, content.profile, content.permalink)
+    address = read_address(given)
+    if not address.accounts or lead.platform not in (address.platform, "other"):
+        raise Refused(
+            "profile",
+            N_("This is not the author's profile"),
+            N_("Open the post, and copy the address of the author's profile on the same platform."),
+            status=422,
+            errors=[("profile", N_("Copy the address of the author's profile"))],
+        )
+    accounts += [known for account in address.accounts if (known := (address.platform, account)) not in accounts]
+    profile = content.profile if address.is_post else address.url
+    handle = address.handle or content.handle
+    return _Who(address.platform, accounts, handle, content.name, profile, content.permalink)
+
+
+async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearing) -> InstitutionState:
+    """Check all that does not concern who it is. Raises Refused; gives the institution's policies."""
+    tutors = case.details.tutors
+    if tutors and staff.person_id not in tutors and not staff.roles & {"coordinator", "machine"}:
+        raise Refused(
+            "not-your-case",
+            N_("You do not guide this case"),
+            N_("One of its tutors clears its leads. A coordinator can add you on the case's page."),
+            status=403,
+        )
+    clearing.checks.require()
+    case.may_contact(context.clock.now())
+    policy = await institution_of(context, staff.institution)
+    if policy is None:
+        raise Refused(
+            "no-policy",
+            N_("Your institution's rules have not arrived here yet"),
+            N_("Nothing was changed. Try again in a moment."),
+            status=503,
+        )
+    return policy
+
+
+def _language(case: Case, lead: Lead, clearing: Clearing) -> str:
+    """The language to write in: the one that is said, else the post's, if the case has texts in it."""
+    language = clearing.language or lead.language
+    if language not in case.details.languages:
+        raise Refused(
+            "language",
+            N_("Which language do they read?"),
+            N_("Choose one of the case's languages."),
+            status=422,
+            errors=[("language", N_("Choose one of the case's languages."))],
+        )
+    return language
+
+
+def _tutor(staff: Staff, case: Case) -> str:
+    """Who guides the contact: who clears it, unless that is no tutor."""
+    if staff.person_id in case.details.tutors or "tutor" in staff.roles or not case.details.tutors:
+        return staff.person_id
+    return case.details.tutors[0]
+
+
+async def _bound_to(repository: Repository, marks: Sequence[str], now: datetime) -> tuple[list[Mark], Person | None]:
+    """The marks of these accounts, all bound to one contact: one there (given too), or one that may now be made.
+
+    Nothing is stored. Raises Refused when one of them is never to be asked.
+    """
+    known = [bound for mark in marks if (bound := await repository.marks.get(mark))]
+    for bound in known:
+        if not bound.contact_id:
+            raise not_available()
+        if person := await repository.people.get(bound.contact_id):
+            return known, person
+    contact_id = known[0].contact_id if known else new_id()
+    found = {bound.id: bound for bound in known}
+    for mark in marks:
+        found.setdefault(mark, Mark(id=mark, institution=repository.institution, since=now)).contact_id = contact_id
+    return list(found.values()), None
+
+
+async def _take_on_deployment(
+    ledger: Ledger, marks: Sequence[str], holder: str, cool_off: timedelta, now: datetime
+) -> None:
+    """Hold the accounts across all institutions for this clearing. Raises Refused."""
+    for mark in marks:
+        entry = await ledger.entry(mark)
+        entry.take_for(holder, cool_off, now)
+        await ledger.keep(entry)
+
+
+async def _take_place(repository: Repository, case: Case, mark: str, limit: int, now: datetime) -> Place:
+    """Take a place and number in the case. Raises Refused when all places are taken by contacts that are there."""
+    places = await places_of(repository, case.id)
+    if mark not in places.taken and len(places.taken) >= limit:
+        places.free(*[old for old in places.doubtful(now) if not await _on_the_way(repository, case, old)])
+    place = places.take_place(mark, limit, now)
+    await keep_places(repository, places)
+    return place
+
+
+async def _on_the_way(repository: Repository, case: Case, mark: str) -> bool:
+    bound = await repository.marks.get(mark)
+    person = await repository.people.get(bound.contact_id) if bound and bound.contact_id else None
+    return person is not None and person.case_id == case.id and not person.over
+
+
+async def _bind(repository: Repository, bound: Sequence[Mark]) -> None:
+    """Store the marks as they were bound. Of several clearings of one person, the first one's contact is everybody's:
+    the others raise AlreadyExists or Conflict, and find it when they try again.
+    """
+    for mark in bound:
+        await (repository.marks.save(mark) if mark.version else repository.marks.insert(mark))
+
+
+async def _make(context: Context, who: _Who, person: Person) -> Person:
+    """Store the contact with the event that starts its journey. Raises AlreadyExists when somebody was faster."""
+    people = Repository(context, person.institution).people
+    if await people.get(person.id) is not None:
+        raise AlreadyExists(f"contact {person.id} is there already")
+    sealed = await context.vault.seal_many(
+        person.institution,
+        person.id,
+        {"handle": who.handle, "name": who.name, "profile": who.profile, "post": who.post},
+    )
+    person.handle, person.name = sealed["handle"], sealed["name"]
+    person.profile, person.post = sealed["profile"], sealed["post"]
+    event = ContactDiscoveredV1.record(
+        institution=person.institution,
+        subject=person.id,
+        sequence=person.next_version,
+        at=person.cleared_at,
+        actor=person.cleared_by,
+        data=person.said(),
+    )
+    return await people.insert(person, event)
+
+
+__all__ = ["clear", "end_week", "lapse", "refuse"]

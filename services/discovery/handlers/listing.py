@@ -1,0 +1,57 @@
+"""Leads as they are listed: a page at a time, the newest first, with what they say of their authors opened."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.discovery.model.leads import Content, Lead, LeadState
+from services.discovery.repository import Repository
+from shared.service import Context
+from shared.sessions import Staff
+from shared.store import Page, Scalar
+from shared.vault import Sealed
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One page of leads; `next` is where the following one begins, None on the last."""
+
+    leads: Sequence[tuple[Lead, Content | None]]
+    next: str | None
+
+
+async def list_leads(
+    context: Context,
+    staff: Staff,
+    *,
+    state: LeadState = "waiting",
+    case_id: str = "",
+    language: str = "",
+    after: str | None = None,
+    limit: int = 50,
+) -> Listed:
+    """List leads, the newest first, of all cases and languages or of one. Raises Refused when there is no such case."""
+    repository = Repository(context, staff.institution)
+    where: dict[str, Scalar] = {"state": state}
+    if case_id:
+        where["case_id"] = (await repository.case(case_id)).id
+    if language:
+        where["language"] = language
+    page = await repository.leads.find(where, sort="posted_at", order="desc", limit=limit, after=after)
+    opened = await _opened(context, page)
+    return Listed([(lead, opened.get(lead.id)) for lead in page.items], page.next)
+
+
+async def _opened(context: Context, page: Page[Lead]) -> Mapping[str, Content]:
+    """Open the contents of a page, reading each week's key once."""
+    weeks: dict[str, dict[str, Sealed]] = defaultdict(dict)
+    for lead in page.items:
+        if lead.content is not None:
+            weeks[lead.week][lead.id] = lead.content
+    opened: dict[str, str] = {}
+    for week, sealed in weeks.items():
+        opened |= await context.vault.open_many(page.items[0].institution, week, sealed)
+    return {lead_id: Content.model_validate_json(text) for lead_id, text in opened.items()}
+
+
+__all__ = ["Listed", "list_leads"]

@@ -1,0 +1,49 @@
+"""A person is named by hand: one address of a post or a profile, found in public."""
+
+from services.discovery.handlers.posts import Intake, keep_week, lead_of, opened
+from services.discovery.model.addresses import Address, read_address
+from services.discovery.model.leads import LONGEST_TEXT, Content, Lead
+from services.discovery.model.people import not_available
+from services.discovery.model.refused import not_found
+from services.discovery.repository import Repository
+from shared.service import Context
+from shared.sessions import Staff
+from shared.store import AlreadyExists
+
+
+async def nominate(context: Context, staff: Staff, case_id: str, given: str, note: str = "") -> Lead:
+    """Take in one address that a person found. The same address again gives the same lead.
+
+    Raises Refused: no such case (or one of other students), closed, not an address, or the person is not available.
+    """
+    repository = Repository(context, staff.institution)
+    case = opened(await repository.case(case_id))
+    if staff.roles == {"student"} and not staff.cohorts & set(case.details.cohorts):
+        raise not_found()
+    address = read_address(given)
+    marks = repository.marks_of((address.platform, account) for account in address.accounts)
+    if await repository.asked_before(marks):
+        raise not_available()
+    intake = Intake(context, repository, case, "by-hand", staff.person_id, context.clock.now(), {})
+    await keep_week(intake)
+    lead = lead_of(intake, address.platform, address.url, marks, posted_at=intake.at)
+    lead.content = await context.vault.seal(
+        lead.institution, lead.week, lead.id, _content(address, note).model_dump_json(exclude_defaults=True)
+    )
+    try:
+        return await repository.leads.insert(lead)
+    except AlreadyExists:
+        return await repository.lead(lead.id)
+
+
+def _content(address: Address, note: str) -> Content:
+    return Content(
+        permalink=address.url,
+        text=note.strip()[:LONGEST_TEXT],
+        handle=address.handle,
+        profile="" if address.is_post else address.url,
+        accounts=list(address.accounts),
+    )
+
+
+__all__ = ["nominate"]

@@ -1,0 +1,223 @@
+"""The people behind contacts: what follows a clearing, what consent tells of them, and their erasure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.discovery.handlers.cases import keep_places, places_of
+from services.discovery.model.people import NO, Mark, Person, standing_of
+from services.discovery.repository import Ledger, Repository
+from shared.events.consent import ConsentState, ErasureRequestedV1
+from shared.events.discovery import DiscoveryErasedV1
+from shared.events.envelope import Event
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.sessions import Staff
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Who a contact is, opened for a tutor. Empty where the platform or the tutor gave nothing."""
+
+    person: Person
+    handle: str
+    name: str
+    profile: str
+    post: str
+
+    @property
+    def label(self) -> str:
+        return self.name or self.handle or self.person.reference
+
+
+async def show(context: Context, staff: Staff, contact_id: str) -> Shown:
+    """Open who a contact is. Raises Refused (404) once erased."""
+    person = await Repository(context, staff.institution).person(contact_id)
+    sealed = {
+        field: value for field in ("handle", "name", "profile", "post") if (value := getattr(person, field)) is not None
+    }
+    opened = await context.vault.open_many(person.institution, person.id, sealed) if sealed else {}
+    return Shown(person, *(opened.get(field, "") for field in ("handle", "name", "profile", "post")))
+
+
+async def settle(context: Context, institution: InstitutionId, contact_id: str) -> None:
+    """Do what follows from a contact that was made: note it in the ledger, decide its lead, close its other leads."""
+    repository, ledger = Repository(context, institution), Ledger(context)
+    person = await repository.people.get(contact_id)
+    if person is None or person.due_at is None:
+        return
+    for mark in person.on_deployment:
+        entry = await ledger.entry(mark)
+        entry.note(person.cleared_at)
+        await ledger.keep(entry)
+    lead = await repository.leads.get(person.lead_id)
+    if lead and lead.state == "waiting":
+        lead.clear(person.id, person.cleared_by, person.cleared_at)
+        await repository.leads.save(lead)
+    await close_leads(repository, person.marks, person.cleared_at)
+    person.due_at = None
+    await repository.people.save(person)
+
+
+async def settle_later(context: Context, person: Person) -> None:
+    """Timer of a person: a crash may have come between the contact and what follows from it."""
+    await settle(context, person.institution, person.id)
+
+
+async def close_leads(repository: Repository, marks: Sequence[str], now: datetime) -> None:
+    """Close all that waits of a person."""
+    for mark in marks:
+        for field in ("author", "also"):
+            while waiting := (await repository.leads.find({field: mark, "state": "waiting"})).items:
+                for lead in waiting:
+                    lead.close(now)
+                    await repository.leads.save(lead)
+
+
+async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
+    """Keep where a contact stands: for the places of the case, and so that a no stays a no."""
+    if isinstance(event, ErasureRequestedV1):
+        await _erase_as_asked(context, event)
+        return
+    repository = Repository(context, event.institution)
+    person = await repository.people.get(event.subject)
+    if person is None or not person.take(event):
+        return
+    if person.standing != "erased":
+        before, person.standing = person.standing, standing_of(event.data)
+        if person.standing in NO and person.said_no_at is None:
+            person.said_no_at = event.time
+            await _note_no(context, person, event.time)
+        elif before in NO and person.standing not in NO and person.said_no_at:
+            await _take_back_no(context, person, person.said_no_at)
+            person.said_no_at = None
+        await _keep_place(repository, person, event.time)
+    await repository.people.save(person)
+
+
+async def _erase_as_asked(context: Context, event: ErasureRequestedV1) -> None:
+    """Erase who a contact was, and say so only when it is true. Asked again, it says nothing twice."""
+    repository = Repository(context, event.institution)
+    person = await repository.people.get(event.subject) or _unknown(event)
+    if event.sequence <= person.applied.get(event.origin, 0):
+        return
+    if person.said_no_at is None:
+        await _note_no(context, person, event.time)
+        person.said_no_at = event.time
+    person = await erase(context, person, event.time)
+    person.take(event)
+    person.erasure_id = event.data.consent.erasure_id or event.id
+    erased = DiscoveryErasedV1.record(
+        institution=person.institution,
+        subject=person.id,
+        sequence=person.next_version,
+        at=context.clock.now(),
+        actor="system",
+        data=person.erased(person.erasure_id),
+        cause=event,
+    )
+    await repository.people.save(person, erased)
+
+
+async def erase(context: Context, person: Person, now: datetime) -> Person:
+    """Leave nothing that says who a contact was: leads, sealed fields, the key, and the traces on disk.
+
+    What stays is a tombstone, and marks that reveal nothing.
+    """
+    repository = Repository(context, person.institution)
+    await _wipe_leads(repository, person, now)
+    for mark in person.marks:
+        bound = await repository.marks.get(mark)
+        if bound is None:
+            await repository.marks.insert(Mark(id=mark, institution=person.institution, since=now))
+        elif bound.contact_id:
+            bound.contact_id = ""
+            await repository.marks.save(bound)
+    person.wipe()
+    await _keep_place(repository, person, now)
+    person = await (repository.people.save(person) if person.version else repository.people.insert(person))
+    await context.vault.erase(person.institution, person.id)
+    await context.store.compact()
+    return person
+
+
+async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
+    """Erase again, after a restore of data, what the erasure ledger names: a contact, or the leads of a week."""
+    repository, now = Repository(context, institution), context.clock.now()
+    if owner.startswith("leads-"):
+        async for lead in repository.leads.all():
+            if lead.week == owner and lead.content is not None:
+                lead.lapse(now)
+                await repository.leads.save(lead)
+    elif (person := await repository.people.get(owner)) and person.standing != "erased":
+        await erase(context, person, now)
+
+
+async def _wipe_leads(repository: Repository, person: Person, now: datetime) -> None:
+    ids = {person.lead_id} - {""}
+    for mark in person.marks:
+        for field in ("author", "also"):
+            after: str | None = None
+            while True:
+                page = await repository.leads.find({field: mark}, after=after)
+                ids.update(lead.id for lead in page.items)
+                if (after := page.next) is None:
+                    break
+    for lead_id in ids:
+        if lead := await repository.leads.get(lead_id):
+            if lead.state == "waiting":
+                lead.close(now)
+            lead.wipe()
+            await repository.leads.save(lead)
+
+
+async def _keep_place(repository: Repository, person: Person, now: datetime) -> None:
+    """Free the place in the case of one whose journey is over, and give it back if it goes on after all."""
+    if not person.marks:
+        return
+    places, mark = await places_of(repository, person.case_id), person.marks[0]
+    if person.over and places.free(mark):
+        await keep_places(repository, places)
+    elif not person.over and mark not in places.taken:
+        places.put_back(mark, person.number, now)
+        await keep_places(repository, places)
+
+
+async def _note_no(context: Context, person: Person, at: datetime) -> None:
+    ledger = Ledger(context)
+    for mark in person.on_deployment:
+        entry = await ledger.entry(mark)
+        entry.note_no(at)
+        await ledger.keep(entry)
+
+
+async def _take_back_no(context: Context, person: Person, at: datetime) -> None:
+    ledger = Ledger(context)
+    for mark in person.on_deployment:
+        entry = await ledger.entry(mark)
+        entry.take_back_no(at)
+        await ledger.keep(entry)
+
+
+def _unknown(event: ErasureRequestedV1) -> Person:
+    """A tombstone for a contact that is not here any more, e.g. after a restore of older data."""
+    contact = event.data.contact
+    return Person(
+        id=event.subject,
+        institution=event.institution,
+        case_id=contact.case_id,
+        reference=contact.reference,
+        number=0,
+        platform="other",
+        language=contact.language,
+        tutor_id=contact.tutor_id,
+        marks=[],
+        on_deployment=[],
+        lead_id="",
+        cleared_by="system",
+        cleared_at=event.time,
+        said_no_at=event.time,
+    )
+
+
+__all__ = ["Shown", "close_leads", "erase", "follow_consent", "restore_erasure", "settle", "settle_later", "show"]

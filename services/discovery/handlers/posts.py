@@ -1,0 +1,279 @@
+"""Posts come in: a platform's answers, as they stream."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+from services.discovery.model.addresses import Platform
+from services.discovery.model.cases import Case
+from services.discovery.model.hashtags import matching, wanted
+from services.discovery.model.leads import KEPT_FOR, LONGEST_TEXT, Content, Lead, Source, Week, week_ends, week_of
+from services.discovery.model.refused import Refused
+from services.discovery.posts import (
+    Entries,
+    Entry,
+    Format,
+    Ignored,
+    Post,
+    Removed,
+    Unreadable,
+    entries_of,
+    read_entry,
+    recognise,
+)
+from services.discovery.repository import Repository
+from shared.service import Context, retrying
+from shared.sessions import Staff
+from shared.store import AlreadyExists
+from shared.vault import Sealed
+from shared.web.languages import N_
+
+# So many posts are sealed with one reading of the key and committed together.
+_GROUP: Final = 256
+# Enough bytes to tell a format by (the outermost keys come first in all platforms' answers).
+_HEAD: Final = 8192
+_PIECE: Final = 64 * 1024  # bytes that are parsed before others get their turn
+_BYTE_ORDER: Final = b"\xef\xbb\xbf"
+REPORTED: Final = 1000  # unreadable entries named one by one; the rest are counted
+
+
+@dataclass
+class Report:
+    """What became of the entries of an import. `problems`: at most 1000 of `unreadable`, by number and reason."""
+
+    imported: int = 0
+    merged: int = 0
+    ignored: int = 0
+    removed: int = 0
+    unreadable: int = 0
+    problems: list[Unreadable] = field(default_factory=list)
+    ignored_because: Counter[str] = field(default_factory=Counter)
+
+    def note_unreadable(self, entry: Unreadable) -> None:
+        self.unreadable += 1
+        if len(self.problems) < REPORTED:
+            self.problems.append(entry)
+
+    def note_ignored(self, because: str) -> None:
+        self.ignored += 1
+        self.ignored_because[because] += 1
+
+    def note(self, outcome: Literal["imported", "merged"]) -> None:
+        if outcome == "imported":
+            self.imported += 1
+        else:
+            self.merged += 1
+
+    def note_removed(self, was_waiting: bool) -> None:
+        if was_waiting:
+            self.removed += 1
+        else:
+            self.note_ignored("not-a-post")
+
+
+@dataclass(frozen=True)
+class Intake:
+    """One import into one case."""
+
+    context: Context
+    repository: Repository
+    case: Case
+    source: Source
+    found_by: str
+    at: datetime
+    hashtags: Mapping[str, str]
+
+    @property
+    def week(self) -> str:
+        return week_of(self.case.id, self.at)
+
+
+async def import_posts(
+    context: Context, staff: Staff, case_id: str, format_: Format | None, chunks: AsyncIterator[bytes]
+) -> Report:
+    """Take in a platform's answers as they stream, in flat memory. `format_` None: told by the content.
+
+    Raises Refused: no such case, closed, or not the format. What went in before a connection broke stays in; the same
+    content again merges.
+    """
+    repository = Repository(context, staff.institution)
+    case = opened(await repository.case(case_id))
+    head, chunks = await _head_of(chunks)
+    format_ = _checked(head, format_)
+    intake = Intake(
+        context, repository, case, format_, staff.person_id, context.clock.now(), wanted(case.details.hashtags)
+    )
+    await keep_week(intake)
+    return await _take_all(intake, entries_of(format_), format_, chunks)
+
+
+async def _take_all(intake: Intake, entries: Entries, format_: Format, chunks: AsyncIterator[bytes]) -> Report:
+    """Read on while the group before is being stored."""
+    report, group = Report(), list[Post | Removed]()
+    storing: asyncio.Task[None] | None = None
+    async for entry in _each(entries, chunks):
+        read = entry if isinstance(entry, Unreadable) else read_entry(format_, entry)
+        if isinstance(read, Unreadable):
+            report.note_unreadable(read)
+        elif isinstance(read, Ignored):
+            report.note_ignored(read.because)
+        else:
+            group.append(read)
+        if len(group) >= _GROUP:
+            if storing:
+                await storing
+            storing = asyncio.create_task(_store(intake, group, report))
+            group = []
+    if storing:
+        await storing
+    await _store(intake, group, report)
+    return report
+
+
+async def _each(entries: Entries, chunks: AsyncIterator[bytes]) -> AsyncIterator[Entry | Unreadable]:
+    async for chunk in chunks:
+        for entry in entries.feed(chunk):
+            yield entry
+    for entry in entries.finish():
+        yield entry
+
+
+async def _store(intake: Intake, group: Sequence[Post | Removed], report: Report) -> None:
+    """Store a group side by side, so that it is committed together; deletions after the posts that they undo."""
+    posts = [post for post in group if isinstance(post, Post)]
+    made = [(lead, _content(post)) for post in posts if (lead := await _wanted(intake, post, report))]
+    texts = {lead.id: content.model_dump_json(exclude_defaults=True) for lead, content in made}
+    sealed = await intake.context.vault.seal_many(intake.repository.institution, intake.week, texts) if texts else {}
+    for outcome in await asyncio.gather(*(_insert(intake, lead, sealed[lead.id]) for lead, _ in made)):
+        report.note(outcome)
+    for gone in group:
+        if isinstance(gone, Removed):
+            report.note_removed(await retrying(lambda gone=gone: _let_go(intake, gone.permalink)))  # type: ignore[misc]
+
+
+async def _wanted(intake: Intake, post: Post, report: Report) -> Lead | None:
+    """Make the lead of a post that carries a hashtag of the case and whose author may be asked."""
+    tags = matching(intake.hashtags, post.tags, post.text)
+    marks = intake.repository.marks_of((post.platform, account) for account in post.accounts)
+    if not tags:
+        report.note_ignored("no-hashtag")
+    elif await intake.repository.asked_before(marks):
+        report.note_ignored("asked-before")
+    else:
+        at = min(post.posted_at or intake.at, intake.at)  # some clients write times that are yet to come
+        lead = lead_of(intake, post.platform, post.permalink, marks, posted_at=at)
+        lead.language, lead.tags = post.language, tags
+        return lead
+    return None
+
+
+def lead_of(intake: Intake, platform: Platform, permalink: str, marks: Sequence[str], *, posted_at: datetime) -> Lead:
+    """Make a lead, its content still to be sealed."""
+    return Lead(
+        id=intake.repository.lead_id(intake.case.id, permalink),
+        institution=intake.repository.institution,
+        due_at=intake.at + KEPT_FOR,
+        case_id=intake.case.id,
+        platform=platform,
+        source=intake.source,
+        posted_at=posted_at,
+        found_at=intake.at,
+        found_by=intake.found_by,
+        author=marks[0] if marks else None,
+        also=marks[1] if len(marks) > 1 else None,
+        week=intake.week,
+    )
+
+
+async def _insert(intake: Intake, lead: Lead, content: Sealed) -> Literal["imported", "merged"]:
+    lead.content = content
+    try:
+        await intake.repository.leads.insert(lead)
+    except AlreadyExists:
+        return "merged"
+    return "imported"
+
+
+async def _let_go(intake: Intake, permalink: str) -> bool:
+    """Let a post go that its author deleted. Tells whether it was waiting here."""
+    lead = await intake.repository.leads.get(intake.repository.lead_id(intake.case.id, permalink))
+    if lead is None or lead.state != "waiting":
+        return False
+    lead.lapse(intake.at)
+    await intake.repository.leads.save(lead)
+    return True
+
+
+async def keep_week(intake: Intake) -> None:
+    """See that the week whose key seals these leads is looked after when it is over."""
+    week = Week(
+        id=intake.week, institution=intake.repository.institution, case_id=intake.case.id, due_at=week_ends(intake.at)
+    )
+    with contextlib.suppress(AlreadyExists):
+        await intake.repository.weeks.insert(week)
+
+
+def _content(post: Post) -> Content:
+    return Content(
+        permalink=post.permalink,
+        text=post.text[:LONGEST_TEXT],
+        handle=post.handle,
+        name=post.name[:200],
+        profile=post.profile,
+        accounts=list(post.accounts),
+    )
+
+
+async def _head_of(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Read enough to tell the format; give it, and the whole from its beginning in small pieces."""
+    head = b""
+    async for chunk in chunks:
+        head += chunk
+        if len(head) >= _HEAD:
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        for piece in _pieces(head.removeprefix(_BYTE_ORDER)):
+            yield piece
+        async for chunk in chunks:
+            for piece in _pieces(chunk):
+                yield piece
+
+    return head, whole()
+
+
+def _pieces(chunk: bytes) -> Iterator[bytes]:
+    for start in range(0, len(chunk), _PIECE):
+        yield chunk[start : start + _PIECE]
+
+
+def _checked(head: bytes, said: Format | None) -> Format:
+    """Give the format of a content. Raises Refused when it is none, or not the one that was said."""
+    found = recognise(head)
+    if said == "jetstream" and found is None and head.strip():
+        return said  # its first line may be broken; each line is judged for itself
+    if found is None or (said and said != found):
+        raise Refused(
+            "not-this-format",
+            N_("This is not an answer of that platform") if said else N_("This is not an answer of a known platform"),
+            N_("Give the file as the platform's interface gave it: Bluesky, Jetstream, Mastodon or Instagram."),
+            status=422,
+            errors=[("format", N_("The content does not look like it"))],
+        )
+    return found
+
+
+def opened(case: Case) -> Case:
+    """Give the case if it takes leads. Raises Refused."""
+    if case.state == "closed":
+        raise Refused(
+            "case-closed", N_("This case is closed"), N_("A coordinator can open it again on the case's page.")
+        )
+    return case
+
+
+__all__ = ["REPORTED", "Intake", "Report", "import_posts", "keep_week", "lead_of", "opened"]

@@ -1,0 +1,211 @@
+"""A case: what is looked for, who may be asked, and until when that is approved."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from services.discovery.model.hashtags import is_hashtag
+from services.discovery.model.refused import Refused
+from shared.events.contact import Language
+from shared.events.discovery import ApprovalKind, ApprovalState, CaseState
+from shared.identifiers import Id
+from shared.store import Document
+from shared.web.languages import N_
+
+APPROVALS: Final[tuple[ApprovalKind, ...]] = ("ethics", "data-protection")
+ENDS_SOON: Final = timedelta(days=30)
+# A clearing that died between taking a place and making the contact leaves a place that nobody uses; it takes
+# milliseconds when it lives.
+PLACE_LAPSES_AFTER: Final = timedelta(minutes=2)
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+Prefix = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2,6}$")]
+
+
+class Approval(BaseModel):
+    """One approval, as it was entered."""
+
+    number: Line
+    expires_at: AwareDatetime
+    entered_by: Id
+    entered_at: AwareDatetime
+
+
+class CaseDetails(BaseModel):
+    """What a coordinator writes of a case. ValueError when something is missing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Line
+    condition: Annotated[dict[Language, Line], Field(description="the condition's plain name by language")]
+    hashtags: Annotated[list[str], Field(min_length=1, max_length=60)]
+    languages: Annotated[list[Language], Field(min_length=1)]
+    cohorts: list[Id] = []
+    tutors: list[Id] = []
+    safeguarding_contact: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$", description="a person id")] = ""
+
+    @field_validator("hashtags")
+    @classmethod
+    def _hashtags(cls, given: list[str]) -> list[str]:
+        tags = list(dict.fromkeys(tag.strip().lstrip("#＃") for tag in given if tag.strip("#＃ ")))
+        for tag in tags:
+            if not is_hashtag(tag):
+                raise ValueError("a hashtag has letters, digits and underscores only, no spaces or hyphens")
+        return tags
+
+    @model_validator(mode="after")
+    def _named_in_each_language(self) -> Self:
+        for language in self.languages:
+            if language not in self.condition:
+                raise ValueError(f"the condition has no plain name in {language}")
+        return self
+
+
+class CaseDraft(CaseDetails):
+    """A new case."""
+
+    prefix: Annotated[Prefix, Field(description="2 to 6 letters, unique in the institution; references begin with it")]
+
+
+class CaseChange(BaseModel):
+    """What may be changed of a case: only what is given. Its prefix stays, because references carry it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Line | None = None
+    condition: dict[Language, Line] | None = None
+    hashtags: list[str] | None = None
+    languages: list[Language] | None = None
+    cohorts: list[Id] | None = None
+    tutors: list[Id] | None = None
+    safeguarding_contact: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] | None = None
+    state: Literal["open", "closed"] | None = None
+
+
+class Case(Document):
+    """A learning case. Its id follows from its prefix, so that a prefix is taken by storing the case."""
+
+    kind: ClassVar[str] = "case"
+
+    prefix: str
+    details: CaseDetails
+    approvals: dict[ApprovalKind, Approval] = {}
+    state: Literal["open", "closed"] = "open"
+    opened_by: str
+    opened_at: AwareDatetime
+
+    def change(self, change: CaseChange, now: datetime) -> None:
+        """Take what is given. ValueError (pydantic's) when the whole does not hold together any more."""
+        given = change.model_dump(exclude_none=True)
+        self.state = given.pop("state", self.state)
+        self.details = CaseDetails.model_validate({**self.details.model_dump(), **given})
+        # The leads of a closed case are not kept waiting: the timer lets them go.
+        self.due_at = now if self.state == "closed" else None
+
+    def approve(self, kind: ApprovalKind, approval: Approval) -> None:
+        self.approvals = {**self.approvals, kind: approval}
+
+    def may_contact(self, now: datetime) -> None:
+        """Check that a person may be asked for this case now. Raises Refused with what is missing."""
+        if self.state == "closed":
+            raise Refused(
+                "case-closed", N_("This case is closed"), N_("A coordinator can open it again on the case's page.")
+            )
+        if not self.details.safeguarding_contact:
+            raise Refused(
+                "no-safeguarding-contact",
+                N_("Nobody is named for safeguarding"),
+                N_("A coordinator names one on the case's page. Until then nobody can be asked."),
+            )
+        for kind in APPROVALS:
+            approval = self.approvals.get(kind)
+            if approval is None or approval.expires_at <= now:
+                title, text = _MISSING[kind] if approval is None else _ENDED[kind]
+                raise Refused("no-approval", title, text)
+
+    def said(self) -> CaseState:
+        """The case as others may know it."""
+        details = self.details
+        return CaseState(
+            case_id=self.id,
+            prefix=self.prefix,
+            title=details.title,
+            condition=details.condition,
+            languages=details.languages,
+            cohorts=details.cohorts,
+            tutors=details.tutors,
+            approvals=[
+                ApprovalState(kind=kind, number=approval.number, expires_at=approval.expires_at)
+                for kind, approval in self.approvals.items()
+            ],
+            safeguarding_contact=details.safeguarding_contact,
+            state=self.state,
+        )
+
+
+_ASK: Final = N_("A coordinator enters it on the case's page. Leads can be looked at, but nobody can be asked.")
+_MISSING: Final = {
+    "ethics": (N_("This case has no ethics approval"), _ASK),
+    "data-protection": (N_("This case has no data-protection approval"), _ASK),
+}
+_ENDED: Final = {
+    "ethics": (N_("The ethics approval of this case has ended"), _ASK),
+    "data-protection": (N_("The data-protection approval of this case has ended"), _ASK),
+}
+
+
+class Place(BaseModel):
+    """A contact's place among those of a case who are on their way at once, with its running number."""
+
+    number: int
+    at: AwareDatetime
+
+
+class Places(Document):
+    """The places of one case (id = case id) and its running number: taken in one write."""
+
+    kind: ClassVar[str] = "places"
+
+    last_number: int = 0
+    taken: dict[str, Place] = {}  # by the person's mark
+
+    def take_place(self, mark: str, limit: int, now: datetime) -> Place:
+        """Give this person's place: the same when asked again. Raises Refused when `limit` are on their way."""
+        if mark not in self.taken:
+            if len(self.taken) >= limit:
+                raise Refused(
+                    "case-full",
+                    N_("This case has as many families on their way as your institution allows"),
+                    N_("Wait until a journey is finished, or ask a coordinator about the limit."),
+                )
+            self.last_number += 1
+            self.taken = {**self.taken, mark: Place(number=self.last_number, at=now)}
+        return self.taken[mark]
+
+    def put_back(self, mark: str, number: int, now: datetime) -> None:
+        """Take the place again, whatever the limit, of somebody whose journey goes on after all."""
+        self.taken = {**self.taken, mark: Place(number=number, at=now)}
+
+    def free(self, *marks: str) -> bool:
+        """Free places; False when none of them was taken."""
+        before = len(self.taken)
+        self.taken = {mark: place for mark, place in self.taken.items() if mark not in marks}
+        return len(self.taken) < before
+
+    def doubtful(self, now: datetime) -> list[str]:
+        """The marks whose places were taken long enough ago for a contact to be there."""
+        return [mark for mark, place in self.taken.items() if now - place.at > PLACE_LAPSES_AFTER]
+
+
+__all__ = [
+    "APPROVALS",
+    "ENDS_SOON",
+    "Approval",
+    "Case",
+    "CaseChange",
+    "CaseDetails",
+    "CaseDraft",
+    "Place",
+    "Places",
+]

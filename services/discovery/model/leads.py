@@ -1,0 +1,189 @@
+"""A lead: a public post or profile that might become a contact, kept for 30 days at most."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.discovery.model.addresses import Platform
+from services.discovery.model.refused import Refused
+from shared.events.contact import Language
+from shared.store import Document, Index
+from shared.vault import Sealed
+from shared.web.languages import N_
+
+KEPT_FOR: Final = timedelta(days=30)  # product.md: a post's text waits for a decision 30 days at most
+LONGEST_TEXT: Final = 5000  # characters of a post that are kept while it waits
+
+Source = Literal["bluesky", "jetstream", "mastodon", "instagram", "by-hand"]
+LeadState = Literal["waiting", "cleared", "refused", "asked-before", "lapsed"]
+
+RefusalReason = Literal[
+    "off-topic", "gone", "not-public", "not-adult", "vulnerable", "commercial", "opted-out", "other"
+]
+REASONS: Final[dict[RefusalReason, str]] = {
+    "off-topic": N_("The post is about something else"),
+    "gone": N_("The post was deleted or hidden"),
+    "not-public": N_("The account is not public"),
+    "not-adult": N_("The account is a child's"),
+    "vulnerable": N_("The person seems vulnerable or in distress"),
+    "commercial": N_("The account is a clinic's, a company's or a charity's"),
+    "opted-out": N_("The person does not want to be contacted"),
+    "other": N_("Another reason"),
+}
+# These say something about the person, who is then not shown again; the others only about the post.
+_ABOUT_THE_PERSON: Final = frozenset({"not-public", "not-adult", "vulnerable", "commercial", "opted-out"})
+
+
+class Checks(BaseModel):
+    """What a tutor has looked at, each answered with yes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    public: bool = False
+    adult: bool = False
+    not_vulnerable: bool = False
+    not_asked_before: bool = False
+
+    def require(self) -> None:
+        """Raise Refused unless every one is a yes."""
+        if missing := [name for name, yes in self if not yes]:
+            raise Refused(
+                "checks",
+                N_("Every check needs a yes"),
+                N_("If one of them is a no, refuse the lead instead."),
+                status=422,
+                errors=[(f"checks.{name}", N_("This needs a yes")) for name in missing],
+            )
+
+
+class Content(BaseModel):
+    """What a lead says of somebody: sealed as one, while it waits."""
+
+    permalink: str
+    text: str = ""
+    handle: str = ""
+    name: str = ""
+    profile: str = ""
+    accounts: list[str] = []  # the names under which the author is known to the platform, the surest first
+
+
+class Lead(Document):
+    """A post or profile in a case. Its id is the mark of case and permalink: the same post is the same lead."""
+
+    kind: ClassVar[str] = "lead"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index.on("state", "posted_at"),
+        Index.on("state", "language", "posted_at"),
+        Index.on("case_id", "state", "posted_at"),
+        Index.on("case_id", "state", "language", "posted_at"),
+        Index.on("author", "state"),
+        Index.on("also", "state"),
+        Index.on("week"),
+    )
+
+    case_id: str
+    platform: Platform
+    source: Source
+    posted_at: AwareDatetime  # of a nominated profile: when it was nominated
+    found_at: AwareDatetime
+    found_by: str  # person id
+    language: str = ""  # empty: the platform does not say
+    tags: list[str] = []  # the case's own hashtags that it carries
+    author: str | None = None  # the author's marks, which reveal nothing
+    also: str | None = None
+    week: str  # whose key seals the content: see `week_of`
+    content: Sealed | None = None
+    state: LeadState = "waiting"
+    decided_by: str = ""
+    decided_at: AwareDatetime | None = None
+    reason: RefusalReason | None = None
+    contact_id: str = ""
+
+    @property
+    def marks(self) -> list[str]:
+        return [mark for mark in (self.author, self.also) if mark]
+
+    def clear(self, contact_id: str, by: str, at: datetime) -> None:
+        self.contact_id = contact_id
+        self._decide("cleared", by, at)
+
+    def refuse(self, reason: RefusalReason, by: str, at: datetime) -> bool:
+        """Refuse it. Tells whether the reason is about the person, who is then not shown again."""
+        self.must_wait()
+        self.reason = reason
+        self._decide("refused", by, at)
+        return reason in _ABOUT_THE_PERSON
+
+    def close(self, at: datetime) -> None:
+        """Its author became a contact, was refused or said no elsewhere in the institution."""
+        self._decide("asked-before", "system", at)
+
+    def lapse(self, at: datetime) -> None:
+        """Nobody decided in time, its author deleted it, or the case was closed."""
+        self._decide("lapsed", "system", at)
+
+    def must_wait(self) -> None:
+        if self.state != "waiting":
+            raise Refused(
+                "decided",
+                N_("This lead was decided already"),
+                N_("Somebody was faster, or it waited too long. Go back to the leads."),
+            )
+
+    def wipe(self) -> None:
+        """Leave nothing that says whose it was; the id stays, so that the same post does not come again."""
+        self.content, self.author, self.also, self.due_at = None, None, None, None
+
+    def _decide(self, state: LeadState, by: str, at: datetime) -> None:
+        self.state, self.decided_by, self.decided_at = state, by, at
+        self.content, self.due_at = None, None
+
+
+class Week(Document):
+    """The leads of one case found in one week (id = owner of the key that seals them): the key goes when all went."""
+
+    kind: ClassVar[str] = "week"
+
+    case_id: str
+
+
+def week_of(case_id: str, at: datetime) -> str:
+    """Name the key of the leads of a case found in the ISO week of `at`."""
+    year, week, _ = at.isocalendar()
+    return f"leads-{case_id}-{year}w{week:02d}"
+
+
+def week_ends(at: datetime) -> datetime:
+    """When no lead of the ISO week of `at` can be waiting any more."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + timedelta(days=8 - at.isoweekday()) + KEPT_FOR
+
+
+class Clearing(BaseModel):
+    """What a tutor says when clearing a lead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    profile: Annotated[str, Field(description="the profile's address; needed where the platform names no author")] = ""
+    checks: Checks = Checks()
+    language: Annotated[
+        Language | None, Field(description="in which to write; the post's where it is one of the case's")
+    ] = None
+
+
+__all__ = [
+    "KEPT_FOR",
+    "LONGEST_TEXT",
+    "REASONS",
+    "Checks",
+    "Clearing",
+    "Content",
+    "Lead",
+    "LeadState",
+    "RefusalReason",
+    "Source",
+    "Week",
+    "week_ends",
+    "week_of",
+]

@@ -1,0 +1,150 @@
+"""The person behind a contact, and the marks that spare people: within an institution and across the deployment."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Final, Literal
+
+from pydantic import AwareDatetime
+
+from services.discovery.model.addresses import Platform
+from services.discovery.model.refused import Refused
+from shared.events.consent import ConsentState
+from shared.events.contact import ContactReference
+from shared.events.discovery import ContactState, ErasedState
+from shared.store import Document
+from shared.vault import Sealed
+from shared.web.languages import N_
+
+# Across all institutions of a deployment nobody is asked more often than this, ever.
+ASKED_AT_MOST: Final = 3
+# Between taking a person and making the contact lie milliseconds; after this a clearing is taken to have died.
+TAKEN_FOR: Final = timedelta(minutes=2)
+
+Standing = Literal["active", "done", "expired", "declined", "wrong-person", "withdrawn", "erased"]
+# Nobody here waits for anybody any more: the place in the case is free.
+_OVER: Final = frozenset({"done", "expired", "declined", "wrong-person", "withdrawn", "erased"})
+# The person said no: a mark that stays, also when all else is erased, and the whole deployment is quiet for a while.
+NO: Final = frozenset({"declined", "withdrawn"})
+
+
+def not_available() -> Refused:
+    """The one answer to whether somebody may be asked, whatever the reason."""
+    return Refused(
+        "not-available",
+        N_("Not available now"),
+        N_("This person cannot be asked at the moment. Nothing else is known or shown."),
+    )
+
+
+class Mark(Document):
+    """That an account was asked, refused or said no in this institution. Its id is a keyed mark and reveals nothing.
+
+    `contact_id` binds the account to one contact, made or about to be made: that is how nobody becomes two.
+    """
+
+    kind: ClassVar[str] = "mark"
+
+    contact_id: str = ""  # empty: never to be asked (again)
+    since: AwareDatetime
+
+
+class Asked(Document):
+    """How often and when an account was asked on this deployment: counts and times, nothing else, under a mark."""
+
+    kind: ClassVar[str] = "asked"
+
+    times: list[AwareDatetime] = []
+    said_no: list[AwareDatetime] = []
+    taken_by: str = ""  # the mark for which a clearing holds it at this moment
+    taken_until: AwareDatetime | None = None
+
+    def take_for(self, mark: str, cool_off: timedelta, now: datetime) -> None:
+        """Hold it for the clearing of `mark`. Raises Refused: cooling off, asked too often, or held by another."""
+        last = max([*self.times, *self.said_no], default=None)
+        held = self.taken_by not in ("", mark) and self.taken_until is not None and self.taken_until > now
+        if held or len(self.times) >= ASKED_AT_MOST or (last is not None and now < last + cool_off):
+            raise not_available()
+        self.taken_by, self.taken_until = mark, now + TAKEN_FOR
+
+    def note(self, at: datetime) -> None:
+        """Note that the person is asked; noting the same time again changes nothing."""
+        self.times = sorted({*self.times, at})
+        self.taken_by, self.taken_until = "", None
+
+    def note_no(self, at: datetime) -> None:
+        self.said_no = sorted({*self.said_no, at})
+
+    def take_back_no(self, at: datetime) -> None:
+        """A withdrawal was undone in time."""
+        self.said_no = [time for time in self.said_no if time != at]
+
+
+class Person(Document):
+    """Who a contact is. Its id is the contact's; what is personal is sealed with the contact's key."""
+
+    kind: ClassVar[str] = "person"
+
+    case_id: str
+    reference: str
+    number: int
+    platform: Platform
+    language: str
+    tutor_id: str
+    marks: list[str]  # the first one holds the place in the case
+    on_deployment: list[str]  # the same accounts, as the deployment's ledger knows them
+    lead_id: str
+    handle: Sealed | None = None
+    name: Sealed | None = None
+    profile: Sealed | None = None
+    post: Sealed | None = None
+    cleared_by: str
+    cleared_at: AwareDatetime
+    standing: Standing = "active"
+    said_no_at: AwareDatetime | None = None
+    erasure_id: str = ""
+
+    @property
+    def over(self) -> bool:
+        return self.standing in _OVER
+
+    def said(self) -> ContactState:
+        return ContactState(
+            contact=ContactReference(
+                contact_id=self.id,
+                case_id=self.case_id,
+                reference=self.reference,
+                language=self.language,
+                tutor_id=self.tutor_id,
+            ),
+            platform=self.platform,
+            state="erased" if self.standing == "erased" else "discovered",
+        )
+
+    def erased(self, erasure_id: str) -> ErasedState:
+        return ErasedState(
+            contact_id=self.id,
+            erasure_id=erasure_id,
+            service="discovery",
+            erased=["handle", "profile", "name", "post", "leads"],
+            kept=["suppression-mark"],
+        )
+
+    def wipe(self) -> None:
+        """Become a tombstone: nothing is left that says who it was."""
+        self.handle = self.name = self.profile = self.post = None
+        self.lead_id, self.due_at, self.standing = "", None, "erased"
+
+
+def standing_of(told: ConsentState) -> Standing:
+    """Read off consent's whole state where the contact stands."""
+    if told.consent.state in ("declined", "withdrawn", "erased"):
+        return told.consent.state
+    if told.invitation.closed_because == "wrong-person" or told.invitation.answer == "wrong-person":
+        return "wrong-person"
+    if told.invitation.closed_because in ("no", "declined") or told.invitation.answer == "no":
+        return "declined"
+    if told.invitation.state == "expired":
+        return "expired"
+    return "done" if told.consent.released else "active"
+
+
+__all__ = ["ASKED_AT_MOST", "NO", "Asked", "Mark", "Person", "Standing", "not_available", "standing_of"]

@@ -1,0 +1,73 @@
+"""Posts of `app.bsky.feed.searchPosts`. https://docs.bsky.app/docs/api/app-bsky-feed-search-posts"""
+
+from typing import Any, Final
+
+from services.discovery.model.addresses import bluesky_post, bluesky_profile
+from services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
+
+_TAG_FEATURE: Final = "app.bsky.richtext.facet#tag"
+# An author who asks apps to show nothing to visitors does not speak to the public.
+_NOT_PUBLIC: Final = "!no-unauthenticated"
+
+
+def read_post(raw: dict[str, Any]) -> Post | Ignored:
+    """Read one entry of `posts`. Raises Malformed."""
+    author = need(raw, "author", dict)
+    did, rkey = _post_of(need(raw, "uri", str))
+    labels = {label.get("val") for label in maybe(author, "labels", list) if isinstance(label, dict)}
+    if _NOT_PUBLIC in labels:
+        return Ignored("not-public")
+    if "bot" in labels:
+        return Ignored("bot")
+    handle = need(author, "handle", str).lower()
+    # The id stays when the handle changes, so it comes first. A handle that does not resolve names nobody.
+    accounts = (did,) if handle == "handle.invalid" else (did, handle)
+    return from_record(
+        need(raw, "record", dict),
+        did,
+        rkey,
+        accounts=accounts,
+        handle=f"@{handle}",
+        name=maybe(author, "displayName", str),
+    )
+
+
+def from_record(
+    record: dict[str, Any], did: str, rkey: str, *, accounts: tuple[str, ...], handle: str = "", name: str = ""
+) -> Post:
+    """Read the record of a post, as searches and Jetstream give it. Raises Malformed."""
+    languages = maybe(record, "langs", list)
+    return Post(
+        platform="bluesky",
+        permalink=bluesky_post(did, rkey),
+        posted_at=time_of(record, "createdAt"),
+        language=language_of(languages[0]) if languages else "",
+        text=maybe(record, "text", str),
+        tags=_tags(record),
+        accounts=accounts,
+        handle=handle,
+        name=name,
+        profile=bluesky_profile(did),
+    )
+
+
+def _post_of(uri: str) -> tuple[str, str]:
+    match uri.removeprefix("at://").split("/"):
+        case [did, "app.bsky.feed.post", rkey] if did.startswith("did:") and rkey:
+            return did, rkey
+    raise Malformed("`uri` is not that of a post")
+
+
+def _tags(record: dict[str, Any]) -> tuple[str, ...]:
+    features = (
+        feature
+        for facet in maybe(record, "facets", list)
+        if isinstance(facet, dict)
+        for feature in maybe(facet, "features", list)
+        if isinstance(feature, dict) and feature.get("$type") == _TAG_FEATURE
+    )
+    named = [feature.get("tag") for feature in features] + maybe(record, "tags", list)
+    return tuple(tag for tag in named if isinstance(tag, str))
+
+
+__all__ = ["from_record", "read_post"]

@@ -1,0 +1,28 @@
+"""Which module reads an entry of which format."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from services.discovery.posts import bluesky, instagram, jetstream, mastodon
+from services.discovery.posts.entries import Entry, Format, Unreadable
+from services.discovery.posts.post import Ignored, Malformed, Post, Removed
+
+_READERS: Final[Mapping[Format, Callable[[dict[str, Any]], Post | Ignored | Removed]]] = {
+    "bluesky": bluesky.read_post,
+    "jetstream": jetstream.read_post,
+    "mastodon": mastodon.read_post,
+    "instagram": instagram.read_post,
+}
+
+
+def read_entry(format_: Format, entry: Entry) -> Post | Ignored | Removed | Unreadable:
+    """Read what the platform gave; what cannot be read comes back with the entry's number and a reason."""
+    if not isinstance(entry.raw, dict):
+        return Unreadable(entry.number, "the entry is not an object")
+    try:
+        return _READERS[format_](entry.raw)
+    except Malformed as error:
+        return Unreadable(entry.number, str(error))
+
+
+__all__ = ["read_entry"]

@@ -1,0 +1,67 @@
+"""Statuses of Mastodon's hashtag timeline. https://docs.joinmastodon.org/entities/Status/"""
+
+import html
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from services.discovery.model.addresses import read_address
+from services.discovery.model.refused import Refused
+from services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
+
+# `unlisted` is public, only not promoted; followers-only and direct posts are not for us.
+_PUBLIC: Final = frozenset({"public", "unlisted"})
+_BREAK: Final = re.compile(r"<br\s*/?>|</p>", re.IGNORECASE)
+_ELEMENT: Final = re.compile(r"<[^>]*>")
+# How people on Mastodon ask, in their profile, not to be searched or met by machines.
+_OPTED_OUT: Final = re.compile(r"#(nobots?|noindex|nosearch|noarchive)\b", re.IGNORECASE)
+
+
+def read_post(raw: dict[str, Any]) -> Post | Ignored:
+    """Read one status. Raises Malformed."""
+    account = need(raw, "account", dict)
+    if need(raw, "visibility", str) not in _PUBLIC or account.get("limited") or account.get("suspended"):
+        return Ignored("not-public")
+    if account.get("bot"):
+        return Ignored("bot")
+    if account.get("noindex") or _OPTED_OUT.search(_plain(maybe(account, "note", str))):
+        return Ignored("opted-out")
+    if isinstance(raw.get("reblog"), dict):
+        return Ignored("not-a-post")
+    profile = need(account, "url", str)
+    host = urlsplit(profile).hostname or ""
+    user = need(account, "acct", str).partition("@")[0]
+    if not host or not user:
+        raise Malformed("`account` does not say whose post it is")
+    warning, content = maybe(raw, "spoiler_text", str), _plain(maybe(raw, "content", str))
+    return Post(
+        platform="mastodon",
+        permalink=_canonical(maybe(raw, "url", str) or need(raw, "uri", str)),
+        posted_at=time_of(raw, "created_at"),
+        language=language_of(raw.get("language")),
+        text=f"{warning}\n{content}" if warning else content,
+        tags=tuple(tag["name"] for tag in maybe(raw, "tags", list) if _named(tag)),
+        accounts=(f"{user.lower()}@{host.lower()}",),
+        handle=f"@{user}@{host}",
+        name=maybe(account, "display_name", str),
+        profile=_canonical(profile),
+    )
+
+
+def _named(tag: object) -> bool:
+    return isinstance(tag, dict) and isinstance(tag.get("name"), str)
+
+
+def _canonical(url: str) -> str:
+    try:
+        return read_address(url).url
+    except Refused as error:
+        raise Malformed("`url` is not an address") from error
+
+
+def _plain(content: str) -> str:
+    """Give the words of a status's HTML. Nothing of it is ever shown as HTML."""
+    return html.unescape(_ELEMENT.sub("", _BREAK.sub("\n", content))).strip()
+
+
+__all__ = ["read_post"]

@@ -1,0 +1,89 @@
+"""What an entry of a platform's answer becomes."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeVar
+
+from services.discovery.model.addresses import Platform
+
+IgnoredBecause = Literal["not-a-post", "not-public", "bot", "opted-out", "no-hashtag", "asked-before"]
+
+_LANGUAGE: Final = re.compile(r"^[a-z]{2,3}$")
+T = TypeVar("T", str, int, bool, dict[str, Any], list[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A public post. `accounts` are the author's names on the platform, the surest first; empty where it names none."""
+
+    platform: Platform
+    permalink: str
+    posted_at: datetime | None  # None: the platform does not say
+    language: str
+    text: str
+    tags: tuple[str, ...]
+    accounts: tuple[str, ...] = ()
+    handle: str = ""
+    name: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An entry that is read and left out."""
+
+    because: IgnoredBecause
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Its author deleted a post: what is kept of it goes."""
+
+    permalink: str
+
+
+class Malformed(ValueError):  # noqa: N818 - the entry's state
+    """The entry lacks what a post needs; the message names the field, never its content."""
+
+
+def need(raw: dict[str, Any], field: str, kind: type[T]) -> T:
+    """Give a field that a post cannot do without. Raises Malformed."""
+    value = raw.get(field)
+    if not isinstance(value, kind) or value in ("", {}, []):
+        raise Malformed(f"`{field}` is missing" if field not in raw else f"`{field}` is not as the platform gives it")
+    return value
+
+
+def maybe(raw: dict[str, Any], field: str, kind: type[T]) -> T:
+    """Give a field that may be absent, empty when it is or has another type."""
+    value = raw.get(field)
+    return value if isinstance(value, kind) else kind()
+
+
+def time_of(raw: dict[str, Any], field: str) -> datetime:
+    """Read a time in one of the ways platforms write it (RFC 3339, or `+0000` as Instagram). Raises Malformed."""
+    try:
+        at = datetime.fromisoformat(need(raw, field, str))
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise error if isinstance(error, Malformed) else Malformed(f"`{field}` is not a time") from error
+
+
+def language_of(tag: object) -> str:
+    """Give the language of a BCP 47 tag without its region; empty if it is none."""
+    primary = tag.split("-")[0].lower() if isinstance(tag, str) else ""
+    return primary if _LANGUAGE.match(primary) else ""
+
+
+__all__ = [
+    "Ignored",
+    "IgnoredBecause",
+    "Malformed",
+    "Post",
+    "Removed",
+    "language_of",
+    "maybe",
+    "need",
+    "time_of",
+]

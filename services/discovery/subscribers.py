@@ -1,0 +1,24 @@
+"""What discovery does on others' events, and when its own documents are due."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.discovery.handlers.cases import let_leads_go
+from services.discovery.handlers.leads import end_week, lapse
+from services.discovery.handlers.people import follow_consent, settle_later
+from services.discovery.model.cases import Case
+from services.discovery.model.leads import Lead, Week
+from services.discovery.model.people import Person
+from shared.copies import keep_institution
+from shared.service import Handler, Timer
+from shared.store import Document
+
+HANDLERS: Final[Mapping[str, Handler]] = {"keep_institution": keep_institution, "follow_consent": follow_consent}
+TIMERS: Final[Mapping[type[Document], Timer]] = {
+    Case: let_leads_go,
+    Lead: lapse,
+    Week: end_week,
+    Person: settle_later,
+}
+
+__all__ = ["HANDLERS", "TIMERS"]
