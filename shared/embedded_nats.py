@@ -73,6 +73,7 @@ class EmbeddedNats:
     """One nats-server on one data folder. `port` 0 takes a free one, which stays the same over restarts."""
 
     def __init__(self, folder: Path, port: int = 0) -> None:
+        self.sync_interval = "always"  # a benchmark may set another before `start`
         self._folder = folder.absolute()
         self._port = port
         self._password = secrets.token_urlsafe(24)
@@ -161,7 +162,7 @@ class EmbeddedNats:
             "host": "127.0.0.1",
             "port": self._port or -1,  # -1: a free one, told in the ports file
             "authorization": {"user": _USER, "password": self._password},
-            "jetstream": {"store_dir": str(self._folder / "streams"), "sync_interval": "always"},
+            "jetstream": {"store_dir": str(self._folder / "streams"), "sync_interval": self.sync_interval},
             "pid_file": str(self._folder / "nats.pid"),
             "ports_file_dir": str(self._folder),
             "log_file": str(self._folder / "nats.log"),

@@ -186,19 +186,18 @@ class Bus:
         self._working = asyncio.create_task(self._say_working(), name=f"working {self.service}")
 
     async def stop_fetching(self) -> None:
-        """Fetch no more, finish what is in hand, give back the rest at once. Publishing still works until `stop`."""
-        listeners, self._listeners = self._listeners, []
-        pulls, self._pulls = self._pulls, []
-        for listener in listeners:
-            await listener.stop()
-        await asyncio.gather(*(pull.stop(self.settings.grace) for pull in pulls))
-
-    async def stop(self) -> None:
-        """Stop fetching, finish what is in hand, close."""
-        await self.stop_fetching()
+        """Ask for no more events, finish what is in hand, give back the rest at once. Publishing goes on."""
         self._stopping = True
+        await asyncio.gather(*(pull.stop(self.settings.grace) for pull in self._pulls))
+        self._pulls.clear()
         if self._working:
             self._working.cancel()
+
+    async def stop(self) -> None:
+        """Stop fetching and close the connection."""
+        await self.stop_fetching()
+        for listener in self._listeners:
+            await listener.stop()
         if self._client:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 await self._client.flush(timeout=_CLOSE_WITHIN)  # type: ignore[arg-type]  # seconds, given to wait_for
@@ -341,9 +340,11 @@ class Bus:
                     await pull.say_working(longer_than=every / 2)
 
     async def _on_error(self, error: Exception) -> None:
-        if not self._away and not self._stopping and not self.connected:
+        if self.connected:  # a refused subject, a slow consumer: nothing that waiting mends
+            self._log.error("NATS refuses something", extra={"reason": str(error)})
+        elif not self._away and not self._stopping:
             self._away = True
-            self._log.warning("NATS is away; waiting for it", extra={"error": type(error).__name__})
+            self._log.warning("NATS is away; waiting for it", extra={"reason": type(error).__name__})
 
     async def _on_disconnected(self) -> None:
         for future in self._in_flight:  # no acknowledgement of these comes any more

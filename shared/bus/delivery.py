@@ -64,7 +64,8 @@ class Delivery:
         try:
             outcome = await self._settle(message)
         except asyncio.CancelledError:
-            await message.nak()
+            if not message.is_acked:
+                await message.nak()
             raise
         self._metrics.handled(self._handler, outcome, time.perf_counter() - started)
 

@@ -533,3 +533,11 @@ async def test_a_stranger_without_the_password_is_refused(nats_server: EmbeddedN
 
 async def _quiet(_error: Exception) -> None:
     pass
+
+
+async def test_a_bus_that_fetches_no_more_still_publishes_and_listens(bus_settings: BusSettings, portal: Bus) -> None:
+    heard = Heard()
+    await portal.listen([InstitutionChangedV1], heard, since="new")
+    await portal.stop_fetching()
+    assert await portal.publish(entry(1)) == 1
+    assert await heard.take(1) == [1]
