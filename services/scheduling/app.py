@@ -1,0 +1,20 @@
+"""What scheduling is made of."""
+
+from typing import Final
+
+from services.scheduling.handlers.due import on_due
+from services.scheduling.handlers.following import restore_erasure
+from services.scheduling.http import routes
+from services.scheduling.model import Availability, Calendar, Meeting
+from services.scheduling.subscribers import HANDLERS
+from shared.copies import CaseCopy, InstitutionCopy
+from shared.service import Service
+
+SERVICE: Final = Service(
+    name="scheduling",
+    documents=(InstitutionCopy, CaseCopy, Availability, Calendar, Meeting),
+    handlers=HANDLERS,
+    timers={Meeting: on_due},
+    routes=routes,
+    restore_erasure=restore_erasure,
+)

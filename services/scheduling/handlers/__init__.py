@@ -1,0 +1,1 @@
+"""The use cases, one function each: load, decide, save with the event."""

@@ -1,0 +1,160 @@
+"""What a family does: see the times, say how to reach it, choose, move, cancel."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from services.scheduling.calendar_file import calendar_file
+from services.scheduling.handlers.calendars import Times, reserve_slot, reserved, times_for
+from services.scheduling.handlers.personal import Personal, open_personal, seal
+from services.scheduling.handlers.rooms import join_url
+from services.scheduling.letters import entry_of
+from services.scheduling.model import Meeting, NotFound, ReachBy, Refused
+from services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
+from services.scheduling.slots import Slot
+from services.scheduling.zones import is_zone
+from shared.copies import institution_of
+from shared.service import Context, retrying
+from shared.sessions import Family
+from shared.web.languages import N_
+
+FamilySees = Literal["not-open", "offered", "scheduled", "finished", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a family chooses: a time, the zone in which it reads times, how it wants to be reached."""
+
+    starts_at: datetime
+    zone: str
+    reach_by: ReachBy
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class FamilyView:
+    """What a family sees. `planned` is what the calendar holds: it is there at once, the meeting a moment later."""
+
+    state: FamilySees
+    meeting: Meeting | None
+    planned: Slot | None
+    personal: Personal
+    times: Times
+    join_url: str = ""
+
+    @property
+    def may_choose(self) -> bool:
+        return self.meeting is not None and self.meeting.is_open
+
+    @property
+    def zone(self) -> str:
+        """The family's zone, or the tutor's while the family has chosen none."""
+        return self.personal.zone or self.times.tutor_zone
+
+
+async def see(context: Context, family: Family) -> FamilyView:
+    """Show how things stand for a family."""
+    scheduling = Scheduling(context, family.institution)
+    meeting = await scheduling.meeting(family.contact_id)
+    if meeting is None or meeting.state == "none" or meeting.state == "erased":  # noqa: PLR1714 - so mypy narrows
+        return FamilyView("not-open", None, None, Personal(), Times(None, []))
+    calendar = await scheduling.calendar(meeting.tutor_id)
+    reservation = reserved(meeting, calendar)
+    planned = reservation.slot if reservation else None
+    if meeting.state == "scheduled" and meeting.starts_at and meeting.ends_at and planned is None:
+        planned = Slot(meeting.starts_at, meeting.ends_at)  # it has passed, and left the calendar
+    return FamilyView(
+        state="scheduled" if planned else meeting.state,
+        meeting=meeting,
+        planned=planned,
+        personal=await open_personal(context, meeting),
+        times=await times_for(context, meeting, calendar),
+        join_url=await join_url(context, meeting) if planned else "",
+    )
+
+
+async def choose_zone(context: Context, family: Family, zone: str) -> None:
+    """Keep the zone in which the family reads times. Raises Refused, NotFound; Conflict."""
+    _check_zone(zone)
+    scheduling = Scheduling(context, family.institution)
+    meeting = await scheduling.known_meeting(family.contact_id)
+    meeting.check_open()
+    if (await open_personal(context, meeting)).zone != zone:
+        meeting.zone = await seal(context, meeting, "zone", zone)
+        await scheduling.save_meeting(meeting)
+
+
+async def book(context: Context, family: Family, wish: Wish) -> Slot:
+    """Take a time; the former one, if any, is set free in the same write. Raises SlotTaken, Refused, NotFound."""
+    _check_zone(wish.zone)
+    await retrying(lambda: _prefer(context, family, wish))
+    return await retrying(lambda: reserve_slot(context, family.institution, family.contact_id, wish.starts_at))
+
+
+async def cancel(context: Context, family: Family) -> None:
+    """Cancel what is planned; the time is set free. Raises Refused, NotFound; Conflict."""
+    scheduling = Scheduling(context, family.institution)
+    meeting = await scheduling.known_meeting(family.contact_id)
+    calendar = await scheduling.calendar(meeting.tutor_id)
+    now = context.clock.now()
+    event = meeting.cancel("family", reserved=reserved(meeting, calendar) is not None, now=now)
+    await scheduling.save_meeting(
+        meeting,
+        event.record(
+            institution=meeting.institution,
+            subject=meeting.id,
+            sequence=meeting.next_version,
+            at=now,
+            actor="family",
+            data=meeting.as_state(),
+        ),
+    )
+
+
+async def calendar_file_of(context: Context, family: Family, language: str) -> bytes:
+    """The calendar file of the planned meeting. Raises NotFound."""
+    view = await see(context, family)
+    if view.meeting is None or view.planned is None:
+        raise NotFound(UNKNOWN_CONTACT)
+    institution = await institution_of(context, family.institution)
+    entry = entry_of(
+        context,
+        view.meeting,
+        view.planned,
+        zone=view.zone,
+        join_url=view.join_url,
+        institution=institution,
+        language=language,
+    )
+    return calendar_file(entry, "PUBLISH")
+
+
+async def _prefer(context: Context, family: Family, wish: Wish) -> None:
+    """Keep how the family wants to be reached, before the time is taken: it stays also if the time is gone."""
+    scheduling = Scheduling(context, family.institution)
+    meeting = await scheduling.known_meeting(family.contact_id)
+    meeting.check_open()
+    known = await open_personal(context, meeting)
+    address = wish.address.strip() if wish.reach_by == "email" else ""
+    if (known.zone, known.address, meeting.reach_by) == (
+        wish.zone,
+        address,
+        wish.reach_by,
+    ) and not meeting.mail_refused:
+        return
+    meeting.prefer(
+        zone=await context.vault.seal(meeting.institution, meeting.id, "zone", wish.zone),
+        reach_by=wish.reach_by,
+        address=await seal(context, meeting, "address", address),
+    )
+    await scheduling.save_meeting(meeting)
+
+
+def _check_zone(zone: str) -> None:
+    if not is_zone(zone):
+        raise Refused(
+            "unknown-zone", N_("Choose your place from the list, so that we show the right times."), status=422
+        )
+
+
+__all__ = ["FamilyView", "Wish", "book", "calendar_file_of", "cancel", "choose_zone", "see"]

@@ -1,0 +1,121 @@
+"""Reserving and freeing a tutor's time: each is one versioned write of one calendar."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Refused, Reservation, SlotTaken
+from services.scheduling.repository import Scheduling
+from services.scheduling.slots import Slot, free_slots
+from shared.events.envelope import AnyEvent
+from shared.events.scheduling import CalendarChangedV1
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.web.languages import N_
+
+# How far ahead a tutor may set a time that was agreed by message.
+_FARTHEST = timedelta(days=365)
+
+
+@dataclass(frozen=True)
+class Times:
+    """What can be chosen for a meeting now. `rules` is None while the tutor has given no availability."""
+
+    rules: AvailabilityRules | None
+    slots: list[Slot]
+
+    @property
+    def tutor_zone(self) -> str:
+        return self.rules.zone if self.rules else "UTC"
+
+
+async def times_for(context: Context, meeting: Meeting, calendar: Calendar | None = None) -> Times:
+    """The free times of the contact's tutor, by the availability for its case, as the calendar stands now."""
+    scheduling = Scheduling(context, meeting.institution)
+    availability = await scheduling.availability(meeting.contact.case_id, meeting.tutor_id)
+    if availability is None:
+        return Times(None, [])
+    calendar = calendar or await scheduling.calendar(meeting.tutor_id)
+    mine = reserved(meeting, calendar)
+    taken, until = calendar.taken(but=meeting.id), meeting.allowed_until
+    slots = free_slots(availability.rules.rules(), context.clock.now(), taken, until) if meeting.is_open else []
+    return Times(availability.rules, [slot for slot in slots if mine is None or slot != mine.slot])
+
+
+def reserved(meeting: Meeting, calendar: Calendar) -> Reservation | None:
+    """The time that the calendar holds for this contact, if it still counts; the meeting may not be planned yet."""
+    reservation = calendar.of(meeting.id)
+    return reservation if reservation and meeting.honours(reservation, calendar.id) else None
+
+
+async def reserve_slot(context: Context, institution: InstitutionId, contact_id: str, starts_at: datetime) -> Slot:
+    """The family takes a free time, in place of what it had. Raises SlotTaken, Refused, NotFound; Conflict."""
+    scheduling = Scheduling(context, institution)
+    meeting = await scheduling.known_meeting(contact_id)
+    meeting.check_open()
+    calendar = await scheduling.calendar(meeting.tutor_id)
+    if (mine := reserved(meeting, calendar)) and mine.starts_at == starts_at:
+        return mine.slot  # asked twice
+    times = await times_for(context, meeting, calendar)
+    slot = next((slot for slot in times.slots if slot.starts_at == starts_at), None)
+    if slot is None or times.rules is None:
+        wanted = Slot(starts_at, starts_at + timedelta(minutes=1))
+        if any(wanted.meets(other) for other in calendar.taken(but=contact_id)):
+            raise SlotTaken
+        raise Refused("slot-gone", N_("This time can no longer be chosen. Here are others."))
+    await _reserve(context, meeting, calendar, slot, times.rules.buffer, actor="family")
+    return slot
+
+
+async def reserve_time(
+    context: Context, institution: InstitutionId, contact_id: str, starts_at: datetime, *, actor: str
+) -> Slot:
+    """The tutor sets a time, also outside the weekly hours: agreed by message. Raises as `reserve_slot`."""
+    scheduling = Scheduling(context, institution)
+    meeting = await scheduling.known_meeting(contact_id)
+    meeting.check_open()
+    now = context.clock.now()
+    if not now < starts_at < now + _FARTHEST:
+        raise Refused("not-ahead", N_("Choose a time that lies ahead, within a year."), status=422)
+    availability = await scheduling.availability(meeting.contact.case_id, meeting.tutor_id)
+    if availability is None:
+        raise Refused("no-availability", N_("First say when this tutor can be met for this case."))
+    calendar = await scheduling.calendar(meeting.tutor_id)
+    slot = Slot(starts_at, starts_at + availability.rules.duration)
+    if (mine := reserved(meeting, calendar)) and mine.slot == slot:
+        return slot
+    await _reserve(context, meeting, calendar, slot, availability.rules.buffer, actor=actor)
+    return slot
+
+
+async def free_time(
+    context: Context, institution: InstitutionId, tutor_id: str, contact_id: str, *, voids: int | None
+) -> None:
+    """Set free what was reserved for a contact before its meeting's version `voids` (None: ever). Raises Conflict."""
+    scheduling = Scheduling(context, institution)
+    calendar = await scheduling.calendar(tutor_id)
+    if calendar.free(contact_id, voids=voids, now=context.clock.now()):
+        await scheduling.save_calendar(calendar, _changed(context, calendar, contact_id, "system"))
+
+
+async def _reserve(
+    context: Context, meeting: Meeting, calendar: Calendar, slot: Slot, buffer: timedelta, *, actor: str
+) -> None:
+    calendar.reserve(meeting.id, slot, knew=meeting.version, buffer=buffer, now=context.clock.now())
+    event = _changed(context, calendar, meeting.id, actor)
+    await Scheduling(context, calendar.institution).save_calendar(calendar, event)
+
+
+def _changed(context: Context, calendar: Calendar, contact_id: str, actor: str) -> AnyEvent:
+    """The calendar's event; its correlation names the contact whose time it is about."""
+    return CalendarChangedV1.record(
+        institution=calendar.institution,
+        subject=calendar.id,
+        sequence=calendar.next_version,
+        at=context.clock.now(),
+        actor=actor,
+        correlation=contact_id,
+        data=calendar.state(),
+    )
+
+
+__all__ = ["Times", "free_time", "reserve_slot", "reserve_time", "reserved", "times_for"]

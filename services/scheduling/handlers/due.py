@@ -1,0 +1,107 @@
+"""What is due of a meeting: voided times are set free, reminders become letters, letters are sent."""
+
+from services.scheduling.handlers.calendars import free_time
+from services.scheduling.handlers.personal import open_personal
+from services.scheduling.handlers.rooms import join_url, provider_of
+from services.scheduling.letters import Particulars, compose
+from services.scheduling.model import Meeting
+from services.scheduling.repository import Scheduling
+from shared.bus.errors import Transient
+from shared.copies import institution_of
+from shared.mail import MailRefused
+from shared.service import Context, retrying
+
+
+async def on_due(context: Context, meeting: Meeting) -> None:
+    """Do what is due and move `due_at` on. Raises Conflict; MailUnavailable: the timer tries again later.
+
+    A letter is noted, with the key that makes sending it twice send it once, before it is sent.
+    """
+    scheduling = Scheduling(context, meeting.institution)
+    now = context.clock.now()
+    if meeting.to_free:
+        await _set_free(context, meeting)
+        meeting.note_freed()
+    meeting.take_reminders(now)
+    if meeting.letters:
+        meeting.due_at = now
+        meeting = await scheduling.save_meeting(meeting)
+        await _send(context, meeting)
+    else:
+        meeting.plan_ahead(now)
+        await scheduling.save_meeting(meeting)
+
+
+async def write_at_once(context: Context, meeting: Meeting) -> None:
+    """Send the letters that wait; where mail does not work now, the timer goes on trying."""
+    try:
+        await _send(context, meeting)
+    except Transient:
+        context.log.warning("mail to a family waits", extra={"contact": meeting.id})
+
+
+async def _set_free(context: Context, meeting: Meeting) -> None:
+    institution, tutor_id, contact_id, voids = meeting.institution, meeting.tutor_id, meeting.id, meeting.voids
+    await retrying(lambda: free_time(context, institution, tutor_id, contact_id, voids=voids))
+    if meeting.room and meeting.state in {"offered", "cancelled"}:
+        await provider_of(context).cancel(institution, meeting.room)
+
+
+async def _send(context: Context, meeting: Meeting) -> None:
+    """Send a meeting's letters and note that they are gone. Raises MailUnavailable."""
+    if not meeting.letters:
+        return
+    sent, refused = await _hand_over(context, meeting)
+
+    async def note() -> None:
+        scheduling = Scheduling(context, meeting.institution)
+        current = await scheduling.known_meeting(meeting.id)
+        if current.state == "erased":
+            # The erasure came between opening the address and sending: nothing of it may stay.
+            await context.mail.erase(meeting.institution, meeting.id)
+            return
+        keys = {letter.key for letter in meeting.letters}
+        current.note_sent(keys, delivered=sent and not context.mail.keeps, refused=refused)
+        current.plan_ahead(context.clock.now())
+        await scheduling.save_meeting(current)
+
+    await retrying(note)
+
+
+async def _hand_over(context: Context, meeting: Meeting) -> tuple[bool, bool]:
+    """Hand the letters to the mailer: whether any was taken, and whether the address was refused for good."""
+    personal = await open_personal(context, meeting)
+    if not personal.address:
+        return False, False
+    availability = await Scheduling(context, meeting.institution).availability(
+        meeting.contact.case_id, meeting.tutor_id
+    )
+    known = Particulars(
+        zone=personal.zone,
+        tutor_zone=availability.rules.zone if availability else "UTC",
+        address=personal.address,
+        note=personal.note,
+        join_url=await join_url(context, meeting),
+        institution=await institution_of(context, meeting.institution),
+    )
+    sent = False
+    for letter in meeting.letters:
+        mail = compose(context, meeting, letter, known)
+        try:
+            await context.mail.send(
+                meeting.institution,
+                meeting.id,
+                letter.key,
+                to=personal.address,
+                subject=mail.subject,
+                text=mail.text,
+                attachments=mail.attachments,
+            )
+        except MailRefused:
+            context.log.warning("a family's address takes no mail", extra={"contact": meeting.id})
+            return sent, True
+        sent = True
+    return sent, False
+
+
+__all__ = ["on_due", "write_at_once"]

@@ -1,0 +1,134 @@
+"""What follows from events: from the consent in force, from what the calendar holds, from an erasure."""
+
+from datetime import datetime
+
+from services.scheduling.handlers.calendars import free_time
+from services.scheduling.handlers.due import write_at_once
+from services.scheduling.handlers.rooms import room_for
+from services.scheduling.model import Meeting, Reservation
+from services.scheduling.repository import Scheduling
+from shared.events.consent import ConsentState, ErasureRequestedV1
+from shared.events.discovery import ErasedState
+from shared.events.envelope import AnyEvent, Event
+from shared.events.scheduling import CalendarChangedV1, SchedulingErasedV1
+from shared.identifiers import InstitutionId
+from shared.service import Context, retrying
+
+
+async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
+    """Offer times once a meeting is allowed; cancel what is planned once it is not. Raises Conflict, AlreadyExists."""
+    scheduling = Scheduling(context, event.institution)
+    meeting = await scheduling.meeting(event.subject) or _unknown(event)
+    if not meeting.take(event):
+        return
+    if (
+        meeting.state in {"none", "cancelled"} and not meeting.to_free
+    ):  # nothing stands in a calendar: a new tutor may take over
+        meeting.contact, meeting.tutor_id = event.data.contact, event.data.contact.tutor_id
+    now = context.clock.now()
+    caused = meeting.obey(event.data.consent, now)
+    await scheduling.save_meeting(meeting, _record(caused, meeting, event, now, "system") if caused else None)
+
+
+async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
+    """Plan the meeting for a time that the calendar holds, or set the time free if the meeting is no longer allowed.
+
+    The event's correlation names the contact whose time it is about. Raises Conflict.
+    """
+    contact_id = event.correlationid
+    scheduling = Scheduling(context, event.institution)
+    meeting = await scheduling.meeting(contact_id)
+    told = next((one for one in event.data.reservations if one.contact_id == contact_id), None)
+    calendar = await scheduling.calendar(event.subject)
+    reservation = calendar.of(contact_id)
+    if calendar.version < event.sequence and told:  # restored from before: the event knows better
+        reservation = Reservation(**told.model_dump(), knew=meeting.version if meeting else 0)
+    if reservation is None or told is None or told.starts_at != reservation.starts_at:
+        return  # set free, or moved again: a later event says so
+    if meeting is None or not meeting.honours(reservation, event.subject):
+        voids = reservation.knew + 1
+        await retrying(lambda: free_time(context, event.institution, event.subject, contact_id, voids=voids))
+        return
+    if not meeting.take(event):
+        return
+    now = context.clock.now()
+    room = await room_for(context, meeting, reservation)
+    caused = meeting.hold(reservation, room, now)
+    meeting = await scheduling.save_meeting(
+        meeting, _record(caused, meeting, event, now, event.actor) if caused else None
+    )
+    await write_at_once(context, meeting)
+
+
+async def erase(context: Context, event: ErasureRequestedV1) -> None:
+    """Erase everything personal of a contact, and say so only once it is true. Asked twice, answers once."""
+    scheduling = Scheduling(context, event.institution)
+    meeting = await scheduling.meeting(event.subject) or _unknown(event)
+    if event.sequence <= meeting.applied.get(event.origin, 0):
+        return
+    meeting = await _leave_nothing(context, meeting)
+    meeting.take(event)
+    answer = SchedulingErasedV1.record(
+        institution=event.institution,
+        subject=event.subject,
+        sequence=meeting.next_version,
+        at=context.clock.now(),
+        actor="system",
+        cause=event,
+        data=ErasedState(
+            contact_id=event.subject,
+            erasure_id=event.data.consent.erasure_id or event.id,
+            service="scheduling",
+            erased=meeting.erased,
+            out_of_reach=["delivered-mail"] if meeting.mail_delivered else [],
+        ),
+    )
+    await scheduling.save_meeting(meeting, answer)
+
+
+async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
+    """Erase again what a restore of data brought back. The erasure itself was announced when it happened."""
+    meeting = await Scheduling(context, institution).meeting(contact_id)
+    await context.mail.erase(institution, contact_id)
+    if meeting is not None and meeting.state != "erased":
+        await _leave_nothing(context, meeting)
+
+
+async def _leave_nothing(context: Context, meeting: Meeting) -> Meeting:
+    """Wipe, then remove mail, destroy the key, and leave no trace of the former content in the database's files."""
+    institution, contact_id, tutor_id = meeting.institution, meeting.id, meeting.tutor_id
+    await retrying(lambda: free_time(context, institution, tutor_id, contact_id, voids=None))
+    meeting.wipe(mails=False)
+    meeting = await Scheduling(context, institution).save_meeting(meeting)
+    mails = await context.mail.erase(institution, contact_id)
+    meeting.wipe(mails=mails > 0)
+    await context.vault.erase(institution, contact_id)
+    await context.store.compact()
+    return meeting
+
+
+def _unknown(event: Event[ConsentState]) -> Meeting:
+    """The meeting of a contact that is heard of for the first time, be it only to be left alone."""
+    contact = event.data.contact
+    return Meeting(
+        id=event.subject,
+        institution=event.institution,
+        contact=contact,
+        tutor_id=contact.tutor_id,
+        language=contact.language,
+    )
+
+
+def _record(caused: type[AnyEvent], meeting: Meeting, event: AnyEvent, now: datetime, actor: str) -> AnyEvent:
+    return caused.record(
+        institution=meeting.institution,
+        subject=meeting.id,
+        sequence=meeting.next_version,
+        at=now,
+        actor=actor,
+        data=meeting.as_state(),
+        cause=event,
+    )
+
+
+__all__ = ["erase", "follow_consent", "make_meeting", "restore_erasure"]

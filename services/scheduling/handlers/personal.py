@@ -1,0 +1,38 @@
+"""The family's own words and whereabouts: sealed to be kept, opened only to be shown or written to."""
+
+from dataclasses import dataclass
+
+from services.scheduling.model import Meeting
+from shared.service import Context
+from shared.vault import KeyErased, Sealed
+
+
+@dataclass(frozen=True)
+class Personal:
+    """What was sealed, opened; empty where there is none."""
+
+    zone: str = ""
+    address: str = ""
+    note: str = ""
+
+
+async def open_personal(context: Context, meeting: Meeting) -> Personal:
+    """Open what is sealed of a meeting. Once the key is erased there is nothing."""
+    fields: dict[str, Sealed | None] = {"zone": meeting.zone, "address": meeting.address, "note": meeting.note}
+    sealed = {field: text for field, text in fields.items() if text is not None}
+    if not sealed:
+        return Personal()
+    try:
+        return Personal(**await context.vault.open_many(meeting.institution, meeting.id, sealed))
+    except KeyErased:
+        return Personal()
+
+
+async def seal(context: Context, meeting: Meeting, field: str, text: str) -> Sealed | None:
+    """Seal one field of a meeting; None for nothing, and for what was erased."""
+    if not text or meeting.state == "erased":
+        return None
+    return await context.vault.seal(meeting.institution, meeting.id, field, text)
+
+
+__all__ = ["Personal", "open_personal", "seal"]

@@ -1,0 +1,15 @@
+"""The doors: the JSON API, the family's pages and the staff's."""
+
+from fastapi import APIRouter
+
+from services.scheduling.http.api import api_routes
+from shared.service import Context
+
+
+def routes(context: Context) -> APIRouter:
+    router = APIRouter()
+    router.include_router(api_routes(context))
+    return router
+
+
+__all__ = ["routes"]

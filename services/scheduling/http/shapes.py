@@ -1,0 +1,190 @@
+"""The JSON of the API: what is sent and what is answered."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
+
+from services.scheduling.handlers.booking import FamilyView, Wish
+from services.scheduling.handlers.meetings import Held, StaffView
+from services.scheduling.model import AvailabilityRules, NotHeldBecause, Participant, ReachBy
+from services.scheduling.slots import Slot
+from shared.identifiers import Id
+
+# One address, as a mail server would take it; what it really takes is found out by sending.
+_ADDRESS = r"^[^@\s\"<>(),;:\\]+@[^@\s\"<>(),;:\\]+\.[^@\s\"<>(),;:\\]+$"
+EmailAddress = Annotated[str, Field(max_length=254, pattern=_ADDRESS)]
+Note = Annotated[str, Field(max_length=1000)]
+
+
+class AvailabilityBody(AvailabilityRules):
+    """Availability of the signed-in tutor; a coordinator may name another one."""
+
+    tutor_id: Id | None = None
+
+
+class Reach(BaseModel):
+    """How a family wants to be reached about its meeting."""
+
+    by: ReachBy
+    address: EmailAddress | None = None
+
+    @model_validator(mode="after")
+    def _with_address(self) -> "Reach":
+        if self.by == "email" and not self.address:
+            raise ValueError("an e-mail needs an address")
+        return self
+
+
+class BookingBody(BaseModel):
+    """The time that a family chooses."""
+
+    starts_at: AwareDatetime
+    zone: Annotated[str, Field(max_length=64)]
+    reach: Reach
+
+    def wish(self) -> Wish:
+        return Wish(self.starts_at, self.zone, self.reach.by, self.reach.address or "")
+
+
+class MoveBody(BaseModel):
+    """A time that the tutor sets; without one the family chooses anew."""
+
+    starts_at: AwareDatetime | None = None
+    note: Note = ""
+
+
+class CancelBody(BaseModel):
+    """Why, as a word to the family."""
+
+    reason: Note = ""
+
+
+class ParticipantBody(BaseModel):
+    person_id: Id
+    agrees_to_recording: bool = False
+
+
+class CloseBody(BaseModel):
+    """How it ended. Held: who took part, when if not as planned. Not held: why, and whether to offer times again."""
+
+    held: bool
+    held_from: AwareDatetime | None = None
+    held_until: AwareDatetime | None = None
+    participants: Annotated[list[ParticipantBody], Field(max_length=200)] = []
+    reason: NotHeldBecause | None = None
+    offer_again: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> "CloseBody":
+        if not self.held and self.reason is None:
+            raise ValueError("say why it was not held: nobody-came, technical or other")
+        return self
+
+    def as_held(self) -> Held:
+        return Held([Participant(**one.model_dump()) for one in self.participants], self.held_from, self.held_until)
+
+
+def local(at: datetime, zone: str) -> str:
+    """The time on the clocks of a zone, with its offset (ISO 8601)."""
+    return at.astimezone(ZoneInfo(zone)).isoformat()
+
+
+def slot_json(slot: Slot, zone: str, tutor_zone: str) -> dict[str, str]:
+    """One time in UTC, and as both sides' clocks show it."""
+    return {
+        "starts_at": slot.starts_at.isoformat(),
+        "ends_at": slot.ends_at.isoformat(),
+        "local": local(slot.starts_at, zone),
+        "tutor_local": local(slot.starts_at, tutor_zone),
+    }
+
+
+def slots_json(view: FamilyView, zone: str) -> dict[str, Any]:
+    rules = view.times.rules
+    return {
+        "state": view.state,
+        "zone": zone,
+        "tutor_zone": view.times.tutor_zone,
+        "duration_minutes": rules.duration_minutes if rules else None,
+        "slots": [slot_json(slot, zone, view.times.tutor_zone) for slot in view.times.slots],
+    }
+
+
+def family_json(view: FamilyView) -> dict[str, Any]:
+    """The family's own view. `confirmed`: the meeting is made; until then the time is reserved."""
+    meeting, planned = view.meeting, view.planned
+    return {
+        "state": view.state,
+        "may_choose": view.may_choose,
+        "starts_at": planned.starts_at.isoformat() if planned else None,
+        "ends_at": planned.ends_at.isoformat() if planned else None,
+        "local": local(planned.starts_at, view.zone) if planned else None,
+        "tutor_local": local(planned.starts_at, view.times.tutor_zone) if planned else None,
+        "zone": view.personal.zone or None,
+        "tutor_zone": view.times.tutor_zone,
+        "confirmed": bool(meeting and planned and meeting.starts_at == planned.starts_at),
+        "reach": {"by": meeting.reach_by, "address": view.personal.address or None} if meeting else None,
+        "join_url": view.join_url or None,
+        "calendar_file": "/scheduling/family/meeting.ics" if planned else None,
+        "cancelled_by": meeting.cancelled_by if meeting else None,
+        "note": view.personal.note or None,
+    }
+
+
+def meeting_json(view: StaffView) -> dict[str, Any]:
+    """A meeting as staff sees it: everything but the family's address."""
+    meeting, planned = view.meeting, view.planned
+    return {
+        "contact_id": meeting.id,
+        "reference": meeting.contact.reference,
+        "case_id": meeting.contact.case_id,
+        "tutor_id": meeting.tutor_id,
+        "state": meeting.state,
+        "starts_at": planned.starts_at.isoformat() if planned else None,
+        "ends_at": planned.ends_at.isoformat() if planned else None,
+        "family_zone": view.family_zone or None,
+        "family_local": local(planned.starts_at, view.family_zone) if planned and view.family_zone else None,
+        "tutor_zone": view.tutor_zone,
+        "tutor_local": local(planned.starts_at, view.tutor_zone) if planned else None,
+        "has_availability": view.times.rules is not None,
+        "reach_by": meeting.reach_by,
+        "reschedules": meeting.reschedules,
+        "cancelled_by": meeting.cancelled_by,
+        "not_held_because": meeting.not_held_because,
+        "held_from": meeting.held_from.isoformat() if meeting.held_from else None,
+        "held_until": meeting.held_until.isoformat() if meeting.held_until else None,
+        "participants": [one.model_dump() for one in meeting.participants],
+        "recording": meeting.recording,
+        "join_url": view.join_url or None,
+    }
+
+
+def close_json(view: StaffView) -> dict[str, Any]:
+    """What closing starts from: the planned times, and whether the family allows a recording."""
+    return {
+        "state": view.meeting.state,
+        "held_from": view.planned.starts_at.isoformat() if view.planned else None,
+        "held_until": view.planned.ends_at.isoformat() if view.planned else None,
+        "recording_allowed": view.meeting.may_record,
+        "participants": [{"person_id": view.meeting.tutor_id, "agrees_to_recording": False}],
+    }
+
+
+Whose = Literal["mine", "all"]
+
+__all__ = [
+    "AvailabilityBody",
+    "BookingBody",
+    "CancelBody",
+    "CloseBody",
+    "EmailAddress",
+    "MoveBody",
+    "Whose",
+    "close_json",
+    "family_json",
+    "meeting_json",
+    "slot_json",
+    "slots_json",
+]

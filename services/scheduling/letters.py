@@ -1,0 +1,153 @@
+"""The mails to a family, in its language: neutral subject, both local times, calendar file; never the condition."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parseaddr
+from urllib.parse import urlsplit
+
+from services.scheduling.calendar_file import CalendarEntry, Method, calendar_file
+from services.scheduling.model import Letter, Meeting
+from services.scheduling.slots import Slot
+from services.scheduling.words import PAGES
+from shared.events.portal import InstitutionState
+from shared.mail import Attachment
+from shared.service import Context
+from shared.web.languages import N_, Language
+
+_SUBJECTS = {
+    "confirmed": N_("Your meeting is booked: %(when)s"),
+    "changed": N_("New time for your meeting: %(when)s"),
+    "cancelled": N_("Your meeting is cancelled: %(when)s"),
+    "choose-anew": N_("Please choose another time for your meeting"),
+    "reminder-day": N_("Your meeting is tomorrow: %(when)s"),
+    "reminder-hour": N_("Your meeting begins in an hour: %(when)s"),
+}
+_OPENINGS = {
+    "confirmed": N_("Your meeting with students of %(institution)s is booked."),
+    "changed": N_("Your meeting with students of %(institution)s has a new time."),
+    "cancelled": N_("Your meeting with students of %(institution)s will not take place. This was its time:"),
+    "choose-anew": N_(
+        "We are sorry: at the time below the meeting with students of %(institution)s cannot take place. Please open "
+        "your personal link and choose another time that suits you."
+    ),
+    "reminder-day": N_("This is a reminder of your meeting with students of %(institution)s."),
+    "reminder-hour": N_("Your meeting with students of %(institution)s begins soon."),
+}
+_DROPPED = frozenset({"cancelled", "choose-anew"})
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail as it is handed to the mailer."""
+
+    subject: str
+    text: str
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """What a letter needs to know beside the meeting itself."""
+
+    zone: str  # the family's
+    tutor_zone: str
+    address: str
+    note: str
+    join_url: str
+    institution: InstitutionState | None
+
+
+def compose(context: Context, meeting: Meeting, letter: Letter, known: Particulars) -> Mail:
+    """Write one letter."""
+    words = PAGES.in_language(meeting.language)
+    dropped = letter.kind in _DROPPED
+    method: Method = "CANCEL" if dropped else "REQUEST"
+    slot = Slot(letter.starts_at, letter.ends_at)
+    entry = entry_of(
+        context,
+        meeting,
+        slot,
+        zone=known.zone,
+        join_url=known.join_url,
+        institution=known.institution,
+        language=meeting.language,
+        attendee=known.address,
+        sequence=letter.sequence,
+        stamped_at=letter.at,
+    )
+    when = words.when(letter.starts_at, known.zone)
+    name = known.institution.name if known.institution else words.gettext("the institution")
+    lines = [
+        words.gettext(_OPENINGS[letter.kind], institution=name),
+        f"{when}, {words.place(known.zone)}\n{_tutors_time(words, slot, known)}",
+        *(_how_to_join(words, slot, known) if not dropped else []),
+        *([known.note] if known.note and dropped else []),
+        words.gettext(
+            "To choose another time, to cancel, or to change your mind about anything, open your personal link. You "
+            "need give no reason."
+        ),
+        *_who_we_are(words, known.institution),
+    ]
+    mime = f"text/calendar; method={method}; charset=utf-8"
+    return Mail(
+        subject=words.gettext(_SUBJECTS[letter.kind], when=when),
+        text="\n\n".join(lines) + "\n",
+        attachments=(("meeting.ics", mime, calendar_file(entry, method)),),
+    )
+
+
+def entry_of(
+    context: Context,
+    meeting: Meeting,
+    slot: Slot,
+    *,
+    zone: str,
+    join_url: str,
+    institution: InstitutionState | None,
+    language: str,
+    attendee: str = "",
+    sequence: int | None = None,
+    stamped_at: datetime | None = None,
+) -> CalendarEntry:
+    """What the calendar file of a meeting says, in a language. UID: the contact's id at our own address."""
+    words = PAGES.in_language(language)
+    name = institution.name if institution else words.gettext("the institution")
+    return CalendarEntry(
+        uid=f"{meeting.id}@{urlsplit(context.settings.address).hostname}",
+        sequence=max(meeting.file_sequence, 0) if sequence is None else sequence,
+        starts_at=slot.starts_at,
+        ends_at=slot.ends_at,
+        zone=zone,
+        stamped_at=stamped_at or meeting.changed_at or context.clock.now(),
+        summary=words.gettext("Meeting with students of %(institution)s", institution=name),
+        description=words.gettext("To choose another time or to cancel, open your personal link."),
+        join_url=join_url,
+        organizer=parseaddr(context.settings.mail_from)[1],
+        organizer_name=name,
+        attendee=attendee,
+    )
+
+
+def _tutors_time(words: Language, slot: Slot, known: Particulars) -> str:
+    at = words.when(slot.starts_at, known.tutor_zone)
+    return words.gettext("For the students: %(when)s, %(place)s", when=at, place=words.place(known.tutor_zone))
+
+
+def _how_to_join(words: Language, slot: Slot, known: Particulars) -> list[str]:
+    length = words.duration(slot.ends_at - slot.starts_at)
+    lines = [words.gettext("It takes up to %(length)s.", length=length)]
+    if known.join_url:
+        lines.append(words.gettext("To join, open this address at that time:") + "\n" + known.join_url)
+    else:
+        lines.append(words.gettext("The address to join will be on your page before the meeting."))
+    return lines
+
+
+def _who_we_are(words: Language, institution: InstitutionState | None) -> list[str]:
+    if institution is None:
+        return []
+    check = institution.verify_address or institution.website
+    return [institution.name, *([words.gettext("Check who we are: %(address)s", address=check)] if check else [])]
+
+
+__all__ = ["Mail", "Particulars", "compose", "entry_of"]

@@ -1,0 +1,23 @@
+"""The pure part: what is kept, how it changes, what is refused. No I/O, no clock."""
+
+from services.scheduling.model.availability import Availability, AvailabilityRules, WeeklyHours, availability_id
+from services.scheduling.model.calendar import Calendar, Reservation, SlotTaken
+from services.scheduling.model.meeting import Letter, Meeting, NotHeldBecause, Participant, ReachBy
+from services.scheduling.model.refusals import NotFound, Refused
+
+__all__ = [
+    "Availability",
+    "AvailabilityRules",
+    "Calendar",
+    "Letter",
+    "Meeting",
+    "NotFound",
+    "NotHeldBecause",
+    "Participant",
+    "ReachBy",
+    "Refused",
+    "Reservation",
+    "SlotTaken",
+    "WeeklyHours",
+    "availability_id",
+]

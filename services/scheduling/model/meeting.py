@@ -1,0 +1,362 @@
+"""The meeting of one contact: a pure state machine. Times are passed in; nothing is read or sent here.
+
+none -> offered -> scheduled -> finished, and cancelled from offered and scheduled; erased ends it. Whatever a method
+does, the consent in force decides whether a time may be chosen: without `meet` nothing is offered and nothing planned.
+"""
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from services.scheduling.model.calendar import Reservation
+from services.scheduling.model.refusals import Refused
+from services.scheduling.providers import Room
+from shared.events.consent import ConsentRecordState
+from shared.events.contact import ContactReference
+from shared.events.envelope import AnyEvent
+from shared.events.scheduling import (
+    MeetingCancelledV1,
+    MeetingFinishedV1,
+    MeetingOfferedV1,
+    MeetingScheduledV1,
+    MeetingState,
+)
+from shared.store import Document, Index
+from shared.vault import Sealed
+from shared.web.languages import N_
+
+ReachBy = Literal["email", "page"]
+NotHeldBecause = Literal["nobody-came", "technical", "other"]
+LetterKind = Literal["confirmed", "changed", "cancelled", "choose-anew", "reminder-day", "reminder-hour"]
+
+_REMINDERS: Final[tuple[tuple[LetterKind, timedelta], ...]] = (
+    ("reminder-day", timedelta(hours=24)),
+    ("reminder-hour", timedelta(hours=1)),
+)
+
+# People say times to the minute.
+_TO_THE_MINUTE: Final = timedelta(minutes=1)
+
+
+class Participant(BaseModel):
+    """Somebody of the institution who took part, and whether they agree to the recording."""
+
+    model_config = ConfigDict(frozen=True)
+
+    person_id: str
+    agrees_to_recording: bool = False
+
+
+class Letter(BaseModel):
+    """A mail to the family that is still to be sent. The key makes sending it twice send it once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: LetterKind
+    key: str
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    sequence: int  # of the calendar file that goes with it (RFC 5545)
+    at: AwareDatetime  # when what it tells of was decided
+
+
+class Reminder(BaseModel):
+    """When to remind of the planned meeting."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: LetterKind
+    at: AwareDatetime
+
+
+class Meeting(Document):
+    """The meeting of one contact; id = contact id."""
+
+    kind: ClassVar[str] = "meeting"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index.on("state", "starts_at"),
+        Index.on("tutor_id", "state", "starts_at"),
+    )
+
+    contact: ContactReference
+    tutor_id: str
+    language: str  # in which the family read and decided
+    state: Literal["none", "offered", "scheduled", "finished", "cancelled", "erased"] = "none"
+
+    # the consent in force
+    allowed: bool = False
+    may_record: bool = False
+    allowed_since: AwareDatetime | None = None
+    allowed_until: AwareDatetime | None = None
+
+    # what was planned, and what came of it
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime | None = None
+    room: Room | None = None
+    reschedules: int = 0
+    file_sequence: int = -1  # SEQUENCE of the calendar file; -1 before the first
+    changed_at: AwareDatetime | None = None
+    cancelled_by: Literal["family", "tutor", "consent", "not-held"] | None = None
+    not_held_because: NotHeldBecause | None = None
+    held_from: AwareDatetime | None = None
+    held_until: AwareDatetime | None = None
+    participants: list[Participant] = []
+    recording: Literal["expected", "none"] | None = None
+
+    # the family's own, sealed
+    zone: Sealed | None = None
+    reach_by: ReachBy | None = None
+    address: Sealed | None = None
+    note: Sealed | None = None  # what the tutor wrote when cancelling
+
+    # still to be done
+    voids: int = 0  # reservations made on an older version of this document count no more
+    to_free: bool = False  # ... and may still stand in the tutor's calendar
+    letters: list[Letter] = []
+    reminders: list[Reminder] = []
+
+    mail_delivered: bool = False  # a mail server took one: it cannot be recalled
+    mail_refused: bool = False  # the address does not take mail; the family is told on their page
+    erased: list[str] = []  # codes of what was erased
+
+    # -- the consent
+
+    def obey(self, consent: ConsentRecordState, now: datetime) -> type[AnyEvent] | None:
+        """Follow the consent; returns the event that this causes."""
+        if self.state == "erased":
+            return None
+        self.allowed = consent.state == "granted" and "meet" in consent.scopes
+        self.may_record = self.allowed and not {"record-video", "record-audio"}.isdisjoint(consent.scopes)
+        self.allowed_since, self.allowed_until = consent.granted_at, consent.expires_at
+        self.language = consent.language
+        if self.allowed and (self.state == "none" or self.cancelled_by == "consent"):
+            return self._offer(now)
+        if not self.allowed and self.state in {"offered", "scheduled"}:
+            return self._cancel("consent", now)
+        return None
+
+    # -- the family
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the family may choose a time now."""
+        return self.allowed and (self.state in {"offered", "scheduled"} or self.cancelled_by == "family")
+
+    def check_open(self) -> None:
+        """Raises Refused, saying why no time can be chosen."""
+        if self.is_open:
+            return
+        if self.state == "finished":
+            raise Refused("held", N_("Your meeting has taken place. There is nothing more to plan."))
+        if self.state == "cancelled" and self.allowed:
+            raise Refused("not-offered", N_("No times are offered at the moment. Your tutor can offer them again."))
+        raise Refused("not-allowed", N_("A meeting needs your yes to it. You can give it on your own page."))
+
+    def prefer(self, *, zone: Sealed, reach_by: ReachBy, address: Sealed | None) -> None:
+        """Keep how and in which zone the family wants to be reached."""
+        self.zone, self.reach_by, self.address = zone, reach_by, address
+        self.mail_refused = False
+
+    # -- what the calendar says
+
+    def honours(self, reservation: Reservation, tutor_id: str) -> bool:
+        """Whether a time that the calendar holds is one to meet at: allowed now, and not cancelled since."""
+        return self.is_open and tutor_id == self.tutor_id and reservation.knew >= self.voids
+
+    def hold(self, reservation: Reservation, room: Room, now: datetime) -> type[AnyEvent] | None:
+        """The calendar holds this time: plan the meeting. Returns None if it is planned so already."""
+        if self.state == "scheduled" and (self.starts_at, self.ends_at) == (reservation.starts_at, reservation.ends_at):
+            return None
+        moved = self.state == "scheduled"
+        self.reschedules += moved
+        self.state, self.cancelled_by, self.not_held_because, self.note = "scheduled", None, None, None
+        self.starts_at, self.ends_at, self.room = reservation.starts_at, reservation.ends_at, room
+        self.file_sequence += 1
+        self.changed_at = now
+        self.letters = []
+        self._write("changed" if moved else "confirmed", now)
+        self.reminders = [
+            Reminder(kind=kind, at=reservation.starts_at - before)
+            for kind, before in _REMINDERS
+            if self._by_mail and reservation.starts_at - before > now
+        ]
+        self.plan_ahead(now)
+        return MeetingScheduledV1
+
+    # -- both
+
+    def cancel(
+        self, by: Literal["family", "tutor"], *, reserved: bool, now: datetime, note: Sealed | None = None
+    ) -> type[AnyEvent]:
+        """Cancel what is planned; `reserved`: the calendar holds a time that is not planned yet. Raises Refused."""
+        if self.state != "scheduled" and not (self.state == "offered" and (reserved or by == "tutor")):
+            raise Refused("nothing-planned", N_("No meeting is planned. There is nothing to cancel."))
+        self.note = note
+        return self._cancel(by, now)
+
+    # -- the tutor
+
+    def choose_anew(self, *, now: datetime, note: Sealed | None = None) -> type[AnyEvent]:
+        """Set the time free and let the family choose another. Raises Refused."""
+        self._need_planned()
+        self._write("choose-anew", now, dropped=True)
+        self.note = note
+        self._void()
+        return self._offer(now)
+
+    def offer_again(self, now: datetime) -> type[AnyEvent]:
+        """Offer times again after a cancellation. Raises Refused."""
+        if self.state != "cancelled" or not self.allowed:
+            raise Refused(
+                "not-cancelled", N_("Times are offered again after a cancellation, while the family allows it.")
+            )
+        return self._offer(now)
+
+    def close_held(
+        self, participants: list[Participant], held_from: datetime | None, held_until: datetime | None, now: datetime
+    ) -> type[AnyEvent]:
+        """It took place: by default when it was planned, else when they say. Raises Refused.
+
+        A recording is expected only if the consent in force allows one and every participant agreed.
+        """
+        starts_at, ends_at = self._need_planned()
+        begun = held_from or starts_at
+        ended = held_until or (min(now, begun + (ends_at - starts_at)) if held_from else ends_at)
+        if ended > now:
+            raise Refused(
+                "not-yet", N_("That time has not passed yet. If you met earlier than planned, say when."), status=422
+            )
+        if begun >= ended:
+            raise Refused("ends-first", N_("The meeting must end after it began."), status=422)
+        if self.allowed_since and begun < self.allowed_since - _TO_THE_MINUTE:
+            raise Refused("before-consent", N_("The family had not said yes by then. Check the time."), status=422)
+        if not participants:
+            raise Refused("nobody", N_("Say who took part: at least one person of the institution."), status=422)
+        self.state = "finished"
+        self.held_from, self.held_until, self.changed_at = begun, ended, now
+        self.participants = participants
+        everybody = all(one.agrees_to_recording for one in participants)
+        self.recording = "expected" if self.may_record and everybody else "none"
+        self.letters, self.reminders = [], []
+        self._void()
+        self.plan_ahead(now)
+        return MeetingFinishedV1
+
+    def close_not_held(self, because: NotHeldBecause, now: datetime) -> type[AnyEvent]:
+        """It did not take place although its time has come. Raises Refused."""
+        starts_at, _ = self._need_planned()
+        if starts_at > now:
+            raise Refused("not-yet", N_("The meeting has not begun yet. You can cancel it or move it."), status=422)
+        self.not_held_because = because
+        return self._cancel("not-held", now)
+
+    # -- what is still to be done
+
+    def take_reminders(self, now: datetime) -> None:
+        """Turn reminders whose time has come into a letter: of several only the last, and none after the start."""
+        due = [one for one in self.reminders if one.at <= now]
+        self.reminders = [one for one in self.reminders if one.at > now]
+        if due and self.state == "scheduled" and self.starts_at and self.starts_at > now:
+            self._write(due[-1].kind, now)
+
+    def note_freed(self) -> None:
+        """The calendar holds no voided time any more, and the provider no room."""
+        self.to_free = False
+        if self.state != "scheduled":
+            self.room = None
+
+    def note_sent(self, keys: set[str], *, delivered: bool, refused: bool) -> None:
+        """These letters are gone: to a mail server (`delivered`), into the folder, or refused for good."""
+        self.letters = [letter for letter in self.letters if letter.key not in keys]
+        self.mail_delivered = self.mail_delivered or delivered
+        self.mail_refused = self.mail_refused or refused
+
+    def plan_ahead(self, now: datetime) -> None:
+        """Set when to look at this document next."""
+        waiting = bool(self.letters) or self.to_free
+        self.due_at = now if waiting else min((one.at for one in self.reminders), default=None)
+
+    def wipe(self, *, mails: bool) -> None:
+        """Keep nothing but the reference and the codes of what was erased. `mails`: some were kept here."""
+        had = {
+            "email-address": self.address is not None,
+            "zone": self.zone is not None,
+            "notes": self.note is not None,
+            "mail": mails,
+            "meeting-times": self.starts_at is not None,
+        }
+        self.erased = sorted({*self.erased, *(code for code, was in had.items() if was)})
+        self.state, self.allowed, self.may_record = "erased", False, False
+        self.zone = self.address = self.note = self.reach_by = self.room = None
+        self.starts_at = self.ends_at = self.held_from = self.held_until = None
+        self.allowed_since = self.allowed_until = self.changed_at = self.due_at = None
+        self.cancelled_by = self.not_held_because = self.recording = None
+        self.participants, self.letters, self.reminders, self.to_free = [], [], [], False
+
+    def as_state(self) -> MeetingState:
+        """The state as others may know it."""
+        assert self.state != "none", "nothing is told before times are offered"
+        return MeetingState(
+            contact=self.contact,
+            state=self.state,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            held_from=self.held_from,
+            held_until=self.held_until,
+            reschedules=self.reschedules,
+            cancelled_by=self.cancelled_by,
+            recording=self.recording,
+            participants=[one.person_id for one in self.participants],
+        )
+
+    # -- inside
+
+    @property
+    def _by_mail(self) -> bool:
+        return self.reach_by == "email" and self.address is not None
+
+    def _need_planned(self) -> tuple[datetime, datetime]:
+        if self.state != "scheduled" or not self.starts_at or not self.ends_at:
+            raise Refused("nothing-planned", N_("No meeting is planned for this family."))
+        return self.starts_at, self.ends_at
+
+    def _offer(self, now: datetime) -> type[AnyEvent]:
+        self.state, self.cancelled_by, self.not_held_because = "offered", None, None
+        self.starts_at = self.ends_at = None
+        self.reminders, self.changed_at = [], now
+        self.plan_ahead(now)
+        return MeetingOfferedV1
+
+    def _cancel(self, by: Literal["family", "tutor", "consent", "not-held"], now: datetime) -> type[AnyEvent]:
+        self.letters = []
+        if self.state == "scheduled" and by != "not-held":
+            self._write("cancelled", now, dropped=True)
+        self.state, self.cancelled_by, self.changed_at = "cancelled", by, now
+        self.reminders = []
+        self._void()
+        self.plan_ahead(now)
+        return MeetingCancelledV1
+
+    def _void(self) -> None:
+        """Whatever was reserved so far counts no more."""
+        self.voids, self.to_free = self.next_version, True
+
+    def _write(self, kind: LetterKind, now: datetime, *, dropped: bool = False) -> None:
+        """Note a letter to send; `dropped`: the planned time is given up, so that calendar files must say so."""
+        assert self.starts_at
+        assert self.ends_at
+        self.file_sequence += dropped
+        if self._by_mail:
+            letter = Letter(
+                kind=kind,
+                key=f"{self.id}-{self.next_version}",  # the document and version of the save: as good as its event's id
+                starts_at=self.starts_at,
+                ends_at=self.ends_at,
+                sequence=self.file_sequence,
+                at=now,
+            )
+            self.letters = [*self.letters, letter]
+
+
+__all__ = ["Letter", "LetterKind", "Meeting", "NotHeldBecause", "Participant", "ReachBy", "Reminder"]

@@ -1,0 +1,58 @@
+"""Where a meeting takes place. Every provider is behind one interface, so that a service like Zoom joins beside a link
+of one's own without a change elsewhere.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.identifiers import InstitutionId
+
+ProviderName = Literal["own-link"]
+
+
+class Room(BaseModel):
+    """A meeting at a provider: which provider, and the provider's own name for it. Nothing secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: ProviderName
+    reference: str
+
+
+@dataclass(frozen=True)
+class Booking:
+    """What a provider is told of a meeting. Nothing personal."""
+
+    institution: InstitutionId
+    contact_id: str  # with it a provider recognises the meeting that it was asked for before
+    case_id: str
+    tutor_id: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+class MeetingProvider(Protocol):
+    """Makes rooms. Each call may be repeated (delivery is at least once) and must then do nothing new.
+
+    Raises `Transient` where trying again may help, `Hopeless` where it cannot.
+    """
+
+    name: ProviderName
+
+    async def create(self, booking: Booking) -> Room: ...
+
+    async def change(self, room: Room, booking: Booking) -> Room:
+        """Move the meeting to the booking's time; the room may stay the same."""
+        ...
+
+    async def cancel(self, institution: InstitutionId, room: Room) -> None: ...
+
+    async def join_url(self, institution: InstitutionId, room: Room) -> str:
+        """The address at which to join, as it is now; empty while there is none."""
+        ...
+
+
+__all__ = ["Booking", "MeetingProvider", "ProviderName", "Room"]
