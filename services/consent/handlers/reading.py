@@ -109,7 +109,7 @@ def certificate(journey: Journey) -> dict[str, Any]:
         "erasure_id": consent.erasure_id,
         "complete": consent.state == "erased",
         "waiting_for": [] if consent.state == "erased" else journey.still_to_answer(ERASURE_ANSWERS),
-        "erased_at": receipt_kept.erased_at.isoformat() if receipt_kept else None,
+        "completed_at": receipt_kept.erased_at.isoformat() if receipt_kept else None,
         "services": [
             {"service": service, **answer.model_dump(mode="json")}
             for service, answer in in_plain_order(journey.answers)

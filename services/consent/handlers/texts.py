@@ -48,11 +48,13 @@ async def edit_text(context: Context, staff: Staff, case_id: str, language: str,
 async def approve_text(
     context: Context, staff: Staff, case_id: str, language: str, *, approval_number: str, sha256: str | None = None
 ) -> Text:
-    """Approve the newest version under an approval's number; from then on it is what families read."""
+    """Approve the newest version under an approval's number; from then on it is what families read.
+
+    A case without a text of its own approves the one that was proposed, as its version 1.
+    """
     texts = Texts(context, staff.institution)
     newest = next(iter(await texts.versions(case_id, language, limit=1)), None)
-    if newest is None:
-        raise NotHere(language)
+    newest = newest or await edit_text(context, staff, case_id, language, {})
     newest.approve(context.clock.now(), staff.person_id, approval_number, sha256)
     return await texts.save(newest)
 

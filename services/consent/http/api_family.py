@@ -18,8 +18,9 @@ router = APIRouter(prefix="/api/v1")
 
 
 def _assent(value: object) -> object:
-    """A plain true or false is understood: the child agrees, or does not."""
-    return {True: "agrees", False: "objects"}[value] if isinstance(value, bool) else value
+    """A plain yes or no is understood: the child agrees, or does not want it."""
+    plain = {True: "agrees", False: "objects", "yes": "agrees", "no": "objects"}
+    return plain.get(value, value) if isinstance(value, bool | str) else value
 
 
 class Decision(BaseModel):
