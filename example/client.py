@@ -101,5 +101,6 @@ def _json(answer: httpx.Response) -> Json:
 def _explained(answer: httpx.Response) -> str:
     problem = _json(answer)
     if isinstance(problem, dict) and "title" in problem:
-        return f"{problem['title']} {problem.get('detail', '')}".strip()
+        fields = "; ".join(f"{error.get('field')}: {error.get('text')}" for error in problem.get("errors", []))
+        return f"{problem['title']} {problem.get('detail', '')} {fields}".strip()
     return f"answer {answer.status_code}"

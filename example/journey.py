@@ -146,11 +146,12 @@ async def open_case(school: School, prefix: str = "CLP", **fields: Any) -> str:
     for language in ("en", "ar", "es"):
         texts = f"/consent/api/v1/cases/{case_id}/texts/{language}"
 
-        async def approved(texts: str = texts) -> bool:
-            await school.coordinator.call("POST", f"{texts}/approve", {"number": f"ETHICS-2026-{prefix}"})
-            return True
+        async def written(texts: str = texts) -> Json:
+            return await school.coordinator.call("PUT", texts, {})
 
-        await eventually("the case reached consent", approved)
+        text = await eventually("the case reached consent", written)
+        approval = {"number": f"ETHICS-2026-{prefix}", "sha256": text["sha256"]}
+        await school.coordinator.call("POST", f"{texts}/approve", approval)
     await give_times(school)
     return case_id
 

@@ -15,13 +15,15 @@ from services.archive.settings import ArchiveSettings
 from services.archive.storage import Shelf
 from shared.copies import institution_of
 from shared.identifiers import InstitutionId, new_id
-from shared.media import SealedWriter
+from shared.media import MediaBusy, SealedWriter
 from shared.service import Context, retrying
 from shared.store import Conflict
 from shared.vault import KeyErased
 
 _WRITE: Final = 1024 * 1024  # bytes handed to the disk at once
 _SYNC: Final = 16 * 1024 * 1024  # bytes after which what came is made safe, though the request goes on
+_TRIES: Final = 20
+_TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the file in less than one
 _CHECK_TAKES: Final = timedelta(minutes=2)  # after so long somebody else takes up the checking of a complete upload
 _REMEMBERED: Final = timedelta(days=1)  # how long a completed or refused upload is still answered for
 _KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
@@ -180,7 +182,7 @@ async def _admitting(context: Context, institution: InstitutionId, contact_id: s
 async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWriter]:
     try:
         key = await context.vault.media_key(upload.institution, upload.contact_id)
-        writer = await asyncio.to_thread(_shelf(context, upload).writer, upload.file, key)
+        writer = await _opened(_shelf(context, upload), upload.file, key)
     except (KeyErased, FileNotFoundError):
         raise Refused(
             "closed", "This recording is closed. Nothing can be uploaded for this contact any more."
@@ -189,6 +191,15 @@ async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWrit
         yield writer
     finally:
         await asyncio.to_thread(writer.close)
+
+
+async def _opened(shelf: Shelf, file: str, key: bytes) -> SealedWriter:
+    """Open the file as soon as nobody else writes it. Raises MediaBusy when somebody goes on doing so."""
+    for _ in range(_TRIES - 1):
+        with suppress(MediaBusy):
+            return await asyncio.to_thread(shelf.writer, file, key)
+        await asyncio.sleep(_TRY_EVERY)
+    return await asyncio.to_thread(shelf.writer, file, key)
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
