@@ -12,6 +12,9 @@ from shared.identifiers import DEPLOYMENT, InstitutionId
 from shared.service import Context
 from shared.store import Collection
 
+# Hexadecimal digits of a mark that are kept within an institution: 128 bits tell a million posts apart, and every index
+# holds them.
+_SHORT: Final = 32
 Account = tuple[Platform, str]  # a platform, and a name under which it knows somebody
 DOCUMENTS: Final = (Case, Places, Lead, Week, Person, Mark, Asked)
 
@@ -56,11 +59,11 @@ class Repository:
 
     def lead_id(self, case_id: str, permalink: str) -> str:
         """The id of a post in a case: the same post is the same lead."""
-        return self._context.vault.mark("lead", self.institution, case_id, permalink)
+        return self._context.vault.mark("lead", self.institution, case_id, permalink)[:_SHORT]
 
     def marks_of(self, accounts: Iterable[Account]) -> list[str]:
         """The marks of accounts within this institution."""
-        return [self._context.vault.mark("person", self.institution, *account) for account in accounts]
+        return [self._context.vault.mark("person", self.institution, *account)[:_SHORT] for account in accounts]
 
     async def asked_before(self, marks: Iterable[str]) -> bool:
         """Tell whether one of these accounts was asked, refused or said no here."""

@@ -103,9 +103,11 @@ async def end_week(context: Context, week: Week) -> None:
     repository, now = Repository(context, week.institution), context.clock.now()
     after: str | None = None
     while True:
-        page = await repository.leads.find({"week": week.id}, limit=200, after=after)
+        page = await repository.leads.find(
+            {"case_id": week.case_id, "state": "waiting"}, sort="posted_at", limit=200, after=after
+        )
         for lead in page.items:
-            if lead.state == "waiting":
+            if lead.week == week.id:
                 lead.lapse(now)
                 await repository.leads.save(lead)
         if (after := page.next) is None:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.discovery.model.leads import Content, Lead, LeadState
+from services.discovery.model.refused import Refused
 from services.discovery.repository import Repository
 from shared.service import Context
 from shared.sessions import Staff
 from shared.store import Page, Scalar
 from shared.vault import Sealed
+from shared.web.languages import N_
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,23 @@ async def list_leads(
     after: str | None = None,
     limit: int = 50,
 ) -> Listed:
-    """List leads, the newest first, of all cases and languages or of one. Raises Refused when there is no such case."""
+    """List leads, the newest first, of all cases or of one, and there of one language if it is named.
+
+    Raises Refused when there is no such case, or a language is named without a case.
+    """
     repository = Repository(context, staff.institution)
     where: dict[str, Scalar] = {"state": state}
     if case_id:
         where["case_id"] = (await repository.case(case_id)).id
     if language:
+        if not case_id:
+            raise Refused(
+                "case-needed",
+                N_("Choose a case first"),
+                N_("Leads are listed by language within one case."),
+                status=422,
+                errors=[("case", N_("Choose a case first"))],
+            )
         where["language"] = language
     page = await repository.leads.find(where, sort="posted_at", order="desc", limit=limit, after=after)
     opened = await _opened(context, page)

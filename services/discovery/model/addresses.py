@@ -19,7 +19,7 @@ _INSTAGRAM_WORDS: Final = frozenset({"explore", "stories", "accounts", "about", 
 _INSTAGRAM_NAME: Final = re.compile(r"^[a-z0-9._]{1,30}$")
 _BLUESKY_HANDLE: Final = re.compile(r"^([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}$")  # a domain name
 _DID: Final = re.compile(r"^did:[a-z]+:[A-Za-z0-9._:%-]+$")
-_MASTODON_NAME: Final = re.compile(r"^@?([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?)(?:@([a-z0-9.-]+(?::\d+)?))?$")
+_MASTODON_NAME: Final = re.compile(r"^@?([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)(?:@([a-z0-9.-]+(?::\d+)?))?$")
 _HOST: Final = re.compile(r"^([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}(:\d{1,5})?$")
 
 

@@ -74,12 +74,10 @@ class Lead(Document):
     kind: ClassVar[str] = "lead"
     indexes: ClassVar[tuple[Index, ...]] = (
         Index.on("state", "posted_at"),
-        Index.on("state", "language", "posted_at"),
         Index.on("case_id", "state", "posted_at"),
         Index.on("case_id", "state", "language", "posted_at"),
         Index.on("author", "state"),
         Index.on("also", "state"),
-        Index.on("week"),
     )
 
     case_id: str

@@ -52,13 +52,18 @@ def need(raw: dict[str, Any], field: str, kind: type[T]) -> T:
     value = raw.get(field)
     if not isinstance(value, kind) or value in ("", {}, []):
         raise Malformed(f"`{field}` is missing" if field not in raw else f"`{field}` is not as the platform gives it")
-    return value
+    return _sound(value)
 
 
 def maybe(raw: dict[str, Any], field: str, kind: type[T]) -> T:
     """Give a field that may be absent, empty when it is or has another type."""
     value = raw.get(field)
-    return value if isinstance(value, kind) else kind()
+    return _sound(value) if isinstance(value, kind) else kind()
+
+
+def _sound(value: T) -> T:
+    """Replace half characters, which JSON can escape and no encoding can write."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def time_of(raw: dict[str, Any], field: str) -> datetime:

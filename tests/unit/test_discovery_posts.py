@@ -1,0 +1,218 @@
+"""What platforms give, read as posts; hashtags and addresses compared as people mean them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.discovery.model.addresses import read_address
+from services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
+from services.discovery.model.refused import Refused
+from services.discovery.posts import Format, Ignored, Post, Removed, Unreadable, entries_of, read_entry, recognise
+
+EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
+HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])
+
+
+def read(format_: Format, content: bytes, piece: int = 1 << 20) -> list[Any]:
+    entries = entries_of(format_)
+    found = [entry for start in range(0, len(content), piece) for entry in entries.feed(content[start : start + piece])]
+    found += entries.finish()
+    return [entry if isinstance(entry, Unreadable) else read_entry(format_, entry) for entry in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "format_", "posts", "unreadable"),
+    [
+        ("bluesky.json", "bluesky", 7, [10]),
+        ("jetstream.jsonl", "jetstream", 6, [7]),
+        ("mastodon.json", "mastodon", 7, [11]),
+        ("instagram.json", "instagram", 8, [9]),
+    ],
+)
+def test_the_example_of_each_platform_is_recognised_and_read(
+    name: str, format_: Format, posts: int, unreadable: list[int]
+) -> None:
+    content = (EXAMPLE / name).read_bytes()
+    assert recognise(content[:8192]) == format_
+    found = read(format_, content)
+    assert len([one for one in found if isinstance(one, Post)]) == posts
+    assert [one.number for one in found if isinstance(one, Unreadable)] == unreadable
+    assert read(format_, content, piece=7) == found  # wherever the bytes are cut
+
+
+def test_answers_one_after_another_are_read_as_one() -> None:
+    page = (EXAMPLE / "instagram.json").read_bytes()
+    assert len(read("instagram", page + page)) == 2 * len(read("instagram", page))
+
+
+def test_what_stands_before_broken_json_goes_in_and_the_break_is_reported_by_number() -> None:
+    content = (EXAMPLE / "mastodon.json").read_bytes()
+    found = read("mastodon", content[: content.index(b'"marisol"')])
+    assert [type(one) for one in found] == [Post, Post, Unreadable]
+    assert found[-1].number == 3
+
+
+def test_a_broken_line_of_jetstream_costs_one_line() -> None:
+    lines = (EXAMPLE / "jetstream.jsonl").read_bytes().splitlines()
+    assert [type(one) for one in read("jetstream", b"\n".join([lines[0], b"}{", lines[1]]))] == [Post, Unreadable, Post]
+
+
+def test_an_entry_without_end_does_not_fill_memory() -> None:
+    endless = b'[{"id":"1"},{"content":"' + b"x" * (6 * 1024 * 1024)
+    found = read("mastodon", endless, piece=65536)
+    assert [type(one) for one in found] == [Unreadable, Unreadable]
+    assert "4 MB" in found[1].reason
+    found = read("jetstream", b"x" * (6 * 1024 * 1024) + b"\n{}", piece=65536)
+    assert [one.reason for one in found] == ["the line is longer than 4 MB", "`did` is missing"]
+
+
+def test_a_deleted_post_is_told_as_removed() -> None:
+    lines = (EXAMPLE / "jetstream.jsonl").read_bytes()
+    *_, written, removed = read("jetstream", lines)
+    assert isinstance(removed, Removed)
+    assert removed.permalink == written.permalink
+
+
+def _status(**fields: Any) -> Any:
+    statuses = json.loads((EXAMPLE / "mastodon.json").read_bytes())
+    (found,) = read("mastodon", json.dumps([statuses[0] | fields]).encode())
+    return found
+
+
+def test_only_what_everybody_may_see_is_read() -> None:
+    assert isinstance(_status(visibility="unlisted"), Post)
+    assert _status(visibility="private") == Ignored("not-public")
+    assert _status(visibility="direct") == Ignored("not-public")
+
+
+def test_a_mastodon_post_is_words_and_an_address_never_html() -> None:
+    post = _status(content="<p>one<br>two &lt;b&gt;</p><script>x</script>")
+    assert post.text == "one\ntwo <b>\nx"
+    assert post.accounts == ("noor@social.example",)
+    assert post.permalink == "https://social.example/@noor/115000000001000003"
+
+
+@pytest.mark.parametrize("junk", [None, 1, "x", [], {}, {"account": 1}, {"account": {}, "visibility": None}])
+@pytest.mark.parametrize("format_", ["bluesky", "jetstream", "mastodon", "instagram"])
+def test_junk_is_unreadable_and_never_an_error(format_: Format, junk: Any) -> None:
+    around = {"bluesky": {"posts": [junk]}, "instagram": {"data": [junk]}, "mastodon": [junk], "jetstream": junk}
+    assert [type(one) for one in read(format_, json.dumps(around[format_]).encode())] == [Unreadable]
+
+
+def test_an_answer_that_is_an_error_is_no_posts() -> None:
+    assert recognise(b'{"error":"AuthMissing","message":"..."}') is None
+    assert recognise(b"<!doctype html>") is None
+    assert recognise(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("#CLEFTLIP", ["CleftLip"]),
+        ("#cleftlip!", ["CleftLip"]),
+        ("＃ＣｌｅｆｔＬｉｐ", ["CleftLip"]),
+        ("#Fenté_Labio_Palatine", ["Fente_labio_palatine"]),
+        ("#شَقّ_الشِّفَة", ["شق_الشفة"]),
+        ("#شق_الشفه", ["شق_الشفة"]),
+        ("#شـــق_الشفة", ["شق_الشفة"]),
+        ("#cleft-lip", []),
+        ("#cleftlips", []),
+        ("cleftlip", []),
+    ],
+)
+def test_hashtags_match_whatever_case_accents_or_script(text: str, found: list[str]) -> None:
+    assert matching(HASHTAGS, [], text) == found
+
+
+def test_a_hashtag_of_a_case_has_no_hyphen_and_no_space() -> None:
+    assert is_hashtag("#شق_الشفة")
+    assert not is_hashtag("cleft-lip")
+    assert not is_hashtag("cleft lip")
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "M", "N"]), min_size=1, max_size=20))
+def test_folding_twice_is_folding_once(tag: str) -> None:
+    assert fold_tag(fold_tag(tag)) == fold_tag(tag)
+
+
+@pytest.mark.parametrize(
+    ("given_", "platform", "url", "accounts"),
+    [
+        (
+            "instagram.com/Lina.Example?igsh=1",
+            "instagram",
+            "https://www.instagram.com/lina.example/",
+            ("lina.example",),
+        ),
+        ("https://www.instagram.com/reel/AbC/?x=1", "instagram", "https://www.instagram.com/p/AbC/", ()),
+        ("https://instagram.com/lina/p/AbC", "instagram", "https://www.instagram.com/p/AbC/", ("lina",)),
+        (
+            "https://bsky.app/profile/Lina.example",
+            "bluesky",
+            "https://bsky.app/profile/lina.example",
+            ("lina.example",),
+        ),
+        (
+            "at://did:plc:abc/app.bsky.feed.post/3k",
+            "bluesky",
+            "https://bsky.app/profile/did:plc:abc/post/3k",
+            ("did:plc:abc",),
+        ),
+        ("@lina.example", "bluesky", "https://bsky.app/profile/lina.example", ("lina.example",)),
+        ("@Noor@social.example", "mastodon", "https://social.example/@Noor", ("noor@social.example",)),
+        (
+            "https://a.example/@noor@social.example/12",
+            "mastodon",
+            "https://a.example/@noor@social.example/12",
+            ("noor@social.example",),
+        ),
+        ("https://a.example/users/noor/statuses/12", "mastodon", "https://a.example/@noor/12", ("noor@a.example",)),
+        (
+            "http://Blog.example/lina/?utm_source=x&id=7#top",
+            "other",
+            "https://blog.example/lina?id=7",
+            ("https://blog.example/lina?id=7",),
+        ),
+    ],
+)
+def test_an_address_has_one_form_however_it_was_copied(
+    given_: str, platform: str, url: str, accounts: tuple[str, ...]
+) -> None:
+    address = read_address(given_)
+    assert (address.platform, address.url, address.accounts) == (platform, url, accounts)
+    assert read_address(address.url).url == address.url
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        "",
+        "lina",
+        "javascript:alert(1)",
+        "https://user:secret@social.example/@noor",
+        "ftp://a.example/x",
+        "https://localhost/@noor",
+        "https://instagram.com/explore/",
+        "https://bsky.app/profile/x y",
+        "https://a.example:99999/x",
+        "https://[::1]/x",
+        "x" * 3000,
+    ],
+)
+def test_what_is_no_public_address_is_refused_with_what_to_do(given_: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read_address(given_)
+    assert refused.value.errors
+
+
+@given(st.text(max_size=80))
+def test_no_text_makes_reading_an_address_fail_otherwise(text: str) -> None:
+    for candidate in (text, f"https://{text}", f"https://bsky.app/profile/{text}", f"https://a.example/@{text}"):
+        try:
+            assert read_address(candidate).url.startswith("https://")
+        except Refused:
+            continue
