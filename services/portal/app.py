@@ -4,6 +4,7 @@ from services.portal import subscribers
 from services.portal.handlers.sign_in import forget_link, forget_sign_in
 from services.portal.http import routes
 from services.portal.model.institutions import Cohort, Institution
+from services.portal.model.journey import Journey
 from services.portal.model.people import Person
 from services.portal.model.sign_in import SignIn, SignInLink
 from shared.copies import CaseCopy
@@ -18,7 +19,7 @@ async def restore_erasure(context: Context, institution: InstitutionId, owner: s
 
 SERVICE = Service(
     name="portal",
-    documents=(Institution, Cohort, Person, SignInLink, SignIn, CaseCopy),
+    documents=(Institution, Cohort, Person, SignInLink, SignIn, Journey, CaseCopy),
     handlers=subscribers.HANDLERS,
     timers={SignInLink: forget_link, SignIn: forget_sign_in},
     routes=routes,

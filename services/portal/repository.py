@@ -1,6 +1,7 @@
 """What the portal keeps of ONE institution. Nothing here can be made without naming it."""
 
 from services.portal.model.institutions import Cohort, Institution
+from services.portal.model.journey import Journey, Stage
 from services.portal.model.people import Person
 from services.portal.model.refused import not_found
 from services.portal.model.sign_in import SignIn, SignInLink, hashed
@@ -8,6 +9,7 @@ from shared.events.envelope import AnyEvent
 from shared.events.portal import InstitutionChangedV1, PersonChangedV1
 from shared.identifiers import DEPLOYMENT, InstitutionId
 from shared.service import Context
+from shared.store import Page
 
 _PERSON_ID_DIGITS = 32  # of the mark's 64 hexadecimal ones: 128 bits
 
@@ -105,4 +107,34 @@ class SignIns:
         return await self.sign_ins.get(hashed(secret))
 
 
-__all__ = ["Institutions", "People", "SignIns", "known"]
+class Journeys:
+    """The journeys of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Journey, institution)
+
+    async def get(self, contact_id: str) -> Journey | None:
+        return await self._documents.get(contact_id)
+
+    async def save(self, journey: Journey) -> Journey:
+        return await (self._documents.save(journey) if journey.version else self._documents.insert(journey))
+
+    async def find(
+        self,
+        *,
+        stage: Stage | None = None,
+        case_id: str | None = None,
+        tutor_id: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Journey]:
+        """The last moved first. A tutor is given with a stage and without a case."""
+        asked = {"case_id": case_id, "tutor_id": tutor_id, "stage": stage}
+        where = {name: value for name, value in asked.items() if value}
+        return await self._documents.find(where, sort="moved_at", order="desc", limit=limit, after=after)
+
+    async def count(self, stage: Stage, case_id: str | None = None) -> int:
+        return await self._documents.count({"case_id": case_id, "stage": stage} if case_id else {"stage": stage})
+
+
+__all__ = ["Institutions", "Journeys", "People", "SignIns", "known"]

@@ -1,0 +1,88 @@
+"""The journeys: entering what happened, and finding them."""
+
+from dataclasses import dataclass
+
+from services.portal.model.journey import STAGES, Journey, Stage
+from services.portal.model.refused import not_found
+from services.portal.repository import Journeys
+from shared.copies import CaseCopy
+from shared.events.discovery import CaseState
+from shared.events.envelope import AnyEvent
+from shared.identifiers import InstitutionId
+from shared.service import Context
+from shared.sessions import Staff
+
+
+async def enter_event(context: Context, event: AnyEvent) -> None:
+    """Enter what happened to a contact into its journey, which the first of its events begins, whichever that is."""
+    journeys = Journeys(context, event.institution)
+    journey = await journeys.get(event.subject) or Journey(
+        id=event.subject, institution=event.institution, moved_at=event.time
+    )
+    if journey.enter(event):
+        await journeys.save(journey)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one person may see: the open eye of a coordinator, or a tutor's cases."""
+
+    cases: dict[str, CaseState]  # by case id
+    all: bool
+    person_id: str
+
+    def of(self, journey: Journey) -> bool:
+        return self.all or journey.case_id in self.cases or journey.tutor_id == self.person_id
+
+
+async def sight_of(context: Context, staff: Staff) -> Sight:
+    """A tutor sees those whom it guides, and those of the cases that it teaches; a coordinator all."""
+    sees_all = bool(staff.roles & {"coordinator", "machine"})
+    cases = [copy.state async for copy in context.store.collection(CaseCopy, staff.institution).all()]
+    return Sight(
+        {case.case_id: case for case in cases if sees_all or staff.person_id in case.tutors}, sees_all, staff.person_id
+    )
+
+
+@dataclass(frozen=True)
+class Board:
+    """Journeys as the list shows them, with how many there are at each stage, and where the next page begins."""
+
+    journeys: list[Journey]
+    counts: dict[Stage, int]
+    next: str | None
+    cases: dict[str, CaseState]
+
+
+async def board(
+    context: Context,
+    staff: Staff,
+    *,
+    stage: Stage | None = None,
+    case_id: str | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> Board:
+    """The journeys that this person may see, the last moved first. Raises Refused (404) for a case that it may not."""
+    sight = await sight_of(context, staff)
+    if case_id and case_id not in sight.cases:
+        raise not_found()
+    journeys = Journeys(context, staff.institution)
+    page = await journeys.find(stage=stage, case_id=case_id, after=after, limit=limit)
+    counted = [case_id] if case_id else [None] if sight.all else list(sight.cases)
+    counts = {one: sum([await journeys.count(one, within) for within in counted]) for one in STAGES}
+    return Board([one for one in page.items if sight.of(one)], counts, page.next, sight.cases)
+
+
+async def journey_of(context: Context, staff: Staff, contact_id: str) -> Journey:
+    """Raises Refused (404), also for a journey that this person may not see."""
+    journey = await Journeys(context, staff.institution).get(contact_id)
+    if journey is None or not (await sight_of(context, staff)).of(journey):
+        raise not_found()
+    return journey
+
+
+async def has_entry(context: Context, institution: InstitutionId, contact_id: str, event_id: str) -> Journey | None:
+    """The journey, once an event is entered in it."""
+    journey = await Journeys(context, institution).get(contact_id)
+    return journey if journey and any(entry.id == event_id for entry in journey.timeline) else None

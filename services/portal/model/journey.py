@@ -1,0 +1,167 @@
+"""A journey: what every service last told of one contact, and everything that happened, in order. Pure.
+
+Built from events alone, in whatever order they come: states go by sequence, the timeline takes late ones too.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import ClassVar, Final, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel
+
+from shared.events.archive import RecordingState
+from shared.events.consent import ConsentState
+from shared.events.contact import ContactReference
+from shared.events.discovery import ContactState
+from shared.events.envelope import AnyEvent
+from shared.events.scheduling import MeetingState
+from shared.store import Document, Index
+
+Stage = Literal[
+    "discovered",
+    "to-send",
+    "sent",
+    "answered",
+    "linked",
+    "consented",
+    "booked",
+    "met",
+    "held",
+    "released",
+    "withdrawn",
+    "declined",
+    "expired",
+    "closed",
+    "erased",
+]
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+ON_THE_WAY: Final[tuple[Stage, ...]] = STAGES[:10]  # those after it have ended
+
+_INVITATION: Final[Mapping[str, Stage]] = {
+    "prepared": "to-send",
+    "sent": "sent",
+    "answered": "answered",
+    "linked": "linked",
+    "expired": "expired",
+    "closed": "closed",
+}
+_CONSENT_ENDS: Final[Mapping[str, Stage]] = {"erased": "erased", "withdrawn": "withdrawn", "declined": "declined"}
+_AT_ONCE: Final = timedelta(hours=1)  # a deletion that starts "now" starts within seconds
+_NO: Final = frozenset({"no", "declined"})
+
+
+class Entry(BaseModel):
+    """One thing that happened. `detail` is a code that makes its sentence exact, e.g. which answer was given."""
+
+    id: str
+    type: str
+    service: str
+    sequence: int
+    time: AwareDatetime
+    journey: str
+    actor: str
+    detail: str = ""
+
+
+class Journey(Document):
+    """Everything that happened to one contact; id = contact id. Nothing personal, so it stays as proof."""
+
+    kind: ClassVar[str] = "journey"
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index.on("moved_at"),
+        Index.on("stage", "moved_at"),
+        Index.on("case_id", "moved_at"),
+        Index.on("case_id", "stage", "moved_at"),
+        Index.on("tutor_id", "stage", "moved_at"),
+    )
+
+    reference: str = ""  # empty until an event has told it
+    case_id: str = ""
+    language: str = ""
+    tutor_id: str = ""
+    stage: Stage = "discovered"
+    moved_at: AwareDatetime
+    consent: ConsentState | None = None
+    meeting: MeetingState | None = None
+    recording: RecordingState | None = None
+    timeline: list[Entry] = []  # the earliest first; some twenty entries a contact
+
+    @property
+    def paused(self) -> bool:
+        return self.consent is not None and self.consent.consent.state == "paused"
+
+    def enter(self, event: AnyEvent) -> bool:
+        """Take an event; False if it is here already. A late one is entered, but changes no state."""
+        if any(entry.id == event.id for entry in self.timeline):
+            return False
+        entry = Entry(
+            id=event.id,
+            type=event.type,
+            service=event.service,
+            sequence=event.sequence,
+            time=event.time,
+            journey=event.correlationid,
+            actor=event.actor,
+            detail=detail_of(event),
+        )
+        self.timeline = sorted([*self.timeline, entry], key=lambda one: (one.time, one.service, one.sequence))
+        self.moved_at = self.timeline[-1].time
+        if self.take(event):
+            self._learn(event.data)
+        return True
+
+    def _learn(self, state: object) -> None:
+        if isinstance(state, ConsentState):
+            self.consent = state
+        elif isinstance(state, MeetingState):
+            self.meeting = state
+        elif isinstance(state, RecordingState):
+            self.recording = state
+        if isinstance(state, ConsentState | MeetingState | RecordingState | ContactState):
+            self._know(state.contact)
+        self.stage = self._stage()
+
+    def _know(self, contact: ContactReference) -> None:
+        self.reference, self.case_id = contact.reference, contact.case_id
+        self.language, self.tutor_id = contact.language, contact.tutor_id
+
+    def _stage(self) -> Stage:
+        """Where the journey stands: what ended it, else how far it has come."""
+        if self.consent is None:
+            return "discovered"
+        if ended := _CONSENT_ENDS.get(self.consent.consent.state):
+            return ended
+        if self.consent.consent.state == "none":
+            invitation = self.consent.invitation
+            if invitation.state == "closed" and invitation.closed_because in _NO:
+                return "declined"
+            return _INVITATION[invitation.state]
+        if self.recording and self.recording.state in {"held", "released"}:
+            return "released" if self.recording.state == "released" else "held"
+        meeting = self.meeting.state if self.meeting else ""
+        return "met" if meeting == "finished" else "booked" if meeting == "scheduled" else "consented"
+
+
+def detail_of(event: AnyEvent) -> str:
+    """The code that makes the event's sentence exact; empty where the type says it all."""
+    detail = _DETAILS.get(f"{event.entity}.{event.name}")
+    return str(detail(event) or "") if detail else ""
+
+
+def _withdrawal(event: AnyEvent) -> str:
+    erase_at: datetime | None = event.data.consent.erase_at
+    return "in-7-days" if erase_at and erase_at - event.time > _AT_ONCE else "now"
+
+
+_DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
+    "invitation.sent": lambda event: "reminder" if event.data.invitation.reminded_at else "",
+    "invitation.answered": lambda event: (
+        "linked" if event.data.invitation.state == "linked" else event.data.invitation.answer
+    ),
+    "consent.changed": lambda event: event.data.consent.state,
+    "consent.withdrawn": _withdrawal,
+    "meeting.scheduled": lambda event: "moved" if event.data.reschedules else "",
+    "meeting.cancelled": lambda event: event.data.cancelled_by,
+    "meeting.finished": lambda event: event.data.recording,
+    "recording.changed": lambda event: event.data.refused_because,
+}
