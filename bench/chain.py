@@ -170,9 +170,15 @@ def _contact(number: int) -> ContactReference:
     )
 
 
-def _event(kind: type[E], subject: str, state: State, *, sequence: int = 1) -> E:
+def _event(kind: type[E], subject: str, state: State, *, sequence: int = 1, about: str | None = None) -> E:
     return kind.record(
-        institution=_INSTITUTION, subject=subject, sequence=sequence, at=_CLOCK.now(), actor="system", data=state
+        institution=_INSTITUTION,
+        subject=subject,
+        sequence=sequence,
+        at=_CLOCK.now(),
+        actor="system",
+        data=state,
+        correlation=about,
     )
 
 
@@ -190,7 +196,8 @@ def _chosen(event: AnyEvent) -> CalendarChangedV1:
     starts = _CLOCK.now() + timedelta(days=2)
     reserved = ReservationState(contact_id=event.subject, starts_at=starts, ends_at=starts + timedelta(minutes=75))
     tutor = event.data.contact.tutor_id
-    return _event(CalendarChangedV1, tutor, CalendarState(tutor_id=tutor, reservations=[reserved]))
+    calendar = CalendarState(tutor_id=tutor, reservations=[reserved])
+    return _event(CalendarChangedV1, tutor, calendar, about=event.subject)
 
 
 def _held(event: AnyEvent) -> MeetingFinishedV1:

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from services.consent.handlers.erasure import restore_erasure
 from services.consent.handlers.timers import on_due
-from services.consent.http import api_family, api_staff, links
+from services.consent.http import api_family, api_staff, links, pages_family, pages_home
 from services.consent.model import Journey
 from services.consent.model.records import Link, Record
 from services.consent.model.texts import Text
@@ -16,7 +16,7 @@ from shared.service import Context, Service
 
 def routes(_context: Context) -> APIRouter:
     router = APIRouter()
-    for part in (links, api_staff, api_family):
+    for part in (links, api_staff, api_family, pages_family, pages_home):
         router.include_router(part.router)
     return router
 

@@ -5,6 +5,8 @@ from services.portal.model.journey import Journey, Stage
 from services.portal.model.people import Person
 from services.portal.model.refused import not_found
 from services.portal.model.sign_in import SignIn, SignInLink, hashed
+from shared.copies import CaseCopy
+from shared.events.discovery import CaseState
 from shared.events.envelope import AnyEvent
 from shared.events.portal import InstitutionChangedV1, PersonChangedV1
 from shared.identifiers import DEPLOYMENT, InstitutionId
@@ -14,14 +16,24 @@ from shared.store import Page
 _PERSON_ID_DIGITS = 32  # of the mark's 64 hexadecimal ones: 128 bits
 
 
+async def all_slugs(context: Context) -> list[InstitutionId]:
+    """Every institution here, for signing in and for the deployment's operators."""
+    return sorted(await context.store.institutions(Institution))
+
+
 async def known(context: Context, slug: str) -> InstitutionId:
     """Give the institution of this slug: it comes from what is kept, not from the request. Raises Refused (404)."""
     if slug == DEPLOYMENT:
         return DEPLOYMENT
-    for institution in await context.store.institutions(Institution):
+    for institution in await all_slugs(context):
         if institution == slug:
             return institution
     raise not_found()
+
+
+async def cases_of(context: Context, institution: InstitutionId) -> list[CaseState]:
+    """The institution's cases, as discovery last told of them."""
+    return [copy.state async for copy in context.store.collection(CaseCopy, institution).all()]
 
 
 class Institutions:
@@ -137,4 +149,4 @@ class Journeys:
         return await self._documents.count({"case_id": case_id, "stage": stage} if case_id else {"stage": stage})
 
 
-__all__ = ["Institutions", "Journeys", "People", "SignIns", "known"]
+__all__ = ["Institutions", "Journeys", "People", "SignIns", "all_slugs", "cases_of", "known"]

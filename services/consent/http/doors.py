@@ -22,16 +22,22 @@ def context_of(request: Request) -> Context:
     return context
 
 
-async def asked(use_case: Callable[[], Awaitable[T]]) -> T:
-    """Run a use case for a door. Raises Problem 404, 409, 410 or (with the fields) 422."""
+async def run(use_case: Callable[[], Awaitable[T]]) -> T:
+    """Run a use case for a page that shows a refusal itself. Raises Refused; Problem 404 or 410."""
     try:
         return await retrying(use_case)
-    except Refused as refused:
-        raise problem_of(refused) from None
     except NotHere:
         raise Problem(404) from None
     except KeyErased:
         raise Problem(410) from None
+
+
+async def asked(use_case: Callable[[], Awaitable[T]]) -> T:
+    """Run a use case for a door. Raises Problem 404, 409, 410 or (with the fields) 422."""
+    try:
+        return await run(use_case)
+    except Refused as refused:
+        raise problem_of(refused) from None
 
 
 def problem_of(refused: Refused) -> Problem:

@@ -75,6 +75,20 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
     return contact
 
 
+async def is_available(context: Context, staff: Staff, lead: Lead, content: Content) -> bool | None:
+    """Tell whether the author could be asked now; None when the platform does not say who it is."""
+    repository, ledger = Repository(context, staff.institution), Ledger(context)
+    accounts: list[Account] = [(lead.platform, account) for account in content.accounts]
+    policy = await institution_of(context, staff.institution)
+    if not accounts or policy is None:
+        return None
+    if await repository.asked_before(marks := repository.marks_of(accounts)):
+        return False
+    cool_off, now = timedelta(days=policy.cool_off_days), context.clock.now()
+    entries = [await ledger.entry(mark) for mark in ledger.marks_of(accounts)]
+    return all(entry.open_to(marks[0], cool_off, now) for entry in entries)
+
+
 async def refuse(context: Context, staff: Staff, lead_id: str, reason: RefusalReason) -> Lead:
     """Refuse a lead; when the reason is about the person, nothing of that person is shown again."""
     repository, now = Repository(context, staff.institution), context.clock.now()
@@ -277,4 +291,4 @@ async def _make(context: Context, who: _Who, person: Person) -> Person:
     return await people.insert(person, event)
 
 
-__all__ = ["clear", "end_week", "lapse", "refuse"]
+__all__ = ["clear", "end_week", "is_available", "lapse", "refuse"]

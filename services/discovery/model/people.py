@@ -59,11 +59,15 @@ class Asked(Document):
 
     def take_for(self, mark: str, cool_off: timedelta, now: datetime) -> None:
         """Hold it for the clearing of `mark`. Raises Refused: cooling off, asked too often, or held by another."""
-        last = max([*self.times, *self.said_no], default=None)
-        held = self.taken_by not in ("", mark) and self.taken_until is not None and self.taken_until > now
-        if held or len(self.times) >= ASKED_AT_MOST or (last is not None and now < last + cool_off):
+        if not self.open_to(mark, cool_off, now):
             raise not_available()
         self.taken_by, self.taken_until = mark, now + TAKEN_FOR
+
+    def open_to(self, mark: str, cool_off: timedelta, now: datetime) -> bool:
+        """Tell whether the clearing of `mark` could hold it now."""
+        last = max([*self.times, *self.said_no], default=None)
+        held = self.taken_by not in ("", mark) and self.taken_until is not None and self.taken_until > now
+        return not (held or len(self.times) >= ASKED_AT_MOST or (last is not None and now < last + cool_off))
 
     def note(self, at: datetime) -> None:
         """Note that the person is asked; noting the same time again changes nothing."""

@@ -4,7 +4,7 @@ from datetime import date
 
 from services.portal.model.institutions import Cohort, Institution, check
 from services.portal.model.refused import Refused, wrong
-from services.portal.repository import Institutions
+from services.portal.repository import Institutions, all_slugs
 from shared.events.portal import InstitutionState
 from shared.identifiers import InstitutionId
 from shared.service import Context
@@ -37,10 +37,7 @@ async def change_institution(
 
 
 async def all_institutions(context: Context) -> list[InstitutionState]:
-    found = [
-        await Institutions(context, institution).get()
-        for institution in sorted(await context.store.institutions(Institution))
-    ]
+    found = [await Institutions(context, institution).get() for institution in await all_slugs(context)]
     return [one.state for one in found if one]
 
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from services.portal.model.journey import STAGES, Journey, Stage
 from services.portal.model.refused import not_found
-from services.portal.repository import Journeys
-from shared.copies import CaseCopy
+from services.portal.repository import Journeys, cases_of
 from shared.events.discovery import CaseState
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
@@ -38,7 +37,7 @@ class Sight:
 async def sight_of(context: Context, staff: Staff) -> Sight:
     """A tutor sees those whom it guides, and those of the cases that it teaches; a coordinator all."""
     sees_all = bool(staff.roles & {"coordinator", "machine"})
-    cases = [copy.state async for copy in context.store.collection(CaseCopy, staff.institution).all()]
+    cases = await cases_of(context, staff.institution)
     return Sight(
         {case.case_id: case for case in cases if sees_all or staff.person_id in case.tutors}, sees_all, staff.person_id
     )

@@ -3,12 +3,14 @@
 from fastapi import APIRouter
 
 from services.scheduling.http.api import api_routes
+from services.scheduling.http.family_pages import family_routes
 from shared.service import Context
 
 
 def routes(context: Context) -> APIRouter:
     router = APIRouter()
     router.include_router(api_routes(context))
+    router.include_router(family_routes(context))
     return router
 
 
