@@ -77,6 +77,19 @@ def released(**more: Any) -> Recording:
     return one
 
 
+def _paused() -> Recording:
+    one = awaited()
+    one.obey(consent("paused"), 2)
+    one.settle(NOW)
+    return one
+
+
+def _erased() -> Recording:
+    one = released()
+    one.erase("e1", NOW)
+    return one
+
+
 def test_a_recording_is_awaited_held_and_released_and_plays_only_then() -> None:
     one = awaited()
     assert not one.plays_to(STUDENT, LEARNERS, NOW)
@@ -192,27 +205,14 @@ def test_the_institutions_time_for_keeping_ends_it_too() -> None:
     [
         (fresh, "not-expected"),
         (released, "released"),
-        (lambda: _paused(), "not-allowed"),
-        (lambda: _erased(), "closed"),
+        (_paused, "not-allowed"),
+        (_erased, "closed"),
     ],
 )
 def test_nothing_is_taken_in_that_is_not_to_be(make: Any, code: str) -> None:
     with pytest.raises(Refused) as refused:
         make().admits_upload(NOW)
     assert refused.value.code == code
-
-
-def _paused() -> Recording:
-    one = awaited()
-    one.obey(consent("paused"), 2)
-    one.settle(NOW)
-    return one
-
-
-def _erased() -> Recording:
-    one = released()
-    one.erase("e1", NOW)
-    return one
 
 
 def test_what_was_erased_never_comes_back() -> None:
@@ -253,7 +253,11 @@ STEPS = st.one_of(
     st.tuples(st.just("days"), st.integers(0, 8)),
 )
 ERASE = ("erase", None)
-USUAL = [("expect", True), ("consent", (ConsentRecordState(state="granted", scopes=FULL), 1)), ("upload", ("a" * 64, True))]
+USUAL = [
+    ("expect", True),
+    ("consent", (ConsentRecordState(state="granted", scopes=FULL), 1)),
+    ("upload", ("a" * 64, True)),
+]
 PATHS = st.builds(
     lambda usual, steps, erase: [*(USUAL if usual else []), *steps, *([ERASE] if erase else [])],
     st.booleans(),

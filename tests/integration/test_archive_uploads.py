@@ -1,0 +1,186 @@
+"""Taking a recording in, over HTTP: in pieces, interrupted, changed, refused, replaced."""
+
+# ruff: noqa: ASYNC110 - what is waited for is told by another process or over HTTP
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.clock import ManualClock
+from tests.archive import AKL, START, TUS, Archive, running, served
+from tests.media import sound, video
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+async def archive(tmp_path: Path, nats_url: str, clock: ManualClock) -> AsyncIterator[Archive]:
+    async with running(tmp_path / "data", nats_url, clock) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def film() -> bytes:
+    return video(2)
+
+
+@pytest.fixture(scope="module")
+def long_film() -> bytes:
+    return video(6, size=480)
+
+
+async def test_a_recording_uploaded_in_pieces_is_checked_sealed_and_held(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    answer = await archive.upload(film, piece=10_007)
+    assert answer.status_code == 204
+    event = await archive.until("recording.archived")
+    assert event.data.state == "held"
+    assert event.data.media == "video"
+    assert event.data.sha256 == hashlib.sha256(film).hexdigest()
+    assert event.data.bytes == len(film)
+    assert 1.9 < event.data.duration_seconds < 2.1
+    (sealed,) = archive.media_files()
+    assert film[1000:1100] not in sealed.read_bytes()
+    shown = (await archive.http.get("/archive/api/v1/recordings/c1", headers=archive.tutor())).json()
+    assert shown["codecs"] == ["mpeg4", "aac"]
+
+
+async def test_an_interrupted_upload_goes_on_where_the_last_safe_byte_was(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    made = await archive.http.post(
+        "/archive/api/v1/recordings/c1/uploads",
+        headers={**archive.tutor(), **TUS, "Upload-Length": str(len(film))},
+    )
+    place = made.headers["location"]
+    assert (await archive.patch(place, 0, film[:5000])).headers["upload-offset"] == "5000"
+    wrong = await archive.patch(place, 0, film[:5000])
+    assert wrong.status_code == 409
+    assert wrong.headers["upload-offset"] == "5000"
+    assert wrong.headers["tus-resumable"] == "1.0.0"
+    asked = await archive.http.head(place, headers={**archive.tutor(), **TUS})
+    assert asked.headers["upload-offset"] == "5000"
+    assert asked.headers["upload-length"] == str(len(film))
+    assert (await archive.patch(place, 5000, film[5000:])).status_code == 204
+    assert (await archive.until("recording.archived")).data.sha256 == hashlib.sha256(film).hexdigest()
+
+
+async def test_an_upload_outlives_the_process(tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes) -> None:
+    async with running(tmp_path / "data", nats_url, clock) as one:
+        await one.awaiting()
+        made = await one.http.post(
+            "/archive/api/v1/recordings/c1/uploads",
+            headers={**one.tutor(), **TUS, "Upload-Length": str(len(film))},
+        )
+        place = made.headers["location"]
+        await one.patch(place, 0, film[:20_000])
+    async with running(tmp_path / "data", nats_url, clock) as two:
+        asked = await two.http.head(place, headers={**two.tutor(), **TUS})
+        assert asked.headers["upload-offset"] == "20000"
+        assert (await two.patch(place, 20_000, film[20_000:])).status_code == 204
+        assert (await two.until("recording.archived")).data.sha256 == hashlib.sha256(film).hexdigest()
+
+
+async def test_a_client_that_goes_away_keeps_what_it_had_sent(archive: Archive, long_film: bytes) -> None:
+    await archive.awaiting()
+    made = await archive.http.post(
+        "/archive/api/v1/recordings/c1/uploads",
+        headers={**archive.tutor(), **TUS, "Upload-Length": str(len(long_film))},
+    )
+    place = made.headers["location"]
+    headers = {
+        **archive.tutor(),
+        **TUS,
+        "Host": "test",
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": "0",
+        "Content-Length": str(len(long_film)),
+    }
+    async with served(archive) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"PATCH {place} HTTP/1.1\r\n{head}\r\n".encode() + long_film[:1_500_000])
+        await writer.drain()
+        async with asyncio.timeout(5):
+            while sum(path.stat().st_size for path in archive.media_files()) < 1_000_000:
+                await asyncio.sleep(0.01)
+        writer.close()
+        asked = await archive.http.head(place, headers={**archive.tutor(), **TUS})
+    assert 1_000_000 < int(asked.headers["upload-offset"]) <= 1_500_000
+
+
+async def test_a_piece_that_was_changed_on_its_way_is_not_kept(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    made = await archive.http.post(
+        "/archive/api/v1/recordings/c1/uploads",
+        headers={**archive.tutor(), **TUS, "Upload-Length": str(len(film))},
+    )
+    place = made.headers["location"]
+    right = "sha256 " + base64.b64encode(hashlib.sha256(film).digest()).decode()
+    assert (await archive.patch(place, 0, film[:-1] + b"?", **{"Upload-Checksum": right})).status_code == 460
+    assert (await archive.http.head(place, headers={**archive.tutor(), **TUS})).headers["upload-offset"] == "0"
+    assert (await archive.patch(place, 0, film, **{"Upload-Checksum": right})).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a film at all " * 500, b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"\x89PNG" * 99]
+)
+async def test_what_is_neither_video_nor_sound_is_refused_and_removed(archive: Archive, content: bytes) -> None:
+    await archive.awaiting()
+    answer = await archive.upload(content)
+    assert answer.status_code == 422
+    assert "neither a video nor a sound recording" in answer.json()["detail"]
+    assert archive.media_files() == []
+    shown = (await archive.http.get("/archive/api/v1/recordings/c1", headers=archive.tutor())).json()
+    assert shown["state"] == "awaited"
+
+
+async def test_a_second_upload_replaces_what_is_held_but_not_what_was_released(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    await archive.upload(film)
+    await archive.upload(sound())
+    second = await archive.until("recording.archived", 2)
+    assert second.data.media == "audio"
+    assert len(archive.media_files()) == 1
+    await archive.consent("ConsentReleasedV1", released=True, released_sha256=second.data.sha256)
+    await archive.until("recording.published")
+    refused = await archive.http.post(
+        "/archive/api/v1/recordings/c1/uploads", headers={**archive.tutor(), **TUS, "Upload-Length": "10"}
+    )
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:firsthand:archive:released"
+
+
+async def test_a_video_where_only_sound_was_allowed_is_refused_for_release(archive: Archive, film: bytes) -> None:
+    scopes = ["meet", "record-audio", "share-cohort"]
+    await archive.awaiting(scopes=scopes)
+    await archive.upload(film)
+    held = await archive.until("recording.archived")
+    assert held.data.refused_because == "wider-than-allowed"
+    await archive.consent("ConsentReleasedV1", scopes=scopes, released=True, released_sha256=held.data.sha256)
+    await archive.upload(sound())
+    taken = await archive.until("recording.archived", 2)
+    assert taken.data.refused_because is None
+    assert not [event for event in archive.told if event.type == "firsthand.recording.published.v1"]
+    await archive.until_answer(404, "/archive/media/c1", archive.student())
+
+
+async def test_only_tutors_of_the_institution_upload_and_only_what_is_awaited(archive: Archive) -> None:
+    create = {**TUS, "Upload-Length": "10"}
+    path = "/archive/api/v1/recordings/c1/uploads"
+    assert (await archive.http.post(path, headers={**archive.tutor(), **create})).status_code == 404
+    await archive.awaiting()
+    assert (await archive.http.post(path, headers={**archive.student(), **create})).status_code == 403
+    assert (await archive.http.post(path, headers={**archive.tutor(AKL), **create})).status_code == 404
+    assert (await archive.http.post(path, headers=create)).status_code == 401
+    assert (await archive.http.post(path, headers=archive.tutor())).status_code == 412
+    await archive.consent("ConsentChangedV1", "paused")
+    async with asyncio.timeout(5):
+        while (await archive.http.post(path, headers={**archive.tutor(), **create})).status_code != 409:
+            await asyncio.sleep(0.02)
