@@ -4,7 +4,15 @@ from fastapi import APIRouter
 
 from services.consent.handlers.erasure import restore_erasure
 from services.consent.handlers.timers import on_due
-from services.consent.http import api_family, api_staff, links, pages_family, pages_home
+from services.consent.http import (
+    api_family,
+    api_staff,
+    links,
+    pages_family,
+    pages_home,
+    pages_invitations,
+    pages_texts,
+)
 from services.consent.model import Journey
 from services.consent.model.records import Link, Record
 from services.consent.model.texts import Text
@@ -16,7 +24,7 @@ from shared.service import Context, Service
 
 def routes(_context: Context) -> APIRouter:
     router = APIRouter()
-    for part in (links, api_staff, api_family, pages_family, pages_home):
+    for part in (links, api_staff, api_family, pages_family, pages_home, pages_invitations, pages_texts):
         router.include_router(part.router)
     return router
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.consent.handlers.policies import Ground, ground_of
-from services.consent.model import Journey, in_plain_order as in_plain_order
+from services.consent.model import Journey, in_plain_order
 from services.consent.model.consent import Consent
 from services.consent.model.records import Record
 from services.consent.receipt import receipt_of

@@ -1,0 +1,63 @@
+"""What happened on a journey, in plain words and in order, from its state and its records."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from services.consent.http.words import ACTS, SCOPES
+from services.consent.model import Journey
+from services.consent.model.records import Record
+from shared.web.languages import N_, Language
+
+_TONES: Final = {"granted": "good", "released": "good", "declined": "off", "withdrawn": "stop", "paused": "wait"}
+
+
+def history_of(journey: Journey, records: Sequence[Record], language: Language) -> list[dict[str, Any]]:
+    """Entries as the timeline of the pages takes them: title, at, by, text, tone."""
+    entries = [*_invitation(journey, language), *_records(records, language), *_others(journey, language)]
+    return sorted(entries, key=lambda entry: entry["at"])
+
+
+def _invitation(journey: Journey, language: Language) -> list[dict[str, Any]]:
+    told, say = journey.invitation, language.gettext
+    dated = (
+        (told.sent_at, N_("A person wrote to you for the first time"), "go"),
+        (told.reminded_at, N_("A person reminded you once"), "go"),
+        (told.answered_at, N_("You answered"), "go"),
+        (journey.link_made_at, N_("Your personal link was made"), "go"),
+    )
+    return [{"title": say(title), "at": at, "tone": tone} for at, title, tone in dated if at]
+
+
+def _records(records: Sequence[Record], language: Language) -> list[dict[str, Any]]:
+    say = language.gettext
+    entries = []
+    for record in records:
+        by = ""
+        if record.actor == "system":
+            by = say(N_("by itself: the time that you had agreed to is over"))
+        elif record.actor != "family":
+            by = say(N_("a person logged what you told us"))
+        scopes = ", ".join(say(SCOPES[scope]) for scope in record.scopes)
+        told = record.act in {"granted", "changed"}
+        entries.append(
+            {
+                "title": say(ACTS[record.act]),
+                "at": record.at,
+                "by": by,
+                "text": say(N_("Allowed: %(scopes)s"), scopes=scopes) if told else "",
+                "tone": _TONES.get(record.act, "go"),
+            }
+        )
+    return entries
+
+
+def _others(journey: Journey, language: Language) -> list[dict[str, Any]]:
+    say = language.gettext
+    entries: list[dict[str, Any]] = []
+    if journey.recording and journey.recording.held_at:
+        entries.append({"title": say(N_("Your recording arrived")), "at": journey.recording.held_at, "tone": "go"})
+    entries += [
+        {"title": say(N_("Something of you was deleted")), "at": answer.at, "tone": "stop"}
+        for answer in journey.answers.values()
+    ]
+    return entries

@@ -1,0 +1,238 @@
+"""The family's way to its decision: who we are, what happens, one question a page, review. Works without scripts."""
+
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Form, Path, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.consent.handlers import decisions, reading
+from services.consent.handlers.reading import FamilyView
+from services.consent.http.doors import asked, context_of, run
+from services.consent.http.questions import ABOUT_THE_SIGNER, answers_of, before, questions, scopes_asked, unanswered
+from services.consent.http.shell import pages
+from services.consent.http.words import ASSENTS, SCOPES, SIGNERS
+from services.consent.model import Refused
+from shared.events.contact import SCOPES as ALL_SCOPES
+from shared.sessions import Family
+from shared.web.access import FamilySession
+from shared.web.languages import N_, language_of
+from shared.web.problems import ElsewhereFirst, Problem
+
+router = APIRouter(prefix="/family", include_in_schema=False)
+
+HOME: Final = "/consent/family"
+Question = Annotated[str, Path(pattern=r"^[a-z_-]{2,30}$")]
+_NAME_LENGTH: Final = 200
+_YEAR: Final = re.compile(r"(19|20)\d\d")
+
+
+@router.get("/about")
+async def about(request: Request, family: FamilySession) -> Response:
+    """Step 1: who we are, and how to check that."""
+    view = await deciding(request, family)
+    return pages.render(request, "about.html", **facts_of(view))
+
+
+@router.get("/what-happens")
+async def what_happens(request: Request, family: FamilySession) -> Response:
+    """Step 2: what happens, what it is for, for how long."""
+    view = await deciding(request, family)
+    return pages.render(request, "what_happens.html", **facts_of(view))
+
+
+@router.get("/questions")
+async def go_on(request: Request, family: FamilySession) -> Response:
+    """Where the family was: the first question without an answer, or the review."""
+    view = await deciding(request, family)
+    draft = await reading.draft_of(context_of(request), view.journey)
+    return RedirectResponse(_after(draft), 303)
+
+
+@router.get("/questions/{name}")
+async def question(request: Request, family: FamilySession, name: Question) -> Response:
+    view = await deciding(request, family)
+    draft = await reading.draft_of(context_of(request), view.journey)
+    return _question_page(request, view, name, draft)
+
+
+@router.post("/questions/{name}")
+async def answer(request: Request, family: FamilySession, name: Question) -> Response:
+    """Keep one answer and go on; an unusable one is asked again, with what was entered still there."""
+    view = await deciding(request, family)
+    context = context_of(request)
+    draft = await reading.draft_of(context, view.journey)
+    form = await request.form()
+    given = {key: str(value).strip()[:_NAME_LENGTH] for key, value in form.items() if key in _fields_of(name)}
+    if error := _fault(name, given):
+        return _question_page(request, view, name, {**draft, **given}, error=error, status=422)
+    draft = {**draft, **given}
+    await asked(lambda: reading.save_draft(context, family.institution, family.contact_id, draft))
+    return RedirectResponse(_after(draft), 303)
+
+
+@router.get("/review")
+async def review(request: Request, family: FamilySession) -> Response:
+    """Everything once more, before it counts."""
+    view = await deciding(request, family)
+    draft = await reading.draft_of(context_of(request), view.journey)
+    if unanswered(draft):
+        return RedirectResponse(_after(draft), 303)
+    return _review_page(request, view, draft)
+
+
+@router.post("/review")
+async def agree(
+    request: Request,
+    family: FamilySession,
+    text_version: Annotated[str, Form(max_length=100)],
+    text_language: Annotated[str, Form(max_length=20)],
+) -> Response:
+    """The yes, to exactly the text that the page showed."""
+    view = await deciding(request, family)
+    context = context_of(request)
+    draft = await reading.draft_of(context, view.journey)
+    if unanswered(draft):
+        return RedirectResponse(_after(draft), 303)
+    try:
+        await run(
+            lambda: decisions.grant(
+                context,
+                family.institution,
+                family.contact_id,
+                answers_of(draft),
+                language=text_language,
+                text_version=text_version,
+            )
+        )
+    except Refused as refused:
+        fresh = await deciding(request, family)
+        return _review_page(request, fresh, draft, refused=refused, status=409)
+    return RedirectResponse(f"{HOME}/receipt?done=granted", 303)
+
+
+@router.get("/no")
+async def no(request: Request, family: FamilySession) -> Response:
+    """One tap from every page; one more to be sure."""
+    view = await deciding(request, family)
+    return pages.render(request, "no.html", **facts_of(view))
+
+
+@router.post("/no")
+async def decline(request: Request, family: FamilySession) -> Response:
+    context = context_of(request)
+    await asked(lambda: decisions.decline(context, family.institution, family.contact_id))
+    return RedirectResponse(HOME, 303)
+
+
+async def view_of(request: Request, family: Family) -> FamilyView:
+    context = context_of(request)
+    return await asked(
+        lambda: reading.family_view(context, family.institution, family.contact_id, language_of(request))
+    )
+
+
+async def deciding(request: Request, family: Family) -> FamilyView:
+    """The view of a family that has not decided; the one that has is led home. Raises Problem 409 without a text."""
+    view = await view_of(request, family)
+    if view.journey.current_stage() != "linked":
+        raise ElsewhereFirst(HOME)
+    if view.ground.text is None or view.ground.permission.refusals(context_of(request).clock.now()):
+        raise Problem(
+            409,
+            N_("This is not available just now"),
+            N_("An approval that we need is being renewed. This is not your fault. Please come back in a few days."),
+        )
+    return view
+
+
+def facts_of(view: FamilyView) -> dict[str, Any]:
+    """What every page of the family's way is given."""
+    institution = view.ground.institution
+    return {
+        "journey": view.journey,
+        "text": view.ground.text,
+        "institution": institution,
+        "zone": institution.zone if institution else "UTC",
+    }
+
+
+def _after(draft: dict[str, Any]) -> str:
+    name = unanswered(draft)
+    return f"{HOME}/questions/{name}" if name else f"{HOME}/review"
+
+
+def _fields_of(name: str) -> tuple[str, ...]:
+    more = {"child_assent": ("birth_year",), "decides_alone": ("other_agrees",)}
+    return (name, *more.get(name, ()))
+
+
+def _fault(name: str, given: dict[str, str]) -> tuple[str, str] | None:
+    """What is wrong with an answer: the field and the words; None if nothing is."""
+    if name == "name":
+        return None if given.get("name") else ("name", N_("Please write your name, so that your decision is yours."))
+    if given.get(name) not in _choices(name):
+        return (name, N_("Please choose one of the answers."))
+    if name == "decides_alone" and given[name] == "no" and not given.get("other_agrees"):
+        return ("other_agrees", N_("Please write who else must agree and does agree."))
+    if name == "child_assent" and given.get("birth_year") and not _YEAR.fullmatch(given["birth_year"]):
+        return ("birth_year", N_("Please write the year with four digits, or leave it empty."))
+    return None
+
+
+def _choices(name: str) -> frozenset[str]:
+    if name == "signer":
+        return frozenset(SIGNERS)
+    return frozenset(ASSENTS) if name == "child_assent" else frozenset({"yes", "no"})
+
+
+def _question_page(
+    request: Request,
+    view: FamilyView,
+    name: str,
+    draft: dict[str, Any],
+    *,
+    error: tuple[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    order = questions(draft)
+    if name not in order:
+        if name not in {*ABOUT_THE_SIGNER, *ALL_SCOPES}:
+            raise Problem(404)
+        return RedirectResponse(_after(draft), 303)
+    back = before(name, draft)
+    return pages.render(
+        request,
+        "question.html",
+        status=status,
+        name=name,
+        draft=draft,
+        error=error,
+        number=order.index(name) + 1,
+        total=len(order),
+        back=f"{HOME}/questions/{back}" if back else f"{HOME}/what-happens",
+        signers=SIGNERS,
+        assents=ASSENTS,
+        **facts_of(view),
+    )
+
+
+def _review_page(
+    request: Request, view: FamilyView, draft: dict[str, Any], *, refused: Refused | None = None, status: int = 200
+) -> Response:
+    answers = answers_of(draft)
+    return pages.render(
+        request,
+        "review.html",
+        status=status,
+        draft=draft,
+        answers=answers,
+        asked=scopes_asked(draft),
+        refused=refused,
+        objects=answers.child_assent == "objects",
+        nothing=not answers.chosen,
+        words=SCOPES,
+        signers=SIGNERS,
+        assents=ASSENTS,
+        **facts_of(view),
+    )

@@ -1,0 +1,218 @@
+"""The family's own page afterwards: what is in force, the second yes, change, pause, end, receipt, certificate."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.consent.handlers import decisions, reading
+from services.consent.handlers.reading import FamilyView
+from services.consent.history import history_of
+from services.consent.http import words
+from services.consent.http.doors import asked, context_of, run
+from services.consent.http.pages_family import HOME, facts_of, view_of
+from services.consent.http.shell import pages
+from services.consent.model import Erase, Refused, in_plain_order
+from services.consent.model.consent import wider_text
+from services.consent.model.scopes import SHARE, covers, ordered
+from shared.events.contact import SCOPES, Scope
+from shared.sessions import Family
+from shared.web.access import FamilySession
+from shared.web.problems import ElsewhereFirst
+
+router = APIRouter(prefix="/family", include_in_schema=False)
+
+# What a page is for each stage of the journey; everything else shows the way that is still ahead.
+_PAGES: Final = {
+    "granted": "home.html",
+    "paused": "home.html",
+    "withdrawn": "withdrawn.html",
+    "declined": "declined.html",
+    "erasing": "certificate.html",
+    "erased": "certificate.html",
+}
+
+
+@router.get("")
+async def home(request: Request, family: FamilySession) -> Response:
+    view = await view_of(request, family)
+    stage = view.journey.current_stage()
+    if stage == "linked":
+        return RedirectResponse(f"{HOME}/about", 303)
+    if stage in {"erasing", "erased"}:
+        return _certificate_page(request, view)
+    name = _PAGES.get(stage, "declined.html")
+    return pages.render(request, name, **_shown(request, view))
+
+
+@router.get("/change")
+async def show_change(request: Request, family: FamilySession) -> Response:
+    view = await _live(request, family)
+    return pages.render(request, "change.html", refused=None, chosen={}, **_shown(request, view))
+
+
+@router.post("/change")
+async def change(request: Request, family: FamilySession) -> Response:
+    """Every question's answer anew; what is left out stays as it was."""
+    context = context_of(request)
+    form = await request.form()
+    answers: dict[Scope, bool] = {scope: form[scope] == "yes" for scope in SCOPES if form.get(scope) in {"yes", "no"}}
+    try:
+        await run(lambda: decisions.change(context, family.institution, family.contact_id, answers))
+    except Refused as refused:
+        view = await _live(request, family)
+        return pages.render(
+            request, "change.html", status=409, refused=refused, chosen=answers, **_shown(request, view)
+        )
+    return RedirectResponse(f"{HOME}?done=changed", 303)
+
+
+@router.post("/pause")
+async def pause(request: Request, family: FamilySession) -> Response:
+    context = context_of(request)
+    await asked(lambda: decisions.pause(context, family.institution, family.contact_id))
+    return RedirectResponse(f"{HOME}?done=paused", 303)
+
+
+@router.post("/resume")
+async def resume(request: Request, family: FamilySession) -> Response:
+    context = context_of(request)
+    await asked(lambda: decisions.resume(context, family.institution, family.contact_id))
+    return RedirectResponse(f"{HOME}?done=resumed", 303)
+
+
+@router.get("/release")
+async def show_release(request: Request, family: FamilySession) -> Response:
+    view = await _live(request, family)
+    return _release_page(request, view)
+
+
+@router.post("/release")
+async def release(
+    request: Request, family: FamilySession, sha256: Annotated[str, Form(pattern=r"^[0-9a-f]{64}$")]
+) -> Response:
+    context = context_of(request)
+    try:
+        await run(lambda: decisions.release(context, family.institution, family.contact_id, sha256))
+    except Refused as refused:
+        return _release_page(request, await _live(request, family), refused=refused, status=409)
+    return RedirectResponse(f"{HOME}?done=released", 303)
+
+
+@router.get("/withdraw")
+async def show_withdraw(request: Request, family: FamilySession) -> Response:
+    view = await view_of(request, family)
+    if view.journey.current_stage() in {"erasing", "erased"}:
+        raise ElsewhereFirst(HOME)
+    return pages.render(request, "withdraw.html", **_shown(request, view))
+
+
+@router.post("/withdraw")
+async def withdraw(request: Request, family: FamilySession, erase: Annotated[Erase, Form()]) -> Response:
+    context = context_of(request)
+    await asked(lambda: decisions.withdraw(context, family.institution, family.contact_id, erase))
+    return RedirectResponse(HOME, 303)
+
+
+@router.post("/undo")
+async def undo(request: Request, family: FamilySession) -> Response:
+    context = context_of(request)
+    await asked(lambda: decisions.undo(context, family.institution, family.contact_id))
+    return RedirectResponse(f"{HOME}?done=undone", 303)
+
+
+@router.get("/receipt")
+async def show_receipt(request: Request, family: FamilySession) -> Response:
+    """The receipt, to print or to keep."""
+    view = await view_of(request, family)
+    if not view.journey.records:
+        raise ElsewhereFirst(HOME)
+    context = context_of(request)
+    records = await reading.records_of(context, view.journey)
+    shown = next((record for record in reversed(records) if record.text is not None), None)
+    return pages.render(
+        request,
+        "receipt.html",
+        records=records,
+        text_shown=shown,
+        names=await reading.names_of(context, records),
+        statement=next((record.statement for record in records if record.statement), None),
+        **_shown(request, view),
+    )
+
+
+@router.get("/history")
+async def history(request: Request, family: FamilySession) -> Response:
+    """Everything that happened, in plain words."""
+    view = await view_of(request, family)
+    records = await reading.records_of(context_of(request), view.journey)
+    entries = history_of(view.journey, records, pages.language(request))
+    return pages.render(request, "history.html", entries=entries, **_shown(request, view))
+
+
+@router.get("/certificate")
+async def certificate(request: Request, family: FamilySession) -> Response:
+    view = await view_of(request, family)
+    if view.journey.current_stage() not in {"erasing", "erased"}:
+        raise ElsewhereFirst(HOME)
+    return _certificate_page(request, view)
+
+
+def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
+    context = context_of(request)
+    recording, consent = view.journey.recording, view.journey.consent
+    return {
+        **facts_of(view),
+        "can": reading.can(context, view),
+        "stage": view.journey.current_stage(),
+        "consent": consent,
+        "meeting": view.journey.meeting,
+        "recording": recording,
+        "is_released": consent.released(recording),
+        "words": words.SCOPES,
+        "signers": words.SIGNERS,
+        "assents": words.ASSENTS,
+        "acts": words.ACTS,
+        "done": words.DONE,
+        "all_scopes": SCOPES,
+        "shares": ordered(SHARE & set(consent.allowed)),
+        "now": context.clock.now(),
+    }
+
+
+def _release_page(request: Request, view: FamilyView, *, refused: Refused | None = None, status: int = 200) -> Response:
+    consent, recording = view.journey.consent, view.journey.recording
+    there = recording is not None and recording.media is not None and recording.state not in {"awaited", "erased"}
+    wider = there and recording and recording.media and not covers(consent.allowed, recording.media)
+    return pages.render(
+        request,
+        "release.html",
+        status=status,
+        refused=refused,
+        there=there,
+        wider=wider_text(consent.allowed, recording.media) if wider and recording and recording.media else "",
+        **_shown(request, view),
+    )
+
+
+def _certificate_page(request: Request, view: FamilyView) -> Response:
+    return pages.render(
+        request,
+        "certificate.html",
+        proof=reading.certificate(view.journey),
+        answers=in_plain_order(view.journey.answers),
+        services=words.SERVICES,
+        erased_words=words.ERASED,
+        kept_words=words.KEPT,
+        out_of_reach_words=words.OUT_OF_REACH,
+        other=words.OTHER,
+        **_shown(request, view),
+    )
+
+
+async def _live(request: Request, family: Family) -> FamilyView:
+    """The view of a family whose consent is in force or paused; everybody else is led home."""
+    view = await view_of(request, family)
+    if view.journey.consent.state not in {"granted", "paused"}:
+        raise ElsewhereFirst(HOME)
+    return view

@@ -1,0 +1,223 @@
+"""Staff pages: invitations by what is to do, and one invitation with all that a tutor needs for it."""
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.consent.handlers import decisions, invitations, reading
+from services.consent.handlers.policies import ground_of
+from services.consent.history import history_of
+from services.consent.http import words
+from services.consent.http.doors import asked, context_of, guided, problem_of, run
+from services.consent.http.shell import pages
+from services.consent.http.urls import link_path, link_url
+from services.consent.model import Erase, Journey, Refused, Stage
+from services.consent.repository import Journeys
+from shared.events.consent import Answer
+from shared.events.contact import SCOPES, Scope
+from shared.identifiers import Id
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.access import Tutor
+from shared.web.languages import N_
+
+router = APIRouter(prefix="/invitations", include_in_schema=False)
+
+# The groups of the list, each with the stages that it is made of; `_belongs` says which of those are in it.
+GROUPS: Final[dict[str, tuple[str, tuple[Stage, ...]]]] = {
+    "to-send": (N_("To send"), ("prepared", "sent", "answered")),
+    "answered": (N_("Answered"), ("answered",)),
+    "waiting": (N_("Waiting"), ("sent", "answered", "linked")),
+    "decided": (N_("Said yes"), ("granted", "paused")),
+    "ended": (N_("Ended"), ("closed", "expired", "declined", "withdrawn", "erasing", "erased")),
+}
+
+
+@router.get("")
+async def list_page(request: Request, staff: Tutor, show: str = "") -> Response:
+    context = context_of(request)
+    found = await _mine(context, staff)
+    now = context.clock.now()
+    grouped = {name: [one for one in found if _belongs(name, one, now)] for name in GROUPS}
+    shown = show if show in GROUPS else next((name for name in ("to-send", "answered") if grouped[name]), "waiting")
+    return pages.render(
+        request,
+        "invitations.html",
+        groups=[(name, text, len(grouped[name])) for name, (text, _) in GROUPS.items()],
+        shown=shown,
+        journeys=grouped[shown],
+        now=now,
+    )
+
+
+@router.get("/{contact_id}")
+async def one_page(request: Request, staff: Tutor, contact_id: Id) -> Response:
+    return await _page(request, await guided(context_of(request), staff, contact_id))
+
+
+@router.post("/{contact_id}/sent")
+async def mark_sent(request: Request, staff: Tutor, contact_id: Id) -> Response:
+    context = context_of(request)
+    await guided(context, staff, contact_id)
+    await asked(lambda: invitations.mark_sent(context, staff, contact_id))
+    return _back(contact_id, "sent")
+
+
+@router.post("/{contact_id}/answer")
+async def log_answer(
+    request: Request,
+    staff: Tutor,
+    contact_id: Id,
+    answer: Annotated[Answer | None, Form()] = None,
+    later: Annotated[str, Form(max_length=10)] = "",
+) -> Response:
+    context = context_of(request)
+    journey = await guided(context, staff, contact_id)
+    if answer is None:
+        return await _page(request, journey, Refused("no-answer", N_("Choose what they answered."), fields=("answer",)))
+    try:
+        later_at = await _morning(context, journey, _day(later, "later_at")) if answer == "later" else None
+        await run(lambda: invitations.log_answer(context, staff, contact_id, answer, later_at))
+    except Refused as refused:
+        return await _page(request, journey, refused, given={"answer": answer, "later": later})
+    return _back(contact_id, "answered")
+
+
+@router.post("/{contact_id}/link")
+async def make_link(request: Request, staff: Tutor, contact_id: Id) -> Response:
+    context = context_of(request)
+    await guided(context, staff, contact_id)
+    await asked(lambda: invitations.make_link(context, staff, contact_id))
+    return _back(contact_id, "linked")
+
+
+@router.post("/{contact_id}/told")
+async def log_told(request: Request, staff: Tutor, contact_id: Id) -> Response:
+    """A change to less, or the end, that reached this person by message."""
+    context = context_of(request)
+    journey = await guided(context, staff, contact_id)
+    form = {key: str(value) for key, value in (await request.form()).items()}
+    try:
+        told = decisions.Told(staff.person_id, form.get("how_told", "")[:200], await _told_at(context, journey, form))
+        await _log(context, staff, journey, form, told)
+    except Refused as refused:
+        return await _page(request, await guided(context, staff, contact_id), refused, given=form)
+    return _back(contact_id, "logged")
+
+
+async def _log(context: Context, staff: Staff, journey: Journey, form: dict[str, str], told: decisions.Told) -> None:
+    if form.get("what") == "change":
+        less: dict[Scope, bool] = {scope: False for scope in SCOPES if form.get(f"stop-{scope}")}
+        if not less:
+            raise Refused("nothing-chosen", N_("Choose what they no longer allow."), fields=("what",))
+        await run(lambda: decisions.change(context, staff.institution, journey.id, less, told=told))
+        return
+    erase: Erase | None = {"end-now": "now", "end-in-7-days": "in-7-days"}.get(form.get("what", ""))  # type: ignore[assignment]
+    if erase is None:
+        raise Refused("nothing-chosen", N_("Choose what they told you."), fields=("what",))
+    await run(lambda: decisions.withdraw(context, staff.institution, journey.id, erase, told=told))
+
+
+async def _page(
+    request: Request, journey: Journey, refused: Refused | None = None, *, given: dict[str, str] | None = None
+) -> Response:
+    context = context_of(request)
+    now = context.clock.now()
+    message, refusals = await invitations.message_of(context, journey)
+    token = await invitations.link_token(context, journey)
+    ground = await ground_of(context, journey.institution, journey.case_id, journey.contact.language)
+    records = await reading.records_of(context, journey)
+    problem = problem_of(refused) if refused else None
+    return pages.render(
+        request,
+        "invitation.html",
+        status=problem.status_code if problem else 200,
+        journey=journey,
+        stage=journey.current_stage(),
+        case=ground.case,
+        zone=ground.institution.zone if ground.institution else "UTC",
+        message=message,
+        refusals=refusals,
+        refused=refused,
+        given=given or {},
+        link=_link(context, journey, token) if token else None,
+        link_message=ground.text.body.link_message if ground.text else "",
+        link_refusals=ground.permission.refusals(now) if journey.consent.state == "none" else [],
+        link_possible=_link_possible(journey),
+        can_answer=_can_answer(journey),
+        can_log=journey.consent.state in {"granted", "paused"} or journey.current_stage() in {"linked", "declined"},
+        answers=words.ANSWERS,
+        scope_words=words.SCOPES,
+        all_scopes=SCOPES,
+        done=words.DONE,
+        entries=history_of(journey, records, pages.language(request)),
+        now=now,
+    )
+
+
+def _link(context: Context, journey: Journey, token: str) -> dict[str, Any]:
+    return {
+        "url": link_url(context, journey.institution, token),
+        "path": link_path(journey.institution, token),
+        "usable": not context.settings.address_is_loopback,
+    }
+
+
+def _link_possible(journey: Journey) -> bool:
+    stage, invitation = journey.current_stage(), journey.invitation
+    return stage in {"linked", "granted", "paused", "withdrawn"} or (stage == "answered" and invitation.answer == "yes")
+
+
+def _can_answer(journey: Journey) -> bool:
+    return journey.consent.state == "none" and journey.current_stage() in {"sent", "answered", "linked", "expired"}
+
+
+def _belongs(group: str, journey: Journey, now: datetime) -> bool:
+    stage, invitation = journey.current_stage(), journey.invitation
+    to_send = stage == "prepared" or invitation.reminder_due(now)
+    answered = stage == "answered" and invitation.answer in {"yes", "question"}
+    match group:
+        case "to-send":
+            return to_send
+        case "answered":
+            return answered
+        case "waiting":
+            return stage in {"sent", "answered", "linked"} and not to_send and not answered
+        case _:
+            return stage in GROUPS[group][1]
+
+
+async def _mine(context: Context, staff: Staff) -> list[Journey]:
+    """The latest moved ones of every stage that this person guides."""
+    journeys = Journeys(context, staff.institution)
+    stages = dict.fromkeys(stage for _, wanted in GROUPS.values() for stage in wanted)
+    found = [journey for stage in stages for journey in (await journeys.page(stage)).items]
+    mine = [journey for journey in found if await invitations.visible_to(context, staff, journey)]
+    return sorted(mine, key=lambda journey: journey.moved_at or datetime.min.replace(tzinfo=UTC), reverse=True)
+
+
+async def _morning(context: Context, journey: Journey, day: date) -> datetime:
+    """The beginning of a day where the institution is."""
+    ground = await ground_of(context, journey.institution, journey.case_id)
+    zone = ZoneInfo(ground.institution.zone if ground.institution else "UTC")
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+async def _told_at(context: Context, journey: Journey, form: dict[str, str]) -> datetime | None:
+    if not form.get("told_on"):
+        return None
+    return await _morning(context, journey, _day(form["told_on"], "told_on"))
+
+
+def _day(text: str, field: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused("no-date", N_("Please choose a day."), fields=(field,)) from None
+
+
+def _back(contact_id: str, done: str) -> Response:
+    return RedirectResponse(f"/consent/invitations/{contact_id}?done={done}", 303)

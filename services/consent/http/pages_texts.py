@@ -1,0 +1,156 @@
+"""Coordinator pages: the texts of a case by language; write, preview, approve."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from services.consent.handlers import texts
+from services.consent.http import words
+from services.consent.http.doors import asked, context_of, run
+from services.consent.http.shell import pages
+from services.consent.model import Refused
+from services.consent.model.texts import TextBody
+from services.consent.repository import Texts
+from services.consent.templates import PLACES, languages
+from shared.copies import case_of
+from shared.events.contact import SCOPES
+from shared.identifiers import Id
+from shared.sessions import Staff
+from shared.web.access import Coordinator, Tutor
+from shared.web.languages import N_
+from shared.web.problems import Problem
+
+router = APIRouter(prefix="/texts", include_in_schema=False)
+
+# The fields in the order in which families meet them, with what the writer should know.
+FIELDS: tuple[tuple[str, str, str, int], ...] = (
+    ("first_message", N_("First message"), N_("Sent by a person. No link, and nothing that names the condition."), 5),
+    ("reminder", N_("Reminder"), N_("Sent once. No link, and nothing that names the condition."), 4),
+    ("link_message", N_("With the personal link"), N_("Goes before the link, after a yes."), 4),
+    ("who_we_are", N_("Who we are"), "", 5),
+    ("how_to_check", N_("How to check that it is really us"), "", 4),
+    ("what_happens", N_("What happens"), N_("One step a line."), 8),
+    ("purpose", N_("What it is for"), "", 3),
+    ("audience", N_("Who learns from it"), N_("For example: about 25 third-year students, until June 2027."), 2),
+    ("retention", N_("For how long"), "", 3),
+    ("reward", N_("Is there anything for it?"), "", 2),
+    ("contact", N_("Questions and complaints"), "", 3),
+)
+
+
+@router.get("/{case_id}")
+async def show_texts(request: Request, staff: Tutor, case_id: Id, language: str = "en", done: str = "") -> Response:
+    return await _page(request, staff, case_id, _known(language), done=done)
+
+
+@router.post("/{case_id}/{language}")
+async def edit(request: Request, staff: Coordinator, case_id: Id, language: str) -> Response:
+    """Save the next version; on a refusal everything that was written is still there."""
+    context, code = context_of(request), _known(language)
+    form = {key: str(value).replace("\r\n", "\n").strip() for key, value in (await request.form()).items()}
+    changes = _changes(form)
+    try:
+        await run(lambda: texts.edit_text(context, staff, case_id, code, changes))
+    except Refused as refused:
+        return await _page(request, staff, case_id, code, refused=refused, form=form)
+    return RedirectResponse(f"/consent/texts/{case_id}?language={code}&done=saved", 303)
+
+
+@router.post("/{case_id}/{language}/approve")
+async def approve(
+    request: Request,
+    staff: Coordinator,
+    case_id: Id,
+    language: str,
+    number: Annotated[str, Form(max_length=100)] = "",
+    sha256: Annotated[str, Form(max_length=64)] = "",
+) -> Response:
+    context, code = context_of(request), _known(language)
+    try:
+        await run(
+            lambda: texts.approve_text(context, staff, case_id, code, approval_number=number, sha256=sha256 or None)
+        )
+    except Refused as refused:
+        return await _page(request, staff, case_id, code, refused=refused)
+    return RedirectResponse(f"/consent/texts/{case_id}?language={code}&done=approved", 303)
+
+
+@router.get("/{case_id}/{language}/{number}")
+async def preview(request: Request, staff: Tutor, case_id: Id, language: str, number: int) -> Response:
+    """A version as families read it."""
+    text = await Texts(context_of(request), staff.institution).get(case_id, _known(language), number)
+    if text is None:
+        raise Problem(404)
+    return pages.render(request, "text_preview.html", text=text, all_scopes=SCOPES, case_id=case_id)
+
+
+async def _page(
+    request: Request,
+    staff: Staff,
+    case_id: str,
+    language: str,
+    *,
+    done: str = "",
+    refused: Refused | None = None,
+    form: dict[str, str] | None = None,
+) -> Response:
+    context = context_of(request)
+    case = await case_of(context, staff.institution, case_id)
+    if case is None:
+        raise Problem(404)
+    versions = await Texts(context, staff.institution).versions(case_id, language)
+    newest = versions[0] if versions else None
+    body = (
+        newest.body
+        if newest
+        else await asked(lambda: texts.proposed_text(context, staff.institution, case_id, language))
+    )
+    return pages.render(
+        request,
+        "texts.html",
+        status=(422 if refused.fields else 409) if refused else 200,
+        case=case,
+        case_id=case_id,
+        text_language=language,
+        text_languages=languages(),
+        versions=versions,
+        newest=newest,
+        in_use=next((text for text in versions if text.state == "approved"), None),
+        values=form or _values(body),
+        fields=FIELDS,
+        all_scopes=SCOPES,
+        scope_words=words.SCOPES,
+        places=PLACES,
+        refused=refused,
+        done=done,
+        done_words=words.DONE,
+        may_edit=bool(staff.roles & {"coordinator"}),
+    )
+
+
+def _values(body: TextBody) -> dict[str, str]:
+    """A text as the form's fields."""
+    plain = {name: str(getattr(body, name)) for name, *_ in FIELDS if name != "what_happens"}
+    for scope, said in body.scopes.items():
+        plain[f"question.{scope}"], plain[f"consequence.{scope}"] = said.question, said.consequence
+    return {**plain, "what_happens": "\n".join(body.what_happens)}
+
+
+def _changes(form: dict[str, str]) -> dict[str, Any]:
+    """The form's fields as the changes of a text."""
+    plain: dict[str, Any] = {name: form[name] for name, *_ in FIELDS if name in form and name != "what_happens"}
+    if "what_happens" in form:
+        plain["what_happens"] = [line.strip() for line in form["what_happens"].split("\n") if line.strip()]
+    plain["scopes"] = {
+        scope: {"question": form[f"question.{scope}"], "consequence": form.get(f"consequence.{scope}", "")}
+        for scope in SCOPES
+        if f"question.{scope}" in form
+    }
+    return plain
+
+
+def _known(language: str) -> str:
+    if language not in languages():
+        raise Problem(404)
+    return language
