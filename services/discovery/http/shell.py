@@ -1,0 +1,20 @@
+"""Discovery's pages in the shared layout, and what several of them show."""
+
+from pathlib import Path
+from typing import Final
+
+from shared.copies import institution_of
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.pages import Pages
+
+pages: Final = Pages("discovery", Path(__file__).parents[1])
+
+
+async def zone_of(context: Context, staff: Staff) -> str:
+    """The institution's time zone (IANA name); UTC until the portal has told of it."""
+    policy = await institution_of(context, staff.institution)
+    return policy.zone if policy else "UTC"
+
+
+__all__ = ["pages", "zone_of"]
