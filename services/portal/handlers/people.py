@@ -158,3 +158,11 @@ async def revoke_token(context: Context, institution: InstitutionId, machine_id:
     if not machine.is_machine:
         raise not_found()
     await change_person(context, institution, machine_id, active=False, by=by)
+
+
+async def sign_out_everywhere(context: Context, institution: InstitutionId, person_id: str, *, by: Staff) -> None:
+    """End every session and sign-in of a person, e.g. of a lost telephone. Raises Refused (404)."""
+    people = People(context, institution)
+    person = await people.demand(person_id)
+    person.sign_out_everywhere(context.clock.now())
+    await people.save(person, actor=by.person_id)

@@ -3,14 +3,33 @@
 from fastapi import APIRouter
 
 from services.portal.http.api import institution_routes, operator_routes, people_routes
+from services.portal.http.institution_pages import institution_page_routes, mail_routes
+from services.portal.http.journey_pages import journey_page_routes, today_routes
 from services.portal.http.journeys import journey_routes
+from services.portal.http.people_pages import cohort_page_routes, people_page_routes, token_page_routes
 from services.portal.http.sessions import session_routes
 from services.portal.http.sign_in import sign_in_routes
 from shared.service import Context
 
+_PARTS = (
+    sign_in_routes,
+    session_routes,
+    operator_routes,
+    institution_routes,
+    people_routes,
+    journey_routes,
+    today_routes,
+    journey_page_routes,
+    people_page_routes,
+    token_page_routes,
+    cohort_page_routes,
+    institution_page_routes,
+    mail_routes,
+)
+
 
 def routes(context: Context) -> APIRouter:
     router = APIRouter()
-    for part in (sign_in_routes, session_routes, operator_routes, institution_routes, people_routes, journey_routes):
+    for part in _PARTS:
         router.include_router(part(context))
     return router

@@ -1,0 +1,219 @@
+"""The pages of people, machines and cohorts."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse, Response
+
+from services.portal.handlers import institutions, people, sign_in
+from services.portal.http import sentences
+from services.portal.http.answers import act
+from services.portal.http.api import link_address
+from services.portal.http.forms import number, submit
+from services.portal.http.journey_pages import zone_of
+from services.portal.http.pages import pages
+from services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
+from services.portal.model.refused import wrong
+from shared.events.portal import Role
+from shared.identifiers import Id
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.access import Coordinator
+from shared.web.languages import N_
+
+Text = Annotated[str, Form(max_length=300)]
+
+
+class PersonForm(BaseModel):
+    name: Annotated[str, Field(max_length=300)] = ""
+    email: Annotated[str, Field(max_length=254)] = ""
+    roles: list[Role] = []
+    cohorts: list[Id] = []
+
+
+class CohortForm(BaseModel):
+    """As it was typed: what is wrong with it is told beside its field."""
+
+    id: Annotated[str, Field(max_length=64)] = ""
+    label: Annotated[str, Field(max_length=300)] = ""
+    size: str = ""
+    learns_until: str = ""
+
+
+def people_page_routes(context: Context) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/people")
+    async def everybody(request: Request, staff: Coordinator, shown: str = "") -> Response:
+        return await _list(context, request, staff, shown=shown)
+
+    @router.get("/people/new")
+    async def new(request: Request, staff: Coordinator) -> Response:
+        return pages.render(request, "person_new.html", errors={}, **await _choices(context, staff), **_EMPTY)
+
+    @router.post("/people/new")
+    async def add(request: Request, staff: Coordinator, form: Annotated[PersonForm, Form()]) -> Response:
+        add = people.add_person
+        return await submit(
+            request,
+            lambda: add(context, staff.institution, by=staff, **form.model_dump()),
+            "/portal/people?shown=added",
+            "person_new.html",
+            form.model_dump() | await _choices(context, staff),
+        )
+
+    @router.get("/people/{person_id}")
+    async def one(request: Request, person_id: Id, staff: Coordinator) -> Response:
+        found = await act(lambda: people.person_of(context, staff.institution, person_id))
+        return pages.render(request, "person.html", one=found, errors={}, link="", **await _choices(context, staff))
+
+    @router.post("/people/{person_id}")
+    async def change(
+        request: Request, person_id: Id, staff: Coordinator, form: Annotated[PersonForm, Form()]
+    ) -> Response:
+        change = people.change_person
+        found = await act(lambda: people.person_of(context, staff.institution, person_id))
+        return await submit(
+            request,
+            lambda: change(context, staff.institution, person_id, by=staff, **form.model_dump(exclude={"email"})),
+            "/portal/people?shown=changed",
+            "person.html",
+            {"one": found, "link": ""} | await _choices(context, staff),
+        )
+
+    @router.post("/people/{person_id}/active")
+    async def set_active(request: Request, person_id: Id, staff: Coordinator, active: Text) -> Response:
+        change = people.change_person
+        found = await act(lambda: people.person_of(context, staff.institution, person_id))
+        return await submit(
+            request,
+            lambda: change(context, staff.institution, person_id, active=active == "yes", by=staff),
+            "/portal/people?shown=changed",
+            "person.html",
+            {"one": found, "link": ""} | await _choices(context, staff),
+        )
+
+    @router.post("/people/{person_id}/sign-out")
+    async def sign_out(person_id: Id, staff: Coordinator) -> Response:
+        await act(lambda: people.sign_out_everywhere(context, staff.institution, person_id, by=staff))
+        return RedirectResponse("/portal/people?shown=signed-out", 303)
+
+    @router.post("/people/{person_id}/link")
+    async def link(request: Request, person_id: Id, staff: Coordinator) -> Response:
+        """Show a one-time link once, for who has no mail at hand."""
+        found = await act(lambda: people.person_of(context, staff.institution, person_id))
+        secret = await act(lambda: sign_in.make_link(context, staff.institution, found.email))
+        url = link_address(context, staff.institution, secret)
+        return pages.render(request, "person.html", one=found, errors={}, link=url, **await _choices(context, staff))
+
+    return router
+
+
+def token_page_routes(context: Context) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/tokens")
+    async def make(request: Request, staff: Coordinator, label: Text = "", days: Text = "30") -> Response:
+        """Show the token once, on the page that answers; it is kept nowhere."""
+        make = people.make_token
+        token, ends = await act(lambda: make(context, staff.institution, label=label, days=number(days), by=staff))
+        return await _list(context, request, staff, token=token, ends=ends)
+
+    @router.post("/tokens/{person_id}/revoke")
+    async def revoke(person_id: Id, staff: Coordinator) -> Response:
+        await act(lambda: people.revoke_token(context, staff.institution, person_id, by=staff))
+        return RedirectResponse("/portal/people?shown=revoked", 303)
+
+    return router
+
+
+def cohort_page_routes(context: Context) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/cohorts")
+    async def cohorts(request: Request, staff: Coordinator, edit: str = "", shown: str = "") -> Response:
+        found = await institutions.cohorts_of(context, staff.institution)
+        chosen = next((one for one in found if one.id == edit), None)
+        entered = {
+            "id": chosen.id if chosen else "",
+            "label": chosen.label if chosen else "",
+            "size": chosen.size if chosen else "",
+            "learns_until": chosen.learns_until.isoformat() if chosen else "",
+        }
+        return pages.render(
+            request, "cohorts.html", cohorts=found, entered=entered, known=chosen is not None, errors={}, shown=shown
+        )
+
+    @router.post("/cohorts")
+    async def put(request: Request, staff: Coordinator, form: Annotated[CohortForm, Form()]) -> Response:
+        return await submit(
+            request,
+            _put_cohort(context, staff, form),
+            "/portal/cohorts?shown=saved",
+            "cohorts.html",
+            {
+                "cohorts": await institutions.cohorts_of(context, staff.institution),
+                "entered": form.model_dump(),
+                "known": False,
+                "shown": "",
+            },
+        )
+
+    return router
+
+
+def _put_cohort(context: Context, staff: Staff, form: CohortForm) -> Callable[[], Any]:
+    async def put() -> None:
+        short = form.id.strip().lower()
+        if not short or not all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in short):
+            raise wrong("id", N_("Small letters, digits and hyphens, for example year-3."))
+        try:
+            until = date.fromisoformat(form.learns_until)
+        except ValueError:
+            raise wrong("learns_until", N_("Until when do they learn here?")) from None
+        await institutions.put_cohort(
+            context,
+            staff.institution,
+            short,
+            label=form.label,
+            size=number(form.size),
+            learns_until=until,
+        )
+
+    return put
+
+
+_EMPTY: dict[str, Any] = {"name": "", "email": "", "roles": [], "cohorts": []}
+
+
+async def _choices(context: Context, staff: Staff) -> dict[str, Any]:
+    """What a person's form offers."""
+    given = ROLES if "operator" in staff.roles else [role for role in ROLES if role in GIVEN_BY_COORDINATORS]
+    return {
+        "role_choices": [(role, *sentences.ROLES[role]) for role in given if role != "machine"],
+        "cohort_choices": await institutions.cohorts_of(context, staff.institution),
+        "zone": await zone_of(context, staff.institution),
+    }
+
+
+async def _list(
+    context: Context, request: Request, staff: Staff, *, shown: str = "", token: str = "", ends: Any = None
+) -> Response:
+    found = await people.people_of(context, staff.institution)
+    cohorts = await institutions.cohorts_of(context, staff.institution)
+    return pages.render(
+        request,
+        "people.html",
+        people=[one for one in found if not one.person.is_machine],
+        machines=[one for one in found if one.person.is_machine],
+        cohorts={one.id: one.label for one in cohorts},
+        shown=shown,
+        token=token,
+        ends=ends,
+        said=sentences,
+        now=context.clock.now(),
+        zone=await zone_of(context, staff.institution),
+    )
