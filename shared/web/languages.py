@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from babel import Locale, dates, lists, numbers, units
-from babel.core import negotiate_locale
+from babel.core import UnknownLocaleError, negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -97,8 +97,11 @@ class Language:
         return str(numbers.format_decimal(value, locale=self.locale))
 
     def tongue(self, code: str) -> str:
-        """Name another language (BCP 47) in this one."""
-        return str(Locale.parse(code, sep="-").get_display_name(self.locale) or code)
+        """Name another language (BCP 47) in this one; one that nobody knows is named by its code."""
+        try:
+            return str(Locale.parse(code, sep="-").get_display_name(self.locale) or code)
+        except (UnknownLocaleError, ValueError):
+            return str(self.locale.languages.get(code, code))
 
 
 @cache

@@ -44,6 +44,7 @@ def lead_pages(context: Context) -> APIRouter:
             cases=cases,
             chosen=chosen,
             chosen_language=language,
+            now=context.clock.now(),
             zone=await zone_of(context, staff),
             told=request.query_params.get("told", ""),
         )

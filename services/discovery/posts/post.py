@@ -10,6 +10,7 @@ from services.discovery.model.addresses import Platform
 IgnoredBecause = Literal["not-a-post", "not-public", "bot", "opted-out", "no-hashtag", "asked-before"]
 
 _LANGUAGE: Final = re.compile(r"^[a-z]{2,3}$")
+_NO_LANGUAGE: Final = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639's words for not knowing
 T = TypeVar("T", str, int, bool, dict[str, Any], list[Any])
 
 
@@ -78,7 +79,7 @@ def time_of(raw: dict[str, Any], field: str) -> datetime:
 def language_of(tag: object) -> str:
     """Give the language of a BCP 47 tag without its region; empty if it is none."""
     primary = tag.split("-")[0].lower() if isinstance(tag, str) else ""
-    return primary if _LANGUAGE.match(primary) else ""
+    return primary if _LANGUAGE.match(primary) and primary not in _NO_LANGUAGE else ""
 
 
 __all__ = [

@@ -10,7 +10,7 @@ export async function showLabels(root) {
   for (const place of root.querySelectorAll("[data-label-url]")) {
     const url = place.dataset.labelUrl;
     if (!labels.has(url)) labels.set(url, fetchLabel(url).catch(() => ""));
-    place.textContent = await labels.get(url);
+    place.textContent = (await labels.get(url)) || place.textContent;
   }
 }
 
