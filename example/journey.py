@@ -366,7 +366,8 @@ async def timeline(journey: Journey, *expected: str) -> Json:
 
 
 THE_CHAIN = (
-    "contact.discovered", "invitation.prepared", "invitation.sent", "invitation.answered", "consent.granted",
+    "contact.discovered", "invitation.prepared", "invitation.sent", "invitation.answered", "invitation.linked",
+    "consent.granted",
     "meeting.offered", "meeting.scheduled", "meeting.finished", "recording.awaited", "recording.archived",
     "consent.released", "recording.published", "consent.withdrawn", "recording.withdrawn", "erasure.requested",
     "discovery.erased", "scheduling.erased", "archive.erased", "erasure.completed",
@@ -398,7 +399,7 @@ async def play_demo(url: str, keys: Keys, clock: Clock, say: Callable[[str], Non
             say(f"recording of {len(journey.media)} bytes held, released, played by a student")
             await withdraw(journey)
             withdrawn_at = time.monotonic()
-            await _no_longer_plays(journey)
+            await no_longer_plays(journey)
             say(f"consent withdrawn; no longer plays after {time.monotonic() - withdrawn_at:.2f} s")
             await certificate(journey)
             say("erased everywhere; the certificate is on the family's link")
@@ -416,7 +417,9 @@ async def play_demo(url: str, keys: Keys, clock: Clock, say: Callable[[str], Non
     }
 
 
-async def _no_longer_plays(journey: Journey) -> None:
+async def no_longer_plays(journey: Journey) -> None:
+    """Return once the recording is refused to the student, for good and not because consent cannot be checked."""
+
     async def refused() -> bool:
         status, _ = await watch(journey)
         return status in {403, 404}

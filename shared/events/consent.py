@@ -75,6 +75,14 @@ class InvitationAnsweredV1(_Consent):
     type: Literal["firsthand.invitation.answered.v1"]
 
 
+class InvitationLinkedV1(_Consent):
+    """A personal link was made for the family; the one before opens nothing any more."""
+
+    entity: ClassVar[str] = "invitation"
+    name: ClassVar[str] = "linked"
+    type: Literal["firsthand.invitation.linked.v1"]
+
+
 class InvitationExpiredV1(_Consent):
     entity: ClassVar[str] = "invitation"
     name: ClassVar[str] = "expired"

@@ -52,7 +52,10 @@ async def test_a_running_player_gets_no_further_byte_a_second_after_withdrawal(s
         assert b" 200 " in head.split(b"\r\n")[0]
         received, withdrawn_at, last_byte = 0, 0.0, 0.0
         while True:  # a player that reads as it plays, far slower than the server could send
-            block = await reader.read(2048)
+            try:
+                block = await reader.read(2048)
+            except ConnectionResetError:  # cut off in the middle
+                break
             if not block:
                 break
             received += len(block)
@@ -125,7 +128,9 @@ async def test_nothing_personal_is_left_anywhere_after_erasure(system: System, t
             backup = await asyncio.to_thread(_data_backup, system.data, tmp_path / "backup")
             await play.withdraw(journey)
             told = await play.certificate(journey)
-            assert "delivered-mail" in str(told)
+            scheduling = next(one for one in told["services"] if one["service"] == "scheduling")
+            assert "mail" in scheduling["erased"]
+            assert scheduling["out_of_reach"] == []  # nothing left the mail folder
         found = _files_with(system.data, needles) + _files_with(backup, needles)
         found += _files_with(system.everything.log.parent, needles)
         assert not found

@@ -8,7 +8,13 @@ from services.consent.handlers.policies import Ground, ground_of
 from services.consent.model import Journey, Refused
 from services.consent.model.records import Link
 from services.consent.repository import Journeys, Links
-from shared.events.consent import Answer, InvitationAnsweredV1, InvitationPreparedV1, InvitationSentV1
+from shared.events.consent import (
+    Answer,
+    InvitationAnsweredV1,
+    InvitationLinkedV1,
+    InvitationPreparedV1,
+    InvitationSentV1,
+)
 from shared.events.discovery import ContactDiscoveredV1
 from shared.identifiers import new_secret
 from shared.service import Context
@@ -70,7 +76,7 @@ async def make_link(context: Context, staff: Staff, contact_id: str) -> str:
     # The link lies there before the journey names it: a crash between the two leaves one that opens nothing.
     await links.add(link)
     # It is the answer's state that changes (`linked`), so the answer's event tells it again.
-    await journeys.save(journey, InvitationAnsweredV1, actor=staff.person_id)
+    await journeys.save(journey, InvitationLinkedV1, actor=staff.person_id)
     if before:
         await links.remove(before)
     return token
