@@ -209,7 +209,6 @@ def _question_page(
         draft=draft,
         error=error,
         number=order.index(name) + 1,
-        total=len(order),
         back=f"{HOME}/questions/{back}" if back else f"{HOME}/what-happens",
         signers=SIGNERS,
         assents=ASSENTS,

@@ -46,16 +46,13 @@ ERASED: Final[Mapping[str, str]] = {
     "leads": N_("the notes on how we found you"),
     "media": N_("the recording itself"),
     "uploads": N_("unfinished uploads of the recording"),
-    "transcript": N_("the written words of the recording"),
     "key": N_("the key without which no copy of the recording can be opened"),
     "view-log": N_("the list of who watched it"),
-    "meeting": N_("the conversation's date and details"),
-    "address": N_("how we could reach you"),
-    "email": N_("your e-mail address"),
-    "reach": N_("how we could reach you"),
+    "meeting-times": N_("the day and time of the conversation"),
+    "email-address": N_("your e-mail address"),
+    "notes": N_("notes on how to reach you"),
     "zone": N_("your time zone"),
     "mail": N_("the messages that we kept"),
-    "reservation": N_("the time that was reserved for you"),
     "signer-name": N_("the name with which you signed"),
     "decisions": N_("the details of what you decided"),
     "link-token": N_("our copy of your personal link"),
@@ -67,8 +64,7 @@ KEPT: Final[Mapping[str, str]] = {
     "minimal-receipt": N_(
         "a short receipt without names, to be able to show that there was a consent and that it ended"
     ),
-    "hash": N_("a fingerprint of the recording, from which nothing can be seen or heard"),
-    "sha256": N_("a fingerprint of the recording, from which nothing can be seen or heard"),
+    "recording-tombstone": N_("that there was a recording, so that nothing of it can come back"),
 }
 
 OUT_OF_REACH: Final[Mapping[str, str]] = {

@@ -103,7 +103,7 @@ class Consent(BaseModel):
         if lost := [scope for scope in unmet(scopes) if scope not in self.allowed]:
             raise Refused("needs-another", needs_text(lost[0]), fields=tuple(lost))
         if not chosen:
-            raise Refused("nothing-left", N_("Nothing would be left. To end it all, choose “Withdraw”."))
+            raise Refused("nothing-left", N_("Nothing would be left. To end it all, choose “End and delete”."))
         if self.widens(chosen):
             self.text_version = text_version
         self.allowed, self.changed_at = chosen, at
