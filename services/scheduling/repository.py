@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from services.scheduling.model import Availability, Calendar, Meeting, NotFound, availability_id
+from shared.copies import CaseCopy
+from shared.events.discovery import CaseState
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
 from shared.service import Context
@@ -19,10 +21,16 @@ class Scheduling:
         self.institution = institution
         self._availability = context.store.collection(Availability, institution)
         self._calendars = context.store.collection(Calendar, institution)
+        self._cases = context.store.collection(CaseCopy, institution)
         self._meetings = context.store.collection(Meeting, institution)
 
     async def availability(self, case_id: str, tutor_id: str) -> Availability | None:
         return await self.availability_by_id(availability_id(case_id, tutor_id))
+
+    async def cases(self) -> list[CaseState]:
+        """The cases that are open, by title."""
+        cases = [copy.state async for copy in self._cases.all()]
+        return sorted((case for case in cases if case.state == "open"), key=lambda case: case.title)
 
     async def availability_by_id(self, id_: str) -> Availability | None:
         return await self._availability.get(id_)

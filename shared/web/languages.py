@@ -87,7 +87,7 @@ class Language:
         minutes, hours = round(seconds / 60) % 60, round(seconds / 60) // 60
         parts = [(hours, "hour"), (minutes, "minute")] if seconds >= 60 else [(seconds, "second")]  # noqa: PLR2004
         words = [units.format_unit(n, unit, length="long", locale=self.locale) for n, unit in parts if n]
-        return lists.format_list(words, style="unit", locale=self.locale) if words else self.gettext("0 minutes")
+        return lists.format_list(words, style="standard", locale=self.locale) if words else self.gettext("0 minutes")
 
     def ago(self, at: datetime, now: datetime) -> str:
         """Write how long ago, or in how long."""

@@ -425,7 +425,9 @@ def test_a_browsers_wishes_are_read_in_order() -> None:
 
 
 def test_durations_and_places_read_naturally() -> None:
-    assert language("en").duration(75 * 60) == "1 hour, 15 minutes"
+    assert language("en").duration(75 * 60) == "1 hour and 15 minutes"
+    assert language("es").duration(75 * 60) == "1 hora y 15 minutos"
+    assert language("ar").duration(75 * 60).count("دقيقة") == 1
     assert language("es").duration(60) == "1 minuto"
     assert language("en").place("Pacific/Auckland") == "Auckland time"
     assert "فينكس" in language("ar").place("America/Phoenix")

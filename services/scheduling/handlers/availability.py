@@ -1,7 +1,6 @@
 """A tutor says when they can be met for a case."""
 
-import asyncio
-from typing import Final
+from dataclasses import dataclass
 
 from services.scheduling.model import Availability, AvailabilityRules, NotFound, Refused, availability_id
 from services.scheduling.repository import Scheduling
@@ -12,18 +11,12 @@ from shared.service import Context
 from shared.sessions import Staff
 from shared.web.languages import N_
 
-# A tutor may come straight from opening the case: discovery's word is then at most this far behind.
-_SOON: Final = 3.0  # seconds
-_LOOK_AGAIN: Final = 0.05
-
 
 async def case_named(context: Context, institution: InstitutionId, case_id: str) -> CaseState:
-    """The case, waiting a moment for one that was opened just now. Raises NotFound."""
-    deadline = asyncio.get_running_loop().time() + _SOON
-    while (case := await case_of(context, institution, case_id)) is None:
-        if asyncio.get_running_loop().time() > deadline:
-            raise NotFound(N_("No such case. It may belong to another institution."))
-        await asyncio.sleep(_LOOK_AGAIN)
+    """The case, once discovery has told of it. Raises NotFound."""
+    case = await case_of(context, institution, case_id)
+    if case is None:
+        raise NotFound(N_("No such case. It may belong to another institution."))
     return case
 
 
@@ -38,6 +31,28 @@ def tutor_meant(case: CaseState, staff: Staff, tutor_id: str = "") -> str:
     if tutor_id not in case.tutors:
         raise Refused("no-tutor", N_("This person is not a tutor of the case. A coordinator can add them."), status=422)
     return tutor_id
+
+
+@dataclass(frozen=True)
+class OwnHours:
+    """A case for which somebody is asked for hours, and whether they have given any."""
+
+    case: CaseState
+    tutor_id: str
+    given: bool
+
+
+async def hours_of(context: Context, staff: Staff) -> list[OwnHours]:
+    """The open cases of a tutor; of a coordinator, every tutor's of every case."""
+    scheduling = Scheduling(context, staff.institution)
+    leads = "coordinator" in staff.roles
+    return [
+        OwnHours(case, tutor_id, bool(found and found.rules.weekly))
+        for case in await scheduling.cases()
+        for tutor_id in case.tutors
+        if leads or tutor_id == staff.person_id
+        for found in [await scheduling.availability(case.case_id, tutor_id)]
+    ]
 
 
 async def availability_of(
@@ -58,4 +73,4 @@ async def set_availability(
     return await scheduling.save_availability(availability)
 
 
-__all__ = ["availability_of", "case_named", "set_availability", "tutor_meant"]
+__all__ = ["OwnHours", "availability_of", "case_named", "hours_of", "set_availability", "tutor_meant"]

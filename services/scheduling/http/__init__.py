@@ -3,7 +3,9 @@
 from fastapi import APIRouter
 
 from services.scheduling.http.api import api_routes
+from services.scheduling.http.availability_pages import availability_routes
 from services.scheduling.http.family_pages import family_routes
+from services.scheduling.http.staff_pages import staff_routes
 from shared.service import Context
 
 
@@ -11,6 +13,8 @@ def routes(context: Context) -> APIRouter:
     router = APIRouter()
     router.include_router(api_routes(context))
     router.include_router(family_routes(context))
+    router.include_router(staff_routes(context))
+    router.include_router(availability_routes(context))
     return router
 
 

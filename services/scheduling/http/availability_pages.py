@@ -1,0 +1,135 @@
+"""The page on which a tutor says when they can be met for a case, with a look at what that means elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from babel.dates import get_day_names
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from services.scheduling.handlers import availability
+from services.scheduling.http.doors import asked, problem_of
+from services.scheduling.http.staff_pages import LIST
+from services.scheduling.model import AvailabilityRules, Refused
+from services.scheduling.slots import Slot, free_slots
+from services.scheduling.words import PAGES
+from services.scheduling.zones import places
+from shared.copies import institution_of
+from shared.events.discovery import CaseState
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.access import Tutor
+from shared.web.languages import N_
+
+_ENTRIES_A_DAY: Final = 3  # that are shown at least
+_MOST_A_DAY: Final = 10
+_PREVIEWED: Final = 8
+# Where the first families and students were: four clocks that never agree for long.
+_CLOCKS: Final = ("Asia/Qatar", "America/Phoenix", "America/New_York", "Pacific/Auckland")
+_NUMBERS: Final = ("duration_minutes", "buffer_minutes", "notice_hours", "horizon_days")
+_WRONG: Final[Mapping[str, str]] = {
+    "zone": N_("Choose the place whose clock these hours are on."),
+    "duration_minutes": N_("A meeting takes 30 to 180 minutes."),
+    "buffer_minutes": N_("The pause between two meetings is 0 to 240 minutes."),
+    "notice_hours": N_("The notice is 0 to 336 hours."),
+    "horizon_days": N_("Times are offered 1 to 180 days ahead."),
+    "weekly": N_("Write hours as 09:00 to 17:30, each ending after it begins, none overlapping another."),
+    "blocked": N_("Write each day off on a line of its own, for example 2026-12-24."),
+    "join_url": N_("The address of the meeting room begins with https://."),
+}
+
+
+def availability_routes(context: Context) -> APIRouter:
+    router = APIRouter(prefix="/availability", include_in_schema=False)
+
+    @router.get("/{case_id}")
+    async def hours(request: Request, case_id: str, staff: Tutor, tutor: str = "", done: str = "") -> Response:
+        case, tutor_id = await _whose(context, staff, case_id, tutor)
+        found = await availability.availability_of(context, staff.institution, case_id, tutor_id)
+        rules = found.rules if found else await _first(context, staff)
+        given = {**rules.model_dump(by_alias=True), "blocked": "\n".join(map(str, rules.blocked))}
+        return _page(request, context, case, tutor_id, given, rules=rules, saved=done == "saved")
+
+    @router.post("/{case_id}")
+    async def save(request: Request, case_id: str, staff: Tutor, tutor: str = "") -> Response:
+        case, tutor_id = await _whose(context, staff, case_id, tutor)
+        form = await request.form(max_fields=200)
+        given = _given(form)
+        try:
+            rules = AvailabilityRules.model_validate({**given, "blocked": given["blocked"].split()})
+        except ValidationError as error:
+            wrong = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors())
+            return _page(request, context, case, tutor_id, given, wrong=list(wrong))
+        if form.get("look"):
+            return _page(request, context, case, tutor_id, given, rules=rules)
+        await asked(lambda: availability.set_availability(context, staff.institution, case_id, tutor_id, rules))
+        return RedirectResponse(f"/scheduling/availability/{case_id}?tutor={tutor_id}&done=saved", 303)
+
+    return router
+
+
+async def _whose(context: Context, staff: Staff, case_id: str, tutor: str) -> tuple[CaseState, str]:
+    case = await asked(lambda: availability.case_named(context, staff.institution, case_id))
+    try:
+        return case, availability.tutor_meant(case, staff, tutor)
+    except Refused as refused:
+        raise problem_of(refused) from None
+
+
+async def _first(context: Context, staff: Staff) -> AvailabilityRules:
+    """What a tutor begins with: the institution's own zone, and no hours."""
+    institution = await institution_of(context, staff.institution)
+    return AvailabilityRules(zone=institution.zone if institution else "UTC")
+
+
+def _given(form: FormData) -> dict[str, Any]:
+    """Read the form: for each weekday some entries `from-<day>-<n>`, `to-<day>-<n>`; 00:00 ends the day."""
+    weekly = []
+    for day in range(7):
+        for n in range(_MOST_A_DAY):
+            begins, ends = (str(form.get(f"{end}-{day}-{n}") or "").strip() for end in ("from", "to"))
+            if begins or ends:
+                weekly.append({"weekday": day, "from": begins, "to": "24:00" if ends == "00:00" else ends})
+    plain = {name: str(form.get(name) or "").strip() for name in ("zone", "blocked", "join_url", *_NUMBERS)}
+    return {**plain, "weekly": weekly}
+
+
+def _page(
+    request: Request,
+    context: Context,
+    case: CaseState,
+    tutor_id: str,
+    given: Mapping[str, Any],
+    *,
+    rules: AvailabilityRules | None = None,
+    wrong: list[str] | None = None,
+    saved: bool = False,
+) -> Response:
+    words, now = PAGES.language(request), context.clock.now()
+    week: list[list[tuple[str, str]]] = [[] for _ in range(7)]
+    for entry in given["weekly"]:
+        week[int(entry["weekday"])].append((entry["from"], "00:00" if entry["to"] == "24:00" else entry["to"]))
+    week = [entries + [("", "")] * (_ENTRIES_A_DAY - len(entries)) for entries in week]
+    coming: list[Slot] = free_slots(rules.rules(), now)[:_PREVIEWED] if rules else []
+    clocks = [rules.zone, *(zone for zone in _CLOCKS if zone != rules.zone)] if rules else []
+    return PAGES.render(
+        request,
+        "availability.html",
+        status=422 if wrong else 200,
+        case=case,
+        tutor_id=tutor_id,
+        given=given,
+        week=week,
+        weekdays=[get_day_names("wide", locale=words.locale)[day] for day in range(7)],
+        zones=[(place.zone, f"{place.name} · {words.time(now, place.zone)}") for place in places(words.code, now)],
+        coming=coming,
+        clocks=clocks,
+        wrong={name: words.gettext(_WRONG[name]) for name in wrong or [] if name in _WRONG},
+        saved=saved,
+        back=LIST,
+    )
+
+
+__all__ = ["availability_routes"]

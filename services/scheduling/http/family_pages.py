@@ -1,0 +1,228 @@
+"""The family's pages: choose a place, choose a time, say how to be reached; see, move and cancel the meeting."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date
+from fastapi import APIRouter, Form, Query, Request
+from pydantic import TypeAdapter, ValidationError
+from starlette.responses import RedirectResponse, Response
+
+from services.scheduling.handlers import booking
+from services.scheduling.http.doors import asked, problem_of
+from services.scheduling.http.shapes import EmailAddress
+from services.scheduling.model import ReachBy, Refused
+from services.scheduling.slots import Slot, by_day
+from services.scheduling.words import PAGES
+from services.scheduling.zones import places
+from shared.service import Context
+from shared.sessions import Family
+from shared.web.access import FamilySession
+from shared.web.languages import N_, Language
+from shared.web.problems import ElsewhereFirst, Problem
+
+HOME: Final = "/scheduling/family"
+_DAYS_A_PAGE: Final = 6
+_FEW: Final = 12  # places that are shown as buttons
+# Without a script nothing tells where somebody is: places where many readers of a language live.
+_OFTEN: Final[Mapping[str, tuple[str, ...]]] = {
+    "en": ("America/New_York", "America/Chicago", "America/Phoenix", "America/Los_Angeles", "Europe/London",
+           "Pacific/Auckland"),
+    "es": ("America/Mexico_City", "America/Bogota", "America/New_York", "America/Los_Angeles", "America/Lima",
+           "Europe/Madrid"),
+    "ar": ("Asia/Qatar", "Asia/Riyadh", "Asia/Dubai", "Africa/Cairo", "Asia/Amman", "Africa/Casablanca"),
+}  # fmt: skip
+_ADDRESS: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)
+_GONE: Final = frozenset({"slot-taken", "slot-gone"})
+
+
+def family_routes(context: Context) -> APIRouter:
+    router = APIRouter(prefix="/family", include_in_schema=False)
+    _where(router, context)
+    _when(router, context)
+    _meeting(router, context)
+    return router
+
+
+def _meeting(router: APIRouter, context: Context) -> None:
+    @router.get("")
+    async def home(request: Request, family: FamilySession, done: str = "") -> Response:
+        view = await booking.see(context, family)
+        if view.may_choose and not view.planned and view.state == "offered":
+            return RedirectResponse(f"{HOME}/times" if view.personal.zone else f"{HOME}/place", 303)
+        return PAGES.render(request, "meeting.html", view=view, now=context.clock.now(), done=done)
+
+    @router.get("/meeting.ics")
+    async def file(request: Request, family: FamilySession) -> Response:
+        code = PAGES.language(request).code
+        content = await asked(lambda: booking.calendar_file_of(context, family, code))
+        headers = {"Content-Disposition": 'attachment; filename="meeting.ics"'}
+        return Response(content, headers=headers, media_type="text/calendar; charset=utf-8; method=PUBLISH")
+
+    @router.get("/cancel")
+    async def ask_cancel(request: Request, family: FamilySession) -> Response:
+        view = await booking.see(context, family)
+        if view.planned is None:
+            return RedirectResponse(HOME, 303)
+        return PAGES.render(request, "cancel.html", view=view)
+
+    @router.post("/cancel")
+    async def cancel(family: FamilySession) -> Response:
+        await asked(lambda: booking.cancel(context, family))
+        return RedirectResponse(HOME, 303)
+
+
+def _where(router: APIRouter, context: Context) -> None:
+    def page(request: Request, view: booking.FamilyView, find: str = "", error: str = "") -> Response:
+        code, now = PAGES.language(request).code, context.clock.now()
+        everywhere = places(code, now)
+        named = {place.zone: place for place in everywhere}
+        found = places(code, now, find)[:_FEW] if find.strip() else [named[zone] for zone in _OFTEN[code]]
+        return PAGES.render(
+            request,
+            "place.html",
+            status=422 if error else 200,
+            view=view,
+            found=found,
+            everywhere=everywhere,
+            find=find.strip(),
+            error=error,
+        )
+
+    @router.get("/place")
+    async def ask_place(request: Request, family: FamilySession) -> Response:
+        return page(request, await _open(context, family))
+
+    @router.post("/place")
+    async def place(
+        request: Request,
+        family: FamilySession,
+        zone: Annotated[str, Form()] = "",
+        find: Annotated[str, Form()] = "",
+    ) -> Response:
+        view = await _open(context, family)
+        if find.strip() and not zone:
+            return page(request, view, find)
+        try:
+            await asked(lambda: booking.choose_zone(context, family, zone))
+        except Problem as problem:
+            return page(request, view, error=problem.text)
+        return RedirectResponse(f"{HOME}/times", 303)
+
+
+def _when(router: APIRouter, context: Context) -> None:
+    @router.get("/times")
+    async def times(request: Request, family: FamilySession, later: Annotated[int, Query(ge=0, le=60)] = 0) -> Response:
+        view = await _open(context, family)
+        if not view.personal.zone:
+            return RedirectResponse(f"{HOME}/place", 303)
+        return _times_page(request, context, view, later=later)
+
+    @router.get("/confirm")
+    async def ask_confirm(request: Request, family: FamilySession, at: datetime) -> Response:
+        view = await _open(context, family)
+        slot = next((slot for slot in view.times.slots if slot.starts_at == at), None)
+        if slot is None or not view.personal.zone:
+            gone = N_("This time can no longer be chosen. Here are others.")
+            return _times_page(request, context, view, refused=gone)
+        return _confirm_page(request, view, slot)
+
+    @router.post("/confirm")
+    async def confirm(
+        request: Request,
+        family: FamilySession,
+        at: Annotated[datetime, Form()],
+        by: Annotated[ReachBy | None, Form()] = None,
+        address: Annotated[str, Form(max_length=254)] = "",
+    ) -> Response:
+        view = await _open(context, family)
+        if errors := _errors(by, address):
+            slot = next((slot for slot in view.times.slots if slot.starts_at == at), None)
+            if slot is not None:
+                return _confirm_page(request, view, slot, errors=errors, by=by, address=address)
+        try:
+            wish = booking.Wish(at, view.personal.zone, by or "page", address.strip())
+            await booking.book(context, family, wish)
+        except Refused as refused:
+            if refused.code not in _GONE:
+                raise problem_of(refused) from None
+            return _times_page(request, context, await _open(context, family), refused=refused.text)
+        return RedirectResponse(f"{HOME}?done=booked", 303)
+
+
+async def _open(context: Context, family: Family) -> booking.FamilyView:
+    """The view, where a time may be chosen; else the home page says what is the case."""
+    view = await booking.see(context, family)
+    if not view.may_choose:
+        raise ElsewhereFirst(HOME)
+    return view
+
+
+def _errors(by: ReachBy | None, address: str) -> list[tuple[str, str]]:
+    if by is None:
+        return [("by", N_("Choose how we may reach you."))]
+    if by == "email":
+        try:
+            _ADDRESS.validate_python(address.strip())
+        except ValidationError:
+            return [("address", N_("Write your e-mail address, for example name@example.org."))]
+    return []
+
+
+def _times_page(
+    request: Request, context: Context, view: booking.FamilyView, *, later: int = 0, refused: str = ""
+) -> Response:
+    words, theirs = PAGES.language(request), view.times.tutor_zone
+    days = by_day(view.times.slots, ZoneInfo(view.zone))
+    first = later * _DAYS_A_PAGE
+    shown: list[tuple[date, list[tuple[Slot, str]]]] = [
+        (day, [(slot, _short(words, slot.starts_at, theirs)) for slot in slots])
+        for day, slots in days[first : first + _DAYS_A_PAGE]
+    ]
+    return PAGES.render(
+        request,
+        "times.html",
+        status=409 if refused else 200,
+        view=view,
+        days=shown,
+        later=later,
+        more=len(days) > first + _DAYS_A_PAGE,
+        refused=refused,
+        now=context.clock.now(),
+    )
+
+
+def _short(words: Language, at: datetime, zone: str) -> str:
+    """Weekday and time in another zone, e.g. `Tue 18:00`: there it may be another day."""
+    weekday = format_date(at.astimezone(ZoneInfo(zone)).date(), "EEE", locale=words.locale)
+    return f"{weekday} {words.time(at, zone)}"
+
+
+def _confirm_page(
+    request: Request,
+    view: booking.FamilyView,
+    slot: Slot,
+    *,
+    errors: list[tuple[str, str]] | None = None,
+    by: ReachBy | None = None,
+    address: str = "",
+) -> Response:
+    given: dict[str, Any] = {"by": by, "address": address}
+    if errors is None and view.meeting:
+        given = {"by": view.meeting.reach_by, "address": view.personal.address}
+    words = PAGES.language(request)
+    found = {name: words.gettext(text) for name, text in errors or []}
+    return PAGES.render(
+        request,
+        "confirm.html",
+        status=422 if errors else 200,
+        view=view,
+        slot=slot,
+        found=found,
+        **given,
+    )
+
+
+__all__ = ["HOME", "family_routes"]

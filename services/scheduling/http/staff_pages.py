@@ -1,0 +1,221 @@
+"""The staff's pages: all meetings; one meeting, to move, cancel or close."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Form, Request
+from pydantic import TypeAdapter, ValidationError
+from starlette.responses import RedirectResponse, Response
+
+from services.scheduling.handlers import availability, meetings
+from services.scheduling.http.doors import asked
+from services.scheduling.http.shapes import Whose
+from services.scheduling.model import NotHeldBecause, Participant
+from services.scheduling.slots import instant, is_shown
+from services.scheduling.words import PAGES
+from shared.identifiers import Id
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.access import Tutor
+from shared.web.languages import N_
+from shared.web.problems import Problem
+
+LIST: Final = "/scheduling/meetings"
+_ROWS: Final = 8  # people who can be named when closing
+_PERSON: Final[TypeAdapter[str]] = TypeAdapter(Id)
+
+REASONS: Final[tuple[tuple[NotHeldBecause, str], ...]] = (
+    ("nobody-came", N_("Nobody came from the family")),
+    ("technical", N_("It did not work technically")),
+    ("other", N_("Something else")),
+)
+_DONE: Final = {
+    "moved": N_("The new time is set. The family is told the way it chose."),
+    "anew": N_("The time is free again, and the family is asked to choose another."),
+    "cancelled": N_("The meeting is cancelled. The family is told the way it chose."),
+    "offered": N_("Times are offered to the family again."),
+    "closed": N_("Thank you. The meeting is closed."),
+}
+
+
+def staff_routes(context: Context) -> APIRouter:
+    router = APIRouter(prefix="/meetings", include_in_schema=False)
+    _reading(router, context)
+    _planning(router, context)
+    _closing(router, context)
+    return router
+
+
+def _reading(router: APIRouter, context: Context) -> None:
+    @router.get("")
+    async def everything(request: Request, staff: Tutor, whose: Whose = "mine") -> Response:
+        found = await meetings.overview(context, staff, everybody=whose == "all")
+        hours = await availability.hours_of(context, staff)
+        return PAGES.render(request, "meetings.html", found=found, hours=hours, whose=whose, now=context.clock.now())
+
+    @router.get("/{contact_id}")
+    async def one(request: Request, contact_id: str, staff: Tutor, done: str = "") -> Response:
+        return await _page(request, context, staff, contact_id, done=_DONE.get(done, ""))
+
+
+def _planning(router: APIRouter, context: Context) -> None:
+    @router.post("/{contact_id}/move")
+    async def move(
+        request: Request,
+        contact_id: str,
+        staff: Tutor,
+        slot: Annotated[str, Form()] = "",
+        at: Annotated[str, Form()] = "",
+    ) -> Response:
+        view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
+
+        async def act() -> None:
+            starts_at = _clocked(at, view.tutor_zone) or (datetime.fromisoformat(slot) if slot else None)
+            if starts_at is None:
+                raise Problem(422, N_("Choose a time, or write one."))
+            await asked(lambda: meetings.move(context, staff, contact_id, starts_at))
+
+        return await _done(request, context, staff, contact_id, act, "moved")
+
+    @router.post("/{contact_id}/anew")
+    async def anew(
+        request: Request, contact_id: str, staff: Tutor, note: Annotated[str, Form(max_length=1000)] = ""
+    ) -> Response:
+        async def act() -> None:
+            await asked(lambda: meetings.choose_anew(context, staff, contact_id, note))
+
+        return await _done(request, context, staff, contact_id, act, "anew")
+
+    @router.post("/{contact_id}/cancel")
+    async def cancel(
+        request: Request, contact_id: str, staff: Tutor, note: Annotated[str, Form(max_length=1000)] = ""
+    ) -> Response:
+        async def act() -> None:
+            await asked(lambda: meetings.cancel(context, staff, contact_id, note))
+
+        return await _done(request, context, staff, contact_id, act, "cancelled")
+
+    @router.post("/{contact_id}/offer")
+    async def offer(request: Request, contact_id: str, staff: Tutor) -> Response:
+        async def act() -> None:
+            await asked(lambda: meetings.offer_again(context, staff, contact_id))
+
+        return await _done(request, context, staff, contact_id, act, "offered")
+
+
+def _closing(router: APIRouter, context: Context) -> None:
+    @router.post("/{contact_id}/held")
+    async def held(
+        request: Request,
+        contact_id: str,
+        staff: Tutor,
+        person: Annotated[list[str], Form()],
+        agrees: Annotated[list[int] | None, Form()] = None,
+        begun: Annotated[str, Form()] = "",
+        ended: Annotated[str, Form()] = "",
+    ) -> Response:
+        view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
+
+        async def act() -> None:
+            zone = view.tutor_zone
+            how = meetings.Held(_participants(person, agrees or []), _clocked(begun, zone), _clocked(ended, zone))
+            await asked(lambda: meetings.close_held(context, staff, contact_id, how))
+
+        return await _done(request, context, staff, contact_id, act, "closed")
+
+    @router.post("/{contact_id}/not-held")
+    async def not_held(
+        request: Request,
+        contact_id: str,
+        staff: Tutor,
+        reason: Annotated[NotHeldBecause, Form()],
+        again: Annotated[Literal["yes", ""], Form()] = "",
+    ) -> Response:
+        async def act() -> None:
+            await asked(lambda: meetings.close_not_held(context, staff, contact_id, reason))
+            if again:
+                await asked(lambda: meetings.offer_again(context, staff, contact_id))
+
+        return await _done(request, context, staff, contact_id, act, "offered" if again else "closed")
+
+
+async def _done(
+    request: Request,
+    context: Context,
+    staff: Staff,
+    contact_id: str,
+    act: Callable[[], Awaitable[None]],
+    done: str,
+) -> Response:
+    """Act and go back to the meeting; what is refused is said on its page."""
+    try:
+        await act()
+    except Problem as problem:
+        if problem.status_code not in {409, 422}:
+            raise
+        said = problem.text or problem.title
+        return await _page(request, context, staff, contact_id, refused=said, status=problem.status_code)
+    return RedirectResponse(f"{LIST}/{contact_id}?done={done}", 303)
+
+
+async def _page(
+    request: Request,
+    context: Context,
+    staff: Staff,
+    contact_id: str,
+    *,
+    done: str = "",
+    refused: str = "",
+    status: int = 200,
+) -> Response:
+    view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
+    zone = ZoneInfo(view.tutor_zone)
+    planned = view.planned
+    fields = [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in (planned.starts_at, planned.ends_at)] if planned else []
+    return PAGES.render(
+        request,
+        "one_meeting.html",
+        status=status,
+        view=view,
+        now=context.clock.now(),
+        begun=fields[0] if fields else "",
+        ended=fields[1] if fields else "",
+        rows=range(1, _ROWS),
+        reasons=REASONS,
+        done=done,
+        refused=refused,
+    )
+
+
+def _participants(people: list[str], agrees: list[int]) -> list[Participant]:
+    """Read the rows of the form: an id each, and the numbers of the rows that agree. Raises Problem."""
+    found = []
+    for row, person_id in enumerate(one.strip() for one in people):
+        if not person_id:
+            continue
+        try:
+            _PERSON.validate_python(person_id)
+        except ValidationError:
+            raise Problem(422, N_("One of the people is not named by an id of this institution.")) from None
+        found.append(Participant(person_id=person_id, agrees_to_recording=row in agrees))
+    return found
+
+
+def _clocked(text: str, zone: str) -> datetime | None:
+    """Read a time of the tutor's clock (`YYYY-MM-DDTHH:MM`) as an instant; None for nothing. Raises Problem."""
+    if not text.strip():
+        return None
+    try:
+        wall = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Problem(422, N_("This is not a date and time.")) from None
+    if wall.tzinfo is not None:
+        return wall.astimezone(UTC)
+    if not is_shown(wall, ZoneInfo(zone)):
+        raise Problem(422, N_("This time does not exist: the clocks are put forward then. Choose an hour later."))
+    return instant(wall, ZoneInfo(zone))
+
+
+__all__ = ["LIST", "REASONS", "staff_routes"]
