@@ -121,6 +121,7 @@ def _send_all(http: httpx.Client, path: str, known: Format, posts: BinaryIO, con
             totals.add(answer.json(), [entry.number for entry in batch])
             progress.update(task, completed=posts.tell(), description=f"{totals.counts['imported']} posts")
         progress.update(task, completed=size, description=f"{totals.counts['imported']} posts")
+    totals.problems.sort(key=lambda problem: problem.number)
     return totals
 
 

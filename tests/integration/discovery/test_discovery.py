@@ -1,158 +1,26 @@
-"""Discovery over HTTP, on real SQLite and a real nats-server."""
+"""Discovery over HTTP: what is promised of cases, posts, leads, contacts and their erasure."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
-import httpx
-import pytest
-
-from services.discovery.app import SERVICE
 from services.discovery.handlers import people
 from services.discovery.repository import Repository
-from shared.clock import ManualClock
-from shared.copies import keep_institution
-from shared.deployment import Deployment
-from shared.events.consent import (
-    ConsentChangedV1,
-    ConsentDeclinedV1,
-    ConsentRecordState,
-    ConsentState,
-    ConsentWithdrawnV1,
-    ErasureRequestedV1,
-    InvitationState,
+from shared.events.consent import ConsentChangedV1, ConsentDeclinedV1, ConsentWithdrawnV1, ErasureRequestedV1
+from tests.integration.discovery.house import (
+    CASE,
+    ELM,
+    NOW,
+    OAK,
+    YES,
+    House,
+    bring,
+    mastodon,
+    state_of,
+    told,
+    until,
+    weeks_of,
 )
-from shared.events.contact import ContactReference
-from shared.events.portal import InstitutionChangedV1, InstitutionState, Role
-from shared.identifiers import InstitutionId
-from shared.keys import Keys
-from shared.service import Context
-from shared.sessions import SessionIssuer
-from shared.settings import Settings
-
-NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-OAK, ELM = InstitutionId("oak-dental"), InstitutionId("elm-medical")
-YES = {"public": True, "adult": True, "not_vulnerable": True, "not_asked_before": True}
-CASE = {
-    "prefix": "CLP",
-    "title": "Cleft lip and palate",
-    "condition": {"en": "cleft lip and palate", "ar": "شقّ الشفة والحنك", "es": "labio y paladar hendido"},
-    "hashtags": ["#CleftLip", "CleftStrong", "شق_الشفة", "LabioLeporino"],
-    "languages": ["en", "ar", "es"],
-    "cohorts": ["year-3"],
-    "tutors": ["tutor-1"],
-    "safeguarding_contact": "coordinator-1",
-}
-
-
-@dataclass
-class House:
-    """Discovery while it runs, and people who sign in."""
-
-    context: Context
-    app: Any
-    clock: ManualClock
-    issuer: SessionIssuer
-    data: Path
-
-    def client(self, person: str = "tutor-1", role: Role = "tutor", at: InstitutionId = OAK) -> httpx.AsyncClient:
-        token = self.issuer.staff(at, person, roles=frozenset({role}), cohorts=frozenset({"year-3"}))
-        return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app),
-            base_url="http://discovery.test/discovery/api/v1",
-            headers={"Authorization": f"Bearer {token}"},
-        )
-
-    async def call(self, method: str, path: str, body: Any = None, **who: Any) -> Any:
-        async with self.client(**who) as client:
-            answer = await client.request(method, path, json=body)
-            assert answer.is_success, answer.text
-            return answer.json() if answer.content else None
-
-    async def refused(self, method: str, path: str, body: Any = None, **who: Any) -> Any:
-        async with self.client(**who) as client:
-            answer = await client.request(method, path, json=body)
-            assert answer.is_client_error, answer.text
-            return answer.json()
-
-    async def case(self, at: InstitutionId = OAK, **fields: Any) -> str:
-        """Open a case with both approvals; the institution's policies are known."""
-        boss = {"person": "coordinator-1", "role": "coordinator", "at": at}
-        opened = await self.call("POST", "/cases", CASE | fields, **boss)
-        for kind in ("ethics", "data-protection"):
-            approval = {"number": "A-1", "expires_at": (self.clock.now() + timedelta(days=300)).isoformat()}
-            await self.call("PUT", f"/cases/{opened['case_id']}/approvals/{kind}", approval, **boss)
-        return str(opened["case_id"])
-
-    async def policies(self, at: InstitutionId, sequence: int = 1, **fields: Any) -> None:
-        state = InstitutionState(slug=at, name="A school", country="QA", zone="Asia/Qatar", languages=["en"], **fields)
-        event = InstitutionChangedV1.record(
-            institution=at, subject=at, sequence=sequence, at=NOW, actor="system", data=state
-        )
-        await keep_institution(self.context, event)
-
-    async def nominate(self, case: str, address: str, at: InstitutionId = OAK) -> str:
-        return str((await self.call("POST", f"/cases/{case}/nominations", {"address": address}, at=at))["lead_id"])
-
-    async def clear(self, lead: str, at: InstitutionId = OAK, **fields: Any) -> Any:
-        return await self.call("POST", f"/leads/{lead}/clear", {"checks": YES, "language": "en"} | fields, at=at)
-
-    async def contact(self, address: str = "https://www.instagram.com/lina.example/", at: InstitutionId = OAK) -> Any:
-        case = await self.case(at)
-        return await self.clear(await self.nominate(case, address, at), at)
-
-
-@pytest.fixture
-async def house(nats_url: str, tmp_path: Path) -> AsyncIterator[House]:
-    settings = Settings(data=tmp_path / "data", nats_url=nats_url)
-    clock = ManualClock(NOW)
-    keys = Keys.load(settings.key_folder, create=True)
-    async with Deployment.started(settings, [SERVICE], clock=clock) as deployment:
-        context = deployment.contexts["discovery"]
-        house = House(context, deployment.app, clock, SessionIssuer(keys.signing, clock), settings.data)
-        for institution in (OAK, ELM):
-            await house.policies(institution)
-        yield house
-
-
-def mastodon(number: int, user: str = "noor", **fields: Any) -> dict[str, Any]:
-    status = {
-        "id": str(number),
-        "url": f"https://social.example/@{user}/{number}",
-        "created_at": "2026-11-10T08:00:00.000Z",
-        "language": "en",
-        "visibility": "public",
-        "content": "<p>Two years since the operation. <a href='#'>#<span>CleftLip</span></a></p>",
-        "tags": [{"name": "cleftlip"}],
-        "account": {"acct": user, "url": f"https://social.example/@{user}", "display_name": user.title()},
-    }
-    return status | fields
-
-
-async def bring(house: House, case: str, content: bytes | str, format_: str = "mastodon") -> Any:
-    async with house.client() as client:
-        path = f"/cases/{case}/posts" + (f"?format={format_}" if format_ else "")
-        answer = await client.post(path, content=content)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-
-def told(contact: Any, model: Any, sequence: int, consent: str, at: InstitutionId = OAK, **record: Any) -> Any:
-    reference = ContactReference(
-        contact_id=contact["contact_id"], case_id="clp", reference="CLP-001", language="en", tutor_id="tutor-1"
-    )
-    state = ConsentState(
-        contact=reference,
-        invitation=InvitationState(state="linked"),
-        consent=ConsentRecordState(state=consent, **record),
-    )
-    return model.record(
-        institution=at, subject=contact["contact_id"], sequence=sequence, at=NOW, actor="family", data=state
-    )
 
 
 async def test_a_cleared_lead_is_a_contact_with_a_reference_and_its_event(house: House) -> None:
@@ -276,7 +144,7 @@ async def test_posts_merge_are_ignored_for_a_reason_and_reported_when_unreadable
         "ignored_because": {"no-hashtag": 1, "bot": 1},
     }
     assert (await bring(house, case, json.dumps(statuses)))["merged"] == 3
-    newest = (await house.call("GET", f"/leads?case=CLP&language=ar"))["items"]
+    newest = (await house.call("GET", "/leads?case=CLP&language=ar"))["items"]
     assert [lead["handle"] for lead in newest] == ["@amal@social.example"]
 
 
@@ -334,7 +202,8 @@ async def test_after_erasure_nothing_says_who_it_was_and_nobody_asks_again(house
     assert person
     await people.follow_consent(house.context, request)  # asked twice, it answers once
     again = await Repository(house.context, OAK).people.get(contact["contact_id"])
-    assert again and again.version == person.version
+    assert again
+    assert again.version == person.version
     assert again.standing == "erased"
     await house.refused("GET", f"/contacts/{contact['contact_id']}/label")
     assert (await bring(house, case, json.dumps([mastodon(9, user=canary)])))["ignored"] == 1
@@ -345,7 +214,8 @@ async def test_an_erasure_of_a_contact_that_is_not_here_is_answered_too(house: H
     unknown = {"contact_id": "0" * 32}
     await people.follow_consent(house.context, told(unknown, ErasureRequestedV1, 3, "withdrawn", erasure_id="e"))
     person = await Repository(house.context, OAK).people.get("0" * 32)
-    assert person and person.standing == "erased"
+    assert person
+    assert person.standing == "erased"
 
 
 async def test_what_the_erasure_ledger_names_is_erased_again_after_a_restore(house: House) -> None:
@@ -384,18 +254,3 @@ async def test_a_closed_case_keeps_no_leads_waiting(house: House) -> None:
     lead = await house.nominate(case, "https://www.instagram.com/lina.example/")
     await house.call("PATCH", f"/cases/{case}", {"state": "closed"}, person="coordinator-1", role="coordinator")
     await until(lambda: state_of(house, lead), "lapsed")
-
-
-async def state_of(house: House, lead: str) -> str:
-    return str((await house.call("GET", f"/leads/{lead}"))["state"])
-
-
-async def weeks_of(house: House) -> int:
-    return len([week async for week in Repository(house.context, OAK).weeks.all()])
-
-
-async def until(look: Any, wanted: object) -> None:
-    """Wait for what a timer of the running service does; the test's timeout ends the wait."""
-    async with asyncio.timeout(10):
-        while await look() != wanted:
-            await asyncio.sleep(0.05)
