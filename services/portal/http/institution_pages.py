@@ -1,6 +1,7 @@
 """The pages of an institution's policies and of the mail folder."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -69,7 +70,8 @@ def mail_routes(context: Context) -> APIRouter:
         staff = context.verifier.staff(request.cookies.get(STAFF_COOKIE, ""))
         if staff and "coordinator" in staff.roles:
             request.state.staff = staff
-            return _letters(request, await context.mail.list(staff.institution), whole=True, kept=context.mail.keeps)
+            letters = await context.mail.list(staff.institution)
+            return _letters(context, request, letters, whole=True)
         if not mail_is_shown(context, request):
             return RedirectResponse("/portal/session/renew?next=/portal/mail" if not staff else "/portal/today", 303)
         request.state.staff = staff
@@ -80,18 +82,19 @@ def mail_routes(context: Context) -> APIRouter:
             if letter.key.startswith("sign-in-")
         ]
         letters.sort(key=lambda letter: letter.sent_at, reverse=True)
-        return _letters(request, letters, whole=False, kept=True)
+        return _letters(context, request, letters, whole=False)
 
     return router
 
 
-def _letters(request: Request, letters: Any, *, whole: bool, kept: bool) -> Response:
+def _letters(context: Context, request: Request, letters: Sequence[Letter], *, whole: bool) -> Response:
     return pages.render(
         request,
         "mail.html",
         letters=[(letter, _sign_in_link(letter)) for letter in letters[:_LETTERS]],
         whole=whole,
-        kept=kept,
+        kept=context.mail.keeps,
+        now=context.clock.now(),
     )
 
 

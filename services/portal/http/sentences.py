@@ -21,7 +21,7 @@ class Said:
 
 
 STAGES: Final[Mapping[Stage, Said]] = {
-    "discovered": Said(N_("cleared"), "go"),
+    "discovered": Said(N_("cleared by a tutor"), "go"),
     "to-send": Said(N_("first message to send"), "wait"),
     "sent": Said(N_("message sent"), "wait"),
     "answered": Said(N_("answered"), "wait"),
@@ -70,7 +70,7 @@ _HAPPENED: Final[Mapping[str, Said]] = {
     "invitation.answered question": Said(N_("The family asked a question"), "wait"),
     "invitation.answered wrong-person": Said(N_("It was the wrong person. Nobody writes again."), "off"),
     "invitation.answered none": Said(N_("No answer came"), "off"),
-    "invitation.answered linked": Said(N_("The personal link was made"), "go"),
+    "invitation.linked": Said(N_("The personal link was made"), "go"),
     "invitation.expired": Said(N_("The invitation ended without an answer"), "off"),
     "consent.granted": Said(N_("The family chose what is allowed"), "good"),
     "consent.declined": Said(N_("The family said no"), "off"),

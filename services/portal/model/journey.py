@@ -155,9 +155,7 @@ def _withdrawal(event: AnyEvent) -> str:
 
 _DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
     "invitation.sent": lambda event: "reminder" if event.data.invitation.reminded_at else "",
-    "invitation.answered": lambda event: (
-        "linked" if event.data.invitation.state == "linked" else event.data.invitation.answer
-    ),
+    "invitation.answered": lambda event: event.data.invitation.answer,
     "consent.changed": lambda event: event.data.consent.state,
     "consent.withdrawn": _withdrawal,
     "meeting.scheduled": lambda event: "moved" if event.data.reschedules else "",
