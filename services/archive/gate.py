@@ -105,7 +105,7 @@ class Gate:
     @property
     def sure(self) -> bool:
         """Whether every consent in force is known now."""
-        return self._pulse_is_fresh() and self._covered and self._applied >= self._last_told
+        return self._pulse_is_fresh() and self._complete and self._applied >= self._last_told
 
     @contextlib.asynccontextmanager
     async def watch(self, institution: InstitutionId, contact_id: str) -> AsyncIterator[asyncio.Event]:
@@ -121,7 +121,7 @@ class Gate:
 
     async def be_sure(self) -> None:
         """Raises CannotTell, after having waited for a moment, unless every consent in force is known now."""
-        if not self._pulse_is_fresh() or not self._covered:
+        if not self._pulse_is_fresh() or not self._complete:
             raise CannotTell
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CATCH_UP):
@@ -136,6 +136,11 @@ class Gate:
         if self._pulse is None:
             return False
         return timedelta(0) <= self._context.clock.now() - self._pulse.heard_at < PULSE_LASTS
+
+    @property
+    def _complete(self) -> bool:
+        """Whether store and overrides together hold every consent up to `_applied`; trivially while none was told."""
+        return self._covered or self._last_told == 0
 
     @property
     def _applied(self) -> int:

@@ -29,6 +29,9 @@ RecordingEvent = (
     | type[RecordingChangedV1]
     | type[RecordingWithdrawnV1]
 )
+RefusalCode = Literal[
+    "closed", "not-expected", "released", "not-allowed", "expired", "empty", "too-large", "too-long", "not-media"
+]
 Stage = Literal["unexpected", "awaited", "held", "released", "withdrawn", "erased"]
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
@@ -38,12 +41,11 @@ _OPEN_SCOPES: frozenset[Scope] = frozenset({"share-cohort", "share-institution"}
 
 
 class Refused(Exception):  # noqa: N818 - the field's word
-    """The recording's state does not allow it. `code` for machines, the text says what to do."""
+    """The recording's state does not allow it; `code` says why (the doors have words for each)."""
 
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, code: RefusalCode) -> None:
+        super().__init__(code)
         self.code = code
-        self.text = text
 
 
 class Media(BaseModel):
@@ -183,17 +185,15 @@ class Recording(Document):
     def admits_upload(self, at: datetime) -> None:
         """Raises Refused, saying why, unless a recording may be taken in at `at`."""
         if self.state in ("withdrawn", "erased"):
-            raise Refused("closed", "This recording is closed. Nothing can be uploaded for this contact any more.")
+            raise Refused("closed")
         if not self.expected:
-            raise Refused(
-                "not-expected", "No recorded meeting of this contact is noted. Close the meeting as held first."
-            )
+            raise Refused("not-expected")
         if self.state == "released":
-            raise Refused("released", "The family has released this recording. It cannot be replaced.")
+            raise Refused("released")
         if self.consent.state != "granted" or not RECORDING_SCOPES & set(self.consent.scopes):
-            raise Refused("not-allowed", "The family does not allow a recording now. Delete your copy of it.")
+            raise Refused("not-allowed")
         if self.consent.expires_at and self.consent.expires_at <= at:
-            raise Refused("expired", "The family's permission has ended. Delete your copy of the recording.")
+            raise Refused("expired")
 
     @property
     def wider_than_allowed(self) -> bool:

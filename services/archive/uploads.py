@@ -52,9 +52,9 @@ async def begin_upload(
     settings, now = ArchiveSettings(), context.clock.now()
     await _admitting(context, institution, contact_id)
     if length == 0:
-        raise Refused("empty", "The file is empty. Choose the recording and try again.")
+        raise Refused("empty")
     if length > settings.largest_upload:
-        raise Refused("too-large", "The file is larger than what can be taken in.")
+        raise Refused("too-large")
     expires_at = now + timedelta(hours=settings.upload_expires_hours)
     upload = await Uploads(context, institution).add(
         Upload(
@@ -124,12 +124,27 @@ async def receive(
     return safe
 
 
+async def receive_whole(
+    context: Context, institution: InstitutionId, contact_id: str, *, chunks: AsyncIterator[bytes], by: str
+) -> Recording:
+    """Take a recording in at once, of a length that is known at its end. Raises as `begin_upload` and `receive`."""
+    upload = await begin_upload(context, institution, contact_id, length=-1, by=by)
+    try:
+        upload.length = await receive(context, upload, offset=0, chunks=chunks)
+        if upload.length == 0:
+            raise Refused("empty")  # noqa: TRY301 - what was begun is ended below
+        return await complete(context, upload)
+    except BaseException:
+        await end_upload(context, upload)
+        raise
+
+
 async def complete(context: Context, upload: Upload) -> Recording:
     """Check what came and hold it. May be repeated after a crash at any point. Raises Refused, NotThere."""
     uploads = Uploads(context, upload.institution)
     now = context.clock.now()
     if upload.stage == "refused":
-        raise _not_media()
+        raise Refused("not-media")
     upload.stage, upload.due_at = "checking", now + _CHECK_TAKES
     upload = await uploads.save(upload)
     try:
@@ -184,9 +199,7 @@ async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWrit
         key = await context.vault.media_key(upload.institution, upload.contact_id)
         writer = await _opened(_shelf(context, upload), upload.file, key)
     except (KeyErased, FileNotFoundError):
-        raise Refused(
-            "closed", "This recording is closed. Nothing can be uploaded for this contact any more."
-        ) from None
+        raise Refused("closed") from None
     try:
         yield writer
     finally:
@@ -227,7 +240,7 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
 async def _write(context: Context, upload: Upload, writer: SealedWriter, piece: bytes, *, safe: bool) -> None:
     limit = upload.length if upload.length >= 0 else ArchiveSettings().largest_upload
     if writer.offset + len(piece) > limit:
-        raise Refused("too-long", "More came than was announced, or than can be taken in. Begin the upload again.")
+        raise Refused("too-long")
     before = writer.offset // _SYNC
     await asyncio.to_thread(writer.write, piece)
     if safe and writer.offset // _SYNC != before:
@@ -247,7 +260,7 @@ async def _examined(context: Context, upload: Upload) -> Findings:
     try:
         return await asyncio.to_thread(look)
     except NotMedia:
-        raise _not_media() from None
+        raise Refused("not-media") from None
 
 
 async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
@@ -285,11 +298,3 @@ async def _tidy(context: Context, recording: Recording) -> None:
 
 def _shelf(context: Context, upload: Upload) -> Shelf:
     return shelf_of(context, upload.institution, upload.contact_id)
-
-
-def _not_media() -> Refused:
-    return Refused(
-        "not-media",
-        "This file is neither a video nor a sound recording that can be played. "
-        "Choose the recording itself, for example an MP4 or M4A file. The file was not kept.",
-    )

@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import Request
 
 from services.archive.gate import CannotTell, NotOpen
+from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, REFUSALS
 from services.archive.model import Refused, Viewer
 from services.archive.uploads import NotThere
 from shared.media import MediaBusy, MediaDamaged
@@ -16,10 +17,7 @@ from shared.vault import KeyErased
 from shared.web.languages import N_
 from shared.web.problems import Problem
 
-CANNOT_TELL_TITLE: Final = N_("We cannot check the family's permission right now")
-CANNOT_TELL: Final = N_("This is not the family's doing. Try again in a moment.")
-NOT_OPEN_TITLE: Final = N_("This recording is not available")
-_TOO_LARGE: Final = frozenset({"too-large", "too-long"})
+_STATUS: Final = {"too-large": 413, "too-long": 413, "not-media": 422, "empty": 422}
 _RETRY_AFTER: Final = "2"  # seconds; the pulse comes every second
 
 
@@ -44,7 +42,7 @@ def told() -> Iterator[None]:
     except CannotTell:
         raise Problem(503, CANNOT_TELL_TITLE, CANNOT_TELL, headers={"Retry-After": _RETRY_AFTER}) from None
     except (NotOpen, NotThere, KeyErased, FileNotFoundError):
-        raise Problem(404, NOT_OPEN_TITLE) from None
+        raise Problem(404, NOT_OPEN_TITLE, NOT_OPEN) from None
     except MediaBusy:
         raise Problem(
             423,
@@ -57,7 +55,9 @@ def told() -> Iterator[None]:
             500, N_("The recording cannot be read"), N_("Its file is damaged. Upload it again, or restore it.")
         ) from None
     except Refused as refused:
-        status = 413 if refused.code in _TOO_LARGE else 422 if refused.code in ("not-media", "empty") else 409
         raise Problem(
-            status, N_("The recording was not taken in"), refused.text, type=f"urn:firsthand:archive:{refused.code}"
+            _STATUS.get(refused.code, 409),
+            N_("The recording was not taken in"),
+            REFUSALS[refused.code],
+            type=f"urn:firsthand:archive:{refused.code}",
         ) from None

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from services.archive.gate import Gate, NotOpen, gate_of
 from services.archive.http.asking import context_of, told, viewer_of
+from services.archive.http.words import REFUSALS
 from services.archive.model import Recording, Refused, Viewer
 from services.archive.repository import Recordings, Viewings
 from shared.copies import case_of
@@ -111,5 +112,5 @@ def upload_answer(context: Context, one: Recording) -> dict[str, Any]:
     try:
         one.admits_upload(context.clock.now())
     except Refused as refused:
-        return {"allowed": False, "code": refused.code, "text": refused.text}
+        return {"allowed": False, "code": refused.code, "text": REFUSALS[refused.code]}
     return {"allowed": True, "code": None, "text": None}

@@ -1,0 +1,64 @@
+// Takes the player away as soon as the recording may not be seen any more. The server cuts the stream by itself; this
+// also ends what the browser has stored up. `data-plays`: the address that tells.
+const EVERY = 700; // milliseconds
+
+for (const place of document.querySelectorAll("[data-plays]")) guard(place);
+
+function guard(place) {
+  const player = place.querySelector("video, audio");
+  const notice = place.querySelector("[data-closed]");
+  const source = player.getAttribute("src");
+  let at = 0;
+
+  function close(title, text) {
+    if (!player.hidden) {
+      at = player.currentTime;
+      player.pause();
+      player.removeAttribute("src");
+      player.load();
+      player.hidden = true;
+    }
+    const [first, second] = notice.querySelectorAll("p");
+    if (notice.hidden || first.textContent !== title) {
+      notice.hidden = false;
+      first.textContent = title;
+      second.textContent = text;
+    }
+  }
+
+  function open() {
+    if (!player.hidden) return;
+    notice.hidden = true;
+    player.hidden = false;
+    player.src = source;
+    player.currentTime = at;
+  }
+
+  async function look() {
+    const answer = await fetch(place.dataset.plays, { headers: { Accept: "application/json" } }).catch(() => null);
+    if (answer?.ok) {
+      open();
+    } else if (!answer || answer.status === 503 || answer.status >= 500) {
+      close(place.dataset.cannotTitle, place.dataset.cannotText);
+    } else if (answer.status === 401 && (await renewed(place.dataset.plays))) {
+      // the session was renewed; the next look tells
+    } else {
+      const problem = await answer.json().catch(() => ({}));
+      close(problem.title ?? place.dataset.cannotTitle, problem.detail ?? "");
+      if (answer.status === 404) return;
+    }
+    setTimeout(look, EVERY);
+  }
+
+  setTimeout(look, EVERY);
+}
+
+// A staff session is renewed by the portal, a family's by consent, each with a cookie of its own.
+async function renewed(next) {
+  const staff = document.body.dataset.renew;
+  const answer = await (staff
+    ? fetch(staff, { method: "POST", headers: { Accept: "application/json" } })
+    : fetch(`/consent/family/renew?next=${encodeURIComponent(next)}`, { headers: { Accept: "application/json" } })
+  ).catch(() => null);
+  return answer?.ok ?? false;
+}
