@@ -88,6 +88,6 @@ def _own_answer(context: Context, journey: Journey) -> ErasureAnswer:
     return ErasureAnswer(
         at=context.clock.now(),
         erased=erased,
-        kept=["minimal-receipt"],
+        kept=["minimal-receipt", "link-mark"] if journey.link_id else ["minimal-receipt"],
         out_of_reach=["platform-messages"] if journey.invitation.sent_at else [],
     )

@@ -1,5 +1,6 @@
 """The invitation: drafted by us, sent by a person, answered by the family, then linked or silent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 from services.consent.handlers.policies import Ground, ground_of
 from services.consent.model import Journey, Refused
 from services.consent.model.records import Link
-from services.consent.repository import Journeys, Links
+from services.consent.repository import Journeys, Links, Texts
 from shared.events.consent import (
     Answer,
     InvitationAnsweredV1,
@@ -32,6 +33,14 @@ class Message:
     fallback: bool  # the contact's language has no approved text: this is English
 
 
+@dataclass(frozen=True)
+class Copied:
+    """Which text a person copied from the page."""
+
+    language: str
+    text_version: str
+
+
 async def prepare_invitation(context: Context, event: ContactDiscoveredV1) -> None:
     journeys = Journeys(context, event.institution)
     journey = await journeys.get(event.subject)
@@ -44,12 +53,17 @@ async def prepare_invitation(context: Context, event: ContactDiscoveredV1) -> No
     await journeys.save(journey, InvitationPreparedV1, cause=event)
 
 
-async def mark_sent(context: Context, staff: Staff, contact_id: str) -> Journey:
-    """A person sent the first message, or the one reminder, and says so. Raises Refused, NotHere."""
+async def mark_sent(context: Context, staff: Staff, contact_id: str, copied: Copied | None = None) -> Journey:
+    """A person sent the first message, or the one reminder, and says so. Raises Refused, NotHere.
+
+    `copied` is the text that was on the page: it is what was sent, also if a newer one was approved meanwhile.
+    """
     journeys = Journeys(context, staff.institution)
     journey = await journeys.demand(contact_id)
     ground = await _ground(context, journey)
     journey.message_sent(context.clock.now(), ground.permission, ground.pace)
+    if copied and await _was_approved(context, journey, copied):
+        journey.invitation.text_version = copied.text_version
     return await journeys.save(journey, InvitationSentV1, actor=staff.person_id)
 
 
@@ -111,19 +125,30 @@ async def link_message_of(context: Context, journey: Journey) -> str:
     return ground.text.body.link_message if ground.text else ""
 
 
+async def _was_approved(context: Context, journey: Journey, copied: Copied) -> bool:
+    number = copied.text_version.split(":")[0]
+    if not number.isdigit():
+        return False
+    text = await Texts(context, journey.institution).get(journey.case_id, copied.language, int(number))
+    return text is not None and text.state == "approved" and text.text_version == copied.text_version
+
+
 async def _ground(context: Context, journey: Journey) -> Ground:
     return await ground_of(context, journey.institution, journey.case_id, journey.contact.language)
 
 
-async def visible_to(context: Context, staff: Staff, journey: Journey) -> bool:
-    """A tutor sees those whom it guides, and those of the cases that it teaches; a coordinator all."""
-    if staff.roles & {"coordinator", "machine"} or journey.contact.tutor_id == staff.person_id:
-        return True
-    ground = await _ground(context, journey)
-    return ground.case is not None and staff.person_id in ground.case.tutors
+async def visible_to(context: Context, staff: Staff, journeys: Sequence[Journey]) -> list[Journey]:
+    """Leave those that a person may see: a tutor whom it guides, and those of its cases; a coordinator all."""
+    if staff.roles & {"coordinator", "machine"}:
+        return list(journeys)
+    others = {journey.case_id for journey in journeys if journey.contact.tutor_id != staff.person_id}
+    cases = {case_id: await case_of(context, staff.institution, case_id) for case_id in others}
+    taught = {case_id for case_id, case in cases.items() if case and staff.person_id in case.tutors}
+    return [one for one in journeys if one.contact.tutor_id == staff.person_id or one.case_id in taught]
 
 
 __all__ = [
+    "Copied",
     "Message",
     "link_message_of",
     "link_token",

@@ -1,6 +1,7 @@
 """Reading only: what pages and programs are shown."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,14 +119,18 @@ def certificate(journey: Journey) -> dict[str, Any]:
     }
 
 
-async def save_draft(context: Context, institution: InstitutionId, contact_id: str, draft: dict[str, Any]) -> None:
-    """Keep the family's answers between two pages, sealed."""
+async def keep_answers(
+    context: Context, institution: InstitutionId, contact_id: str, given: Mapping[str, str]
+) -> dict[str, Any]:
+    """Keep answers that a family gave between two pages, sealed; returns all that it has given so far."""
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
+    draft = {**await draft_of(context, journey), **given}
     if journey.current_stage() != "linked":
-        return
+        return draft
     journey.draft = await context.vault.seal(institution, contact_id, "draft", json.dumps(draft, ensure_ascii=False))
     await journeys.save(journey)
+    return draft
 
 
 async def draft_of(context: Context, journey: Journey) -> dict[str, Any]:

@@ -34,6 +34,15 @@ class Approval(BaseModel):
     sha256: str | None = None
 
 
+class MessageSent(BaseModel):
+    """Which text was sent, as `message` of the invitation named it; the approved one when left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: LanguageCode
+    text_version: Annotated[str, Field(max_length=100)]
+
+
 class AnswerGiven(BaseModel):
     """What the family answered; `later_at` when it said later."""
 
@@ -113,7 +122,7 @@ async def list_invitations(
     """A page of those that this person guides, the latest moved first; `next` is the cursor of the following page."""
     context = context_of(request)
     page = await Journeys(context, staff.institution).page(state, after=after)
-    mine = [journey for journey in page.items if await invitations.visible_to(context, staff, journey)]
+    mine = await invitations.visible_to(context, staff, page.items)
     return {"invitations": [summary(context, journey) for journey in mine], "next": page.next}
 
 
@@ -124,11 +133,13 @@ async def one_invitation(request: Request, staff: Tutor, contact_id: Id) -> dict
 
 
 @router.post("/invitations/{contact_id}/sent")
-async def mark_sent(request: Request, staff: Tutor, contact_id: Id) -> dict[str, Any]:
+async def mark_sent(request: Request, staff: Tutor, contact_id: Id, sent: MessageSent | None = None) -> dict[str, Any]:
     """A person sent the message that `GET` showed: the first one, or the one reminder."""
     context = context_of(request)
     await guided(context, staff, contact_id)
-    return await _invitation(context, await asked(lambda: invitations.mark_sent(context, staff, contact_id)))
+    copied = invitations.Copied(sent.language, sent.text_version) if sent else None
+    journey = await asked(lambda: invitations.mark_sent(context, staff, contact_id, copied))
+    return await _invitation(context, journey)
 
 
 @router.post("/invitations/{contact_id}/answer")

@@ -53,6 +53,6 @@ def problem_of(refused: Refused) -> Problem:
 async def guided(context: Context, staff: Staff, contact_id: str) -> Journey:
     """The journey, if this person may see it; else 404, as if it were not there."""
     journey = await Journeys(context, staff.institution).get(contact_id)
-    if journey is None or not await visible_to(context, staff, journey):
+    if journey is None or not await visible_to(context, staff, [journey]):
         raise Problem(404)
     return journey

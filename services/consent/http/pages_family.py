@@ -66,8 +66,7 @@ async def answer(request: Request, family: FamilySession, name: Question) -> Res
     given = {key: str(value).strip()[:_NAME_LENGTH] for key, value in form.items() if key in _fields_of(name)}
     if error := _fault(name, given):
         return _question_page(request, view, name, {**draft, **given}, error=error, status=422)
-    draft = {**draft, **given}
-    await asked(lambda: reading.save_draft(context, family.institution, family.contact_id, draft))
+    draft = await asked(lambda: reading.keep_answers(context, family.institution, family.contact_id, given))
     return RedirectResponse(_after(draft), 303)
 
 

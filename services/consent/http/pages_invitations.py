@@ -59,10 +59,17 @@ async def one_page(request: Request, staff: Tutor, contact_id: Id) -> Response:
 
 
 @router.post("/{contact_id}/sent")
-async def mark_sent(request: Request, staff: Tutor, contact_id: Id) -> Response:
+async def mark_sent(
+    request: Request,
+    staff: Tutor,
+    contact_id: Id,
+    language: Annotated[str, Form(max_length=20)] = "",
+    text_version: Annotated[str, Form(max_length=100)] = "",
+) -> Response:
     context = context_of(request)
     await guided(context, staff, contact_id)
-    await asked(lambda: invitations.mark_sent(context, staff, contact_id))
+    copied = invitations.Copied(language, text_version)
+    await asked(lambda: invitations.mark_sent(context, staff, contact_id, copied))
     return _back(contact_id, "sent")
 
 
@@ -195,7 +202,7 @@ async def _mine(context: Context, staff: Staff) -> list[Journey]:
     journeys = Journeys(context, staff.institution)
     stages = dict.fromkeys(stage for _, wanted in GROUPS.values() for stage in wanted)
     found = [journey for stage in stages for journey in (await journeys.page(stage)).items]
-    mine = [journey for journey in found if await invitations.visible_to(context, staff, journey)]
+    mine = await invitations.visible_to(context, staff, found)
     return sorted(mine, key=lambda journey: journey.moved_at or datetime.min.replace(tzinfo=UTC), reverse=True)
 
 

@@ -64,6 +64,7 @@ KEPT: Final[Mapping[str, str]] = {
     "minimal-receipt": N_(
         "a short receipt without names, to be able to show that there was a consent and that it ended"
     ),
+    "link-mark": N_("a mark of your personal link, so that it can show you this certificate"),
     "recording-tombstone": N_("that there was a recording, so that nothing of it can come back"),
 }
 
