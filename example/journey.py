@@ -306,13 +306,14 @@ async def upload(journey: Journey, media: bytes | None = None, *, chunk: int = _
     journey.media = media if media is not None else await asyncio.to_thread(make_video)
     tus = {"Tus-Resumable": "1.0.0"}
     name = base64.b64encode(b"meeting.webm").decode()
-    created = await journey.school.tutor.send(
-        "POST",
-        f"/archive/api/v1/recordings/{journey.contact_id}/uploads",
-        headers=tus | {"Upload-Length": str(len(journey.media)), "Upload-Metadata": f"filename {name}"},
-    )
-    if created.status_code != httpx.codes.CREATED:
-        raise Refused(created.status_code, f"the upload was refused: {created.text}")
+    described = tus | {"Upload-Length": str(len(journey.media)), "Upload-Metadata": f"filename {name}"}
+
+    async def accepted() -> httpx.Response | None:
+        path = f"/archive/api/v1/recordings/{journey.contact_id}/uploads"
+        answer = await journey.school.tutor.send("POST", path, headers=described)
+        return answer if answer.status_code == httpx.codes.CREATED else None
+
+    created = await eventually(f"{journey.reference}: the upload was accepted", accepted)
     for offset in range(0, len(journey.media), chunk):
         headers = tus | {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
         await journey.school.tutor.call(
@@ -358,11 +359,18 @@ async def timeline(journey: Journey, *expected: str) -> Json:
     """Everything that happened to the contact, once all the expected event types are in it."""
     wanted = {f"firsthand.{name}.v1" for name in expected}
 
-    async def look() -> Json:
-        found = await journey.school.tutor.call("GET", f"/portal/api/v1/journeys/{journey.contact_id}")
-        return found if wanted <= {entry["type"] for entry in found["timeline"]} else None
+    missing: set[str] = wanted
 
-    return await eventually(f"{journey.reference}: {', '.join(sorted(wanted))} on the journey's page", look)
+    async def look() -> Json:
+        nonlocal missing
+        found = await journey.school.tutor.call("GET", f"/portal/api/v1/journeys/{journey.contact_id}")
+        missing = wanted - {entry["type"] for entry in found["timeline"]}
+        return None if missing else found
+
+    try:
+        return await eventually("", look)
+    except Incomplete as error:
+        raise Incomplete(f"{journey.reference}: not on the journey's page: {', '.join(sorted(missing))}") from error
 
 
 THE_CHAIN = (

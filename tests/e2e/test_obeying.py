@@ -1,6 +1,7 @@
 """Consent is a live rule: playback stops, erasure is real, and doubt means no."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,7 +42,11 @@ async def test_a_running_player_gets_no_further_byte_a_second_after_withdrawal(s
     media = await asyncio.to_thread(make_video, 240.0)
     async with released(system, "oak-dental", "player.example", media) as journey:
         address = urlsplit(system.url)
-        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=4096)
+        player = socket.socket()
+        player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # what lies here has been received already
+        player.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(player, (address.hostname, address.port))
+        reader, writer = await asyncio.open_connection(sock=player, limit=4096)
         cookie = await _student_cookie(journey)
         request = (
             f"GET /archive/media/{journey.contact_id} HTTP/1.1\r\n"
