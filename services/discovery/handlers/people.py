@@ -96,17 +96,21 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
 
 
 async def _erase_as_asked(context: Context, event: ErasureRequestedV1) -> None:
-    """Erase who a contact was, and say so only when it is true. Asked again, it says nothing twice."""
+    """Erase who a contact was, and say so only when it is true. Asked again, it says nothing twice.
+
+    An erasure is final: it is done and answered also when a later event of the contact came first.
+    """
     repository = Repository(context, event.institution)
     person = await repository.people.get(event.subject) or _unknown(event)
-    if event.sequence <= person.applied.get(event.origin, 0):
+    erasure_id = event.data.consent.erasure_id or event.id
+    if person.erasure_id == erasure_id:
         return
     if person.said_no_at is None:
         await _note_no(context, person, event.time)
         person.said_no_at = event.time
     person = await erase(context, person, event.time)
     person.take(event)
-    person.erasure_id = event.data.consent.erasure_id or event.id
+    person.erasure_id = erasure_id
     erased = DiscoveryErasedV1.record(
         institution=person.institution,
         subject=person.id,

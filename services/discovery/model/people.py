@@ -140,8 +140,10 @@ class Person(Document):
 
 def standing_of(told: ConsentState) -> Standing:
     """Read off consent's whole state where the contact stands."""
-    if told.consent.state in ("declined", "withdrawn", "erased"):
-        return told.consent.state
+    if told.consent.state in ("withdrawn", "erased"):
+        return "withdrawn"  # `erased` is what this service is when it has erased, not when it is told of others
+    if told.consent.state == "declined":
+        return "declined"
     if told.invitation.closed_because == "wrong-person" or told.invitation.answer == "wrong-person":
         return "wrong-person"
     if told.invitation.closed_because in ("no", "declined") or told.invitation.answer == "no":

@@ -210,6 +210,13 @@ async def test_after_erasure_nothing_says_who_it_was_and_nobody_asks_again(house
     assert not [path for path in house.data.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
 
 
+async def test_an_erasure_that_comes_after_a_later_event_is_done_all_the_same(house: House) -> None:
+    contact = await house.contact()
+    await people.follow_consent(house.context, told(contact, ConsentWithdrawnV1, 10, "withdrawn"))
+    await people.follow_consent(house.context, told(contact, ErasureRequestedV1, 9, "withdrawn", erasure_id="e"))
+    await house.refused("GET", f"/contacts/{contact['contact_id']}/label")
+
+
 async def test_an_erasure_of_a_contact_that_is_not_here_is_answered_too(house: House) -> None:
     unknown = {"contact_id": "0" * 32}
     await people.follow_consent(house.context, told(unknown, ErasureRequestedV1, 3, "withdrawn", erasure_id="e"))
