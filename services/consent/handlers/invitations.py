@@ -9,6 +9,7 @@ from services.consent.handlers.policies import Ground, ground_of
 from services.consent.model import Journey, Refused
 from services.consent.model.records import Link
 from services.consent.repository import Journeys, Links, Texts
+from shared.copies import case_of
 from shared.events.consent import (
     Answer,
     InvitationAnsweredV1,
