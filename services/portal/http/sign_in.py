@@ -1,11 +1,12 @@
-"""The doors of signing in. A GET changes nothing: messengers and mail programs look at links."""
+"""Where one asks for a sign-in link."""
 
+import asyncio
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, BackgroundTasks, Form, Request
+from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from services.portal.handlers import institutions, sign_in
@@ -16,12 +17,10 @@ from services.portal.limits import Limit
 from services.portal.model.sign_in import hashed
 from shared.bus.errors import Hopeless, Transient
 from shared.service import Context
+from shared.store import StoreError
 from shared.web.access import Public, safe_next
 from shared.web.languages import N_
 from shared.web.problems import Problem
-
-SIGN_IN_COOKIE: Final = "fh_signin"
-TODAY: Final = "/portal/today"
 
 _WITHIN: Final = timedelta(minutes=15)
 _AN_ADDRESS: Final = 5  # links in that time
@@ -32,18 +31,24 @@ def sign_in_routes(context: Context) -> APIRouter:
     router = APIRouter()
     address_limit, client_limit = Limit(_AN_ADDRESS, _WITHIN), Limit(_A_CLIENT, _WITHIN)
 
-    def ask(request: Request, asked: AskedSignIn, next_: str, after: BackgroundTasks) -> None:
-        """Have a link mailed after the answer, so that neither its words nor its time tell whom we know."""
+    mailing: set[asyncio.Task[None]] = set()
+
+    def ask(request: Request, asked: AskedSignIn, next_: str) -> None:
+        """Have a link mailed beside the answer, so that neither its words nor its time tell whom we know. If the
+        process ends meanwhile, the person asks again.
+        """
         now = context.clock.now()
         client = request.client.host if request.client else ""
         address = hashed(f"{asked.institution} {asked.email.strip().lower()}")
         if seconds := max(address_limit.wait(address, now), client_limit.wait(client, now)):
             raise Problem(429, headers={"Retry-After": str(seconds)})
-        after.add_task(_mail_link, context, asked, next_, pages.language(request).code)
+        task = asyncio.create_task(_mail_link(context, asked, next_, pages.language(request).code))
+        mailing.add(task)
+        task.add_done_callback(mailing.discard)
 
     @router.post("/api/v1/sign-in", status_code=202, tags=["sign-in"])
-    async def ask_by_api(request: Request, body: AskedSignIn, after: BackgroundTasks, _: Public) -> dict[str, str]:
-        ask(request, body, "", after)
+    async def ask_by_api(request: Request, body: AskedSignIn, _: Public) -> dict[str, str]:
+        ask(request, body, "")
         return {"detail": pages.language(request).gettext(N_("If we know this address, a link is on its way."))}
 
     @router.get("/sign-in")
@@ -61,13 +66,12 @@ def sign_in_routes(context: Context) -> APIRouter:
     @router.post("/sign-in")
     async def ask_by_form(
         request: Request,
-        after: BackgroundTasks,
         _: Public,
         institution: Annotated[str, Form(max_length=40)],
         email: Annotated[str, Form(max_length=254)],
         next: Annotated[str, Form()] = "",  # noqa: A002
     ) -> Response:
-        ask(request, AskedSignIn(institution=institution, email=email), safe_next(next, ""), after)
+        ask(request, AskedSignIn(institution=institution, email=email), safe_next(next, ""))
         return pages.render(request, "sign_in_asked.html", mail_shown=mail_is_shown(context, request))
 
     return router
@@ -95,19 +99,23 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _mail_link(context: Context, asked: AskedSignIn, next_: str, language: str) -> None:
+    try:
+        await _mail(context, asked, next_, language)
+    except (Transient, Hopeless, StoreError) as error:
+        context.log.warning("a sign-in link was not mailed: %s", error, extra={"institution": asked.institution})
+
+
+async def _mail(context: Context, asked: AskedSignIn, next_: str, language: str) -> None:
     found = await sign_in.ask_for_link(context, asked.institution, asked.email)
     if found is None:
         return
     url = link_address(context, found.institution, found.secret) + (f"?next={quote(next_, safe='')}" if next_ else "")
     words = pages.in_language(language)
-    try:
-        await context.mail.send(
-            found.institution,
-            found.person_id,
-            f"sign-in-{hashed(found.secret)}",
-            to=found.email,
-            subject=words.gettext(N_("Your link to sign in")),
-            text=pages.text("sign_in_mail.txt", language, url=url),
-        )
-    except (Transient, Hopeless) as error:
-        context.log.warning("a sign-in link was not mailed: %s", error, extra={"person": found.person_id})
+    await context.mail.send(
+        found.institution,
+        found.person_id,
+        f"sign-in-{hashed(found.secret)}",
+        to=found.email,
+        subject=words.gettext(N_("Your link to sign in")),
+        text=pages.text("sign_in_mail.txt", language, url=url),
+    )

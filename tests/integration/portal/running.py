@@ -1,6 +1,7 @@
 """The portal running alone, and the people who use it over HTTP."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,8 @@ import httpx
 
 from shared.clock import ManualClock
 from shared.deployment import Deployment
-from shared.identifiers import DEPLOYMENT
+from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.mail import Letter
 from shared.service import Context
 
 HERE = "http://127.0.0.1:8080"
@@ -41,6 +43,13 @@ class Portal:
         return httpx.AsyncClient(
             transport=transport, base_url=base, headers={"Accept": "application/json"} | origin | headers
         )
+
+    async def letters(self, number: int) -> Sequence[Letter]:
+        """The institution's mail, once it is so many letters."""
+        async with asyncio.timeout(10):
+            while len(letters := await self.context.mail.list(InstitutionId("qu-cdm"))) < number:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return letters
 
     @asynccontextmanager
     async def operator(self) -> AsyncIterator[httpx.AsyncClient]:

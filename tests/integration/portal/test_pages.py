@@ -53,6 +53,14 @@ async def test_each_role_opens_its_pages_in_every_language_and_no_others(school:
             assert (await browser.get(f"/portal/{path}")).status_code == 403, path
 
 
+async def test_a_deployments_operator_sees_institutions_and_health(school: Portal) -> None:
+    await school.person("root@host.example", "operator", slug="deployment")
+    async with school.signed_in("root@host.example", "deployment", Accept="text/html") as browser:
+        page = (await browser.get("/portal/today")).text
+        assert "Example College" in page
+        assert 'href="/consent/readyz"' in page
+
+
 async def test_a_journeys_page_says_each_step_with_its_actor_and_names_nobody(school: Portal) -> None:
     async with school.signed_in("tutor@school.example", Accept="text/html") as browser:
         page = (await browser.get("/portal/journeys/c1?lang=en")).text
@@ -122,6 +130,7 @@ async def _institution(browser: httpx.AsyncClient) -> str:
 async def test_sign_in_links_are_shown_at_the_machine_itself_and_nowhere_else(college: Portal) -> None:
     async with college.client() as browser:
         await browser.post("/portal/api/v1/sign-in", json={"institution": "qu-cdm", "email": "c@school.example"})
+    await college.letters(1)
     async with college.client(Accept="text/html") as here:
         page = await here.get("/portal/mail")
         link = re.search(r'href="(http://127[^"]+/portal/sign-in/qu-cdm/[^"]+)"', page.text)

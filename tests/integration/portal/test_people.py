@@ -92,7 +92,7 @@ async def test_who_asks_for_a_link_is_not_told_whether_the_address_is_known(coll
         elsewhere = await browser.post("/portal/api/v1/sign-in", json={"institution": "none", "email": "a@b.example"})
         assert len(bodies) == 1
         assert elsewhere.status_code == 202
-    letters = await college.context.mail.list(InstitutionId("qu-cdm"))
+    letters = await college.letters(2)
     assert {letter.to for letter in letters} == {"c@school.example"}
 
 
@@ -102,7 +102,7 @@ async def test_the_mailed_link_leads_back_to_where_one_wanted_to_go(college: Por
         assert asked.headers["Location"] == "/portal/sign-in?next=%2Fportal%2Fpeople%3Fx%3D1"
         form = {"institution": "qu-cdm", "email": "C@school.example", "next": "/portal/people?x=1"}
         await browser.post("/portal/sign-in", data=form)
-        (letter,) = await college.context.mail.list(InstitutionId("qu-cdm"))
+        (letter,) = await college.letters(1)
         link = re.search(r"http\S+", letter.text)
         assert link
         signed_in = await browser.post(link.group())
