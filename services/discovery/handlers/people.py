@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from services.discovery.handlers.cases import keep_places, places_of
 from services.discovery.model.people import NO, Mark, Person, standing_of
@@ -13,6 +14,11 @@ from shared.events.envelope import Event
 from shared.identifiers import InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
+
+# What owners in the erasure ledger are called that are no contacts.
+_WEEK: Final = "leads-"
+_LEAD: Final = "lead-"
+_MARK: Final = "mark-"
 
 
 @dataclass(frozen=True)
@@ -126,38 +132,51 @@ async def _erase_as_asked(context: Context, event: ErasureRequestedV1) -> None:
 async def erase(context: Context, person: Person, now: datetime) -> Person:
     """Leave nothing that says who a contact was: leads, sealed fields, the key, and the traces on disk.
 
-    What stays is a tombstone, and marks that reveal nothing.
+    What stays is a tombstone, and marks that reveal nothing. The erasure ledger, which no backup of the data holds, is
+    told of the leads and marks too: a restore of data from before the clearing must not bring the person back.
     """
     repository = Repository(context, person.institution)
-    await _wipe_leads(repository, person, now)
+    gone = [f"{_LEAD}{lead_id}" for lead_id in await _wipe_leads(repository, person, now)]
     for mark in person.marks:
-        bound = await repository.marks.get(mark)
-        if bound is None:
-            await repository.marks.insert(Mark(id=mark, institution=person.institution, since=now))
-        elif bound.contact_id:
-            bound.contact_id = ""
-            await repository.marks.save(bound)
+        await _suppress(repository, mark, now)
     person.wipe()
     await _keep_place(repository, person, now)
     person = await (repository.people.save(person) if person.version else repository.people.insert(person))
-    await context.vault.erase(person.institution, person.id)
+    for owner in (person.id, *gone, *(f"{_MARK}{mark}" for mark in person.marks)):
+        await context.vault.erase(person.institution, owner)
     await context.store.compact()
     return person
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
-    """Erase again, after a restore of data, what the erasure ledger names: a contact, or the leads of a week."""
+    """Erase again, after a restore of data, what the erasure ledger names: a contact, its leads, its marks, a week."""
     repository, now = Repository(context, institution), context.clock.now()
-    if owner.startswith("leads-"):
+    if owner.startswith(_WEEK):
         async for lead in repository.leads.all():
             if lead.week == owner and lead.content is not None:
                 lead.lapse(now)
                 await repository.leads.save(lead)
+    elif owner.startswith(_LEAD):
+        await _wipe_lead(repository, owner.removeprefix(_LEAD), now)
+    elif owner.startswith(_MARK):
+        await _suppress(repository, owner.removeprefix(_MARK), now)
+        await close_leads(repository, [owner.removeprefix(_MARK)], now)
     elif (person := await repository.people.get(owner)) and person.standing != "erased":
         await erase(context, person, now)
 
 
-async def _wipe_leads(repository: Repository, person: Person, now: datetime) -> None:
+async def _suppress(repository: Repository, mark: str, now: datetime) -> None:
+    """See that the account of a mark is never asked again, without saying which contact it was."""
+    bound = await repository.marks.get(mark)
+    if bound is None:
+        await repository.marks.insert(Mark(id=mark, institution=repository.institution, since=now))
+    elif bound.contact_id:
+        bound.contact_id = ""
+        await repository.marks.save(bound)
+
+
+async def _wipe_leads(repository: Repository, person: Person, now: datetime) -> set[str]:
+    """Wipe every lead of a person, decided or not; gives their ids, which are marks."""
     ids = {person.lead_id} - {""}
     for mark in person.marks:
         for field in ("author", "also"):
@@ -168,9 +187,15 @@ async def _wipe_leads(repository: Repository, person: Person, now: datetime) -> 
                 if (after := page.next) is None:
                     break
     for lead_id in ids:
-        if lead := await repository.leads.get(lead_id):
-            if lead.state == "waiting":
-                lead.close(now)
+        await _wipe_lead(repository, lead_id, now)
+    return ids
+
+
+async def _wipe_lead(repository: Repository, lead_id: str, now: datetime) -> None:
+    if lead := await repository.leads.get(lead_id):
+        if lead.state == "waiting":
+            lead.close(now)
+        if lead.content is not None or lead.marks:
             lead.wipe()
             await repository.leads.save(lead)
 

@@ -231,6 +231,28 @@ async def test_what_the_erasure_ledger_names_is_erased_again_after_a_restore(hou
     await house.refused("GET", f"/contacts/{contact['contact_id']}/label")
 
 
+async def test_data_from_before_a_person_was_erased_does_not_bring_the_person_back(house: House) -> None:
+    case = await house.case()
+    post = json.dumps([mastodon(1)])
+    await bring(house, case, post)
+    (lead,) = (await house.call("GET", "/leads"))["items"]
+    before = await Repository(house.context, OAK).leads.get(lead["lead_id"])
+    contact = await house.clear(lead["lead_id"])
+    await people.follow_consent(house.context, told(contact, ErasureRequestedV1, 9, "withdrawn", erasure_id="e"))
+    # the data as it was before the clearing, with a key store that is not part of it
+    repository = Repository(house.context, OAK)
+    now = await repository.leads.get(lead["lead_id"])
+    assert before
+    assert now
+    await repository.leads.save(before.model_copy(update={"version": now.version}))
+    async for mark in repository.marks.all():
+        await repository.marks.delete(mark)
+    for owner in await house.context.vault.erased(OAK):
+        await people.restore_erasure(house.context, OAK, owner)
+    assert (await house.call("GET", "/leads"))["items"] == []
+    assert (await bring(house, case, json.dumps([mastodon(2)])))["ignored_because"] == {"asked-before": 1}
+
+
 async def test_a_prefix_belongs_to_one_case_and_two_institutions_may_have_the_same(house: House) -> None:
     first = await house.case()
     refused = await house.refused("POST", "/cases", CASE, person="coordinator-1", role="coordinator")
