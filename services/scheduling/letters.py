@@ -19,8 +19,8 @@ _SUBJECTS = {
     "changed": N_("New time for your meeting: %(when)s"),
     "cancelled": N_("Your meeting is cancelled: %(when)s"),
     "choose-anew": N_("Please choose another time for your meeting"),
-    "reminder-day": N_("Your meeting is tomorrow: %(when)s"),
-    "reminder-hour": N_("Your meeting begins in an hour: %(when)s"),
+    "reminder-day": N_("Reminder of your meeting: %(when)s"),
+    "reminder-hour": N_("Your meeting begins soon: %(when)s"),
 }
 _OPENINGS = {
     "confirmed": N_("Your meeting with students of %(institution)s is booked."),

@@ -174,9 +174,11 @@ class World:
         return found[count - 1]
 
     async def eventually(self, look: Callable[[], Awaitable[Any]]) -> Any:
+        timers = self.deployment.running["scheduling"].timers
         async with asyncio.timeout(10):
             while not (found := await look()):
-                await asyncio.sleep(0.01)
+                await timers.look()
+                await asyncio.sleep(0.02)
         return found
 
     async def state(self, contact: str = "c1") -> dict[str, Any]:
@@ -441,11 +443,11 @@ async def test_mail_confirms_reminds_and_takes_back_with_a_neutral_subject_and_a
 
     world.clock.set(booked.data.starts_at - 24 * HOUR)
     (_, reminder) = await world.until_mails(2)
-    assert reminder["Subject"].startswith("Your meeting is tomorrow")
+    assert reminder["Subject"].startswith("Reminder of your meeting")
     moved = await world.booked(number=3, address=ADDRESS)
     change = (await world.until_mails(3))[2]
     world.clock.set(moved.data.starts_at - HOUR)
-    assert (await world.until_mails(4))[3]["Subject"].startswith("Your meeting begins in an hour")
+    assert (await world.until_mails(4))[3]["Subject"].startswith("Your meeting begins soon")
     await world.http.post(f"{API}/family/meeting/cancel", headers=world.family())
     cancellation = (await world.until_mails(5))[4]
     files = [_calendar(mail) for mail in (confirmation, change, cancellation)]
@@ -570,7 +572,7 @@ async def test_staff_never_sees_the_familys_address(world: World) -> None:
 async def test_only_a_tutor_of_the_case_has_hours_for_it_and_a_coordinator_may_set_them(world: World) -> None:
     path = f"{API}/cases/case1/availability"
     stranger = await world.http.put(path, json=AVAILABILITY, headers=world.staff("tutor2"))
-    assert stranger.status_code == 422
+    assert stranger.status_code == 403
     named = AVAILABILITY | {"tutor_id": "tutor1", "join_url": "https://meet.example/other"}
     assert (await world.http.put(path, json=named, headers=world.staff("tutor2"))).status_code == 403
     coordinator = world.staff("head", "coordinator")
@@ -605,3 +607,120 @@ async def test_a_booking_survives_a_stop_between_the_calendar_and_the_meeting(tm
             return meeting if meeting.state == "scheduled" else None
 
         await world.eventually(planned)
+
+
+# -- pages, as a browser without scripts uses them
+
+
+def cookies(world: World, **more: str) -> dict[str, str]:
+    return {"Cookie": f"fh_family={world.issuer.family(QU, 'c1', language='en')}", "Accept": "text/html", **more}
+
+
+def staff_cookies(world: World) -> dict[str, str]:
+    token = world.issuer.staff(QU, "tutor1", roles=frozenset({"tutor"}))
+    return {"Cookie": f"fh_staff={token}", "Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+
+
+async def test_a_family_chooses_place_and_time_and_cancels_without_a_script(world: World) -> None:
+    await world.offered()
+    browser, form = cookies(world), cookies(world, **{"Sec-Fetch-Site": "same-origin"})
+    home = await world.http.get("/scheduling/family", headers=browser)
+    assert home.headers["location"] == "/scheduling/family/place"
+    found = await world.http.post("/scheduling/family/place", data={"find": "arizona"}, headers=form)
+    assert 'value="America/Phoenix"' in found.text
+    wrong = await world.http.post("/scheduling/family/place", data={"zone": "Mars/Olympus"}, headers=form)
+    assert (wrong.status_code, "Choose your place from the list" in wrong.text) == (422, True)
+    chosen = await world.http.post("/scheduling/family/place", data={"zone": "America/Phoenix"}, headers=form)
+    assert chosen.headers["location"] == "/scheduling/family/times"
+    times = await world.http.get("/scheduling/family/times", headers=browser)
+    assert "Tuesday, March 3, 2026" in times.text
+    assert "Phoenix time" in times.text
+    assert "Qatar time" in times.text
+
+    at = (await world.slots())[0]["starts_at"]
+    asked = await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=browser)
+    assert "How may we reach you about it?" in asked.text
+    for data, said in (
+        ({"at": at}, "Choose how we may reach you."),
+        ({"at": at, "by": "email", "address": "nonsense"}, "Write your e-mail address"),
+    ):
+        refused = await world.http.post("/scheduling/family/confirm", data=data, headers=form)
+        assert (refused.status_code, said in refused.text) == (422, True)
+    booked = await world.http.post("/scheduling/family/confirm", data={"at": at, "by": "page"}, headers=form)
+    assert (booked.status_code, booked.headers["location"]) == (303, "/scheduling/family?done=booked")
+    page = await world.http.get(booked.headers["location"], headers=browser)
+    assert "Your meeting is booked" in page.text
+    await world.until("meeting.scheduled")
+    cancelled = await world.http.post("/scheduling/family/cancel", headers=form)
+    assert cancelled.status_code == 303
+    assert "You cancelled it, and that is fine." in (await world.http.get("/scheduling/family", headers=browser)).text
+
+
+async def test_a_family_whose_time_was_taken_meanwhile_is_shown_others(world: World) -> None:
+    await world.offered()
+    await world.offered("c2")
+    at = (await world.slots())[0]["starts_at"]
+    form = cookies(world, **{"Sec-Fetch-Site": "same-origin"})
+    await world.http.post("/scheduling/family/place", data={"zone": "America/Phoenix"}, headers=form)
+    await world.booked("c2", at=at)
+    late = await world.http.post("/scheduling/family/confirm", data={"at": at, "by": "page"}, headers=form)
+    assert late.status_code == 409
+    assert "This time has just been taken. Here are others." in late.text
+    assert "Tuesday, March 3, 2026" in late.text
+
+
+async def test_another_site_cannot_book_or_cancel_for_a_family(world: World) -> None:
+    await world.offered()
+    await world.booked()
+    foreign = cookies(world, **{"Sec-Fetch-Site": "cross-site"})
+    assert (await world.http.post("/scheduling/family/cancel", headers=foreign)).status_code == 403
+    assert (await world.state())["state"] == "scheduled"
+
+
+async def test_a_tutor_gives_hours_moves_and_closes_on_the_pages(world: World) -> None:
+    browser = staff_cookies(world)
+    hours = {
+        "zone": "Asia/Qatar", "duration_minutes": "60", "buffer_minutes": "0", "notice_hours": "24",
+        "horizon_days": "7", "from-1-0": "22:00", "to-1-0": "00:00", "blocked": "", "join_url": "",
+    }  # fmt: skip
+    page = "/scheduling/availability/case1"
+    wrong = await world.http.post(page, data=hours | {"to-1-0": "21:00", "blocked": "soon"}, headers=browser)
+    assert wrong.status_code == 422
+    assert "Write hours as 09:00 to 17:30" in wrong.text
+    assert "Write each day off on a line of its own" in wrong.text
+    looked = await world.http.post(page, data=hours | {"look": "yes"}, headers=browser)
+    assert "Auckland time" in looked.text
+    assert (await world.kept.availability("case1", "tutor1")).rules.duration_minutes == 75  # type: ignore[union-attr]
+    assert (await world.http.post(page, data=hours, headers=browser)).status_code == 303
+    rules = (await world.kept.availability("case1", "tutor1")).rules  # type: ignore[union-attr]
+    assert (rules.duration_minutes, rules.weekly[0].to) == (60, "24:00")
+
+    empty = await world.http.get("/scheduling/meetings", headers=browser)
+    assert "No meetings yet" in empty.text
+    await world.offered()
+    one = "/scheduling/meetings/c1"
+    gap = await world.http.post(f"{one}/move", data={"at": "soon"}, headers=browser)
+    assert (gap.status_code, "This is not a date and time." in gap.text) == (422, True)
+    moved = await world.http.post(f"{one}/move", data={"at": "2026-03-03T08:00"}, headers=browser)
+    assert moved.headers["location"] == f"{one}?done=moved"
+    booked = await world.until("meeting.scheduled")
+    assert booked.data.starts_at == datetime(2026, 3, 3, 5, tzinfo=UTC)
+    assert "Coming" in (await world.http.get("/scheduling/meetings", headers=browser)).text
+    world.clock.set(booked.data.ends_at + HOUR)
+    browser = staff_cookies(world)
+    assert "To close: did it take place?" in (await world.http.get("/scheduling/meetings", headers=browser)).text
+    held = {"person": ["tutor1", "s1", ""], "agrees": ["0"], "begun": "2026-03-03T08:05", "ended": "2026-03-03T08:50"}
+    closed = await world.http.post(f"{one}/held", data=held, headers=browser)
+    assert closed.status_code == 303, closed.text
+    finished = await world.until("meeting.finished")
+    assert (finished.data.participants, finished.data.recording) == (["tutor1", "s1"], "none")
+    assert finished.data.held_from == datetime(2026, 3, 3, 5, 5, tzinfo=UTC)
+    assert "does not agree to a recording" in (await world.http.get(one, headers=browser)).text
+
+
+async def test_pages_speak_the_familys_language(world: World) -> None:
+    await world.offered()
+    for code, said in (("ar", "أين أنتم؟"), ("es", "¿Dónde está usted?")):
+        page = await world.http.get("/scheduling/family/place", params={"lang": code}, headers=cookies(world))
+        assert said in page.text
+        assert f'lang="{code}"' in page.text

@@ -21,16 +21,16 @@ async def case_named(context: Context, institution: InstitutionId, case_id: str)
 
 
 def tutor_meant(case: CaseState, staff: Staff, tutor_id: str = "") -> str:
-    """Whose availability it is: one's own, or, for a coordinator, that of a tutor of the case. Raises Refused."""
-    leads = not staff.roles.isdisjoint({"coordinator", "machine"})
-    if not tutor_id:
-        own = staff.person_id in case.tutors or not leads
-        tutor_id = staff.person_id if own else next(iter(case.tutors), staff.person_id)
-    if tutor_id != staff.person_id and not leads:
-        raise Refused("not-yours", N_("Only a coordinator can set another tutor's hours."), status=403)
-    if tutor_id not in case.tutors:
-        raise Refused("no-tutor", N_("This person is not a tutor of the case. A coordinator can add them."), status=422)
-    return tutor_id
+    """Whose availability it is: one's own, or, for a coordinator, anybody's. Raises Refused.
+
+    A case that names no tutors is everybody's; a coordinator may guide a contact without being named.
+    """
+    if staff.roles.isdisjoint({"coordinator", "machine"}):
+        if tutor_id not in {"", staff.person_id}:
+            raise Refused("not-yours", N_("Only a coordinator can set another tutor's hours."), status=403)
+        if case.tutors and staff.person_id not in case.tutors:
+            raise Refused("no-tutor", N_("You are not a tutor of this case. A coordinator can add you."), status=403)
+    return tutor_id or staff.person_id
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ async def hours_of(context: Context, staff: Staff) -> list[OwnHours]:
     return [
         OwnHours(case, tutor_id, bool(found and found.rules.weekly))
         for case in await scheduling.cases()
-        for tutor_id in case.tutors
+        for tutor_id in (case.tutors or [staff.person_id])
         if leads or tutor_id == staff.person_id
         for found in [await scheduling.availability(case.case_id, tutor_id)]
     ]

@@ -10,6 +10,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import availability
+from services.scheduling.http.clocks import short_when
 from services.scheduling.http.doors import asked, problem_of
 from services.scheduling.http.staff_pages import LIST
 from services.scheduling.model import AvailabilityRules, Refused
@@ -125,6 +126,7 @@ def _page(
         weekdays=[get_day_names("wide", locale=words.locale)[day] for day in range(7)],
         zones=[(place.zone, f"{place.name} · {words.time(now, place.zone)}") for place in places(words.code, now)],
         coming=coming,
+        short=lambda at, zone: short_when(words, at, zone),
         clocks=clocks,
         wrong={name: words.gettext(_WRONG[name]) for name in wrong or [] if name in _WRONG},
         saved=saved,

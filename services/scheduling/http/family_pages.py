@@ -5,12 +5,12 @@ from datetime import date, datetime
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date
 from fastapi import APIRouter, Form, Query, Request
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import booking
+from services.scheduling.http.clocks import short_time
 from services.scheduling.http.doors import asked, problem_of
 from services.scheduling.http.shapes import EmailAddress
 from services.scheduling.model import ReachBy, Refused
@@ -20,7 +20,7 @@ from services.scheduling.zones import places
 from shared.service import Context
 from shared.sessions import Family
 from shared.web.access import FamilySession
-from shared.web.languages import N_, Language
+from shared.web.languages import N_
 from shared.web.problems import ElsewhereFirst, Problem
 
 HOME: Final = "/scheduling/family"
@@ -178,7 +178,7 @@ def _times_page(
     days = by_day(view.times.slots, ZoneInfo(view.zone))
     first = later * _DAYS_A_PAGE
     shown: list[tuple[date, list[tuple[Slot, str]]]] = [
-        (day, [(slot, _short(words, slot.starts_at, theirs)) for slot in slots])
+        (day, [(slot, short_time(words, slot.starts_at, theirs)) for slot in slots])
         for day, slots in days[first : first + _DAYS_A_PAGE]
     ]
     return PAGES.render(
@@ -192,12 +192,6 @@ def _times_page(
         refused=refused,
         now=context.clock.now(),
     )
-
-
-def _short(words: Language, at: datetime, zone: str) -> str:
-    """Weekday and time in another zone, e.g. `Tue 18:00`: there it may be another day."""
-    weekday = format_date(at.astimezone(ZoneInfo(zone)).date(), "EEE", locale=words.locale)
-    return f"{weekday} {words.time(at, zone)}"
 
 
 def _confirm_page(

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from services.scheduling.slots import END_OF_DAY, Hours, Rules
 from services.scheduling.zones import is_zone
 from shared.store import Document
-from shared.web.languages import N_
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
@@ -25,7 +24,7 @@ def minutes(clock: str) -> int:
     if clock == "24:00":
         return END_OF_DAY
     if not (match := _CLOCK.fullmatch(clock)):
-        raise ValueError(N_("a time is written as HH:MM, from 00:00 to 24:00"))
+        raise ValueError("a time is written as HH:MM, from 00:00 to 24:00")
     return int(match[1]) * 60 + int(match[2])
 
 
@@ -41,7 +40,7 @@ class WeeklyHours(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if minutes(self.from_) >= minutes(self.to):
-            raise ValueError(N_("hours end after they begin; what goes past midnight is two entries"))
+            raise ValueError("hours end after they begin; what goes past midnight is two entries")
         return self
 
     @property
@@ -66,7 +65,7 @@ class AvailabilityRules(BaseModel):
     @classmethod
     def _known(cls, zone: str) -> str:
         if not is_zone(zone):
-            raise ValueError(N_("this is no IANA time zone, e.g. Asia/Qatar"))
+            raise ValueError("this is no IANA time zone, e.g. Asia/Qatar")
         return zone
 
     @field_validator("join_url")
@@ -77,7 +76,7 @@ class AvailabilityRules(BaseModel):
             return url
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname or not url.isprintable() or " " in url:
-            raise ValueError(N_("the meeting room's address begins with https://"))
+            raise ValueError("the meeting room's address begins with https://")
         return url
 
     @field_validator("blocked")
@@ -91,7 +90,7 @@ class AvailabilityRules(BaseModel):
         weekly = sorted(weekly, key=lambda entry: (entry.weekday, minutes(entry.from_)))
         for one, following in pairwise(weekly):
             if one.weekday == following.weekday and minutes(following.from_) < minutes(one.to):
-                raise ValueError(N_("two entries of the same weekday overlap"))
+                raise ValueError("two entries of the same weekday overlap")
         return weekly
 
     @property
