@@ -17,7 +17,6 @@ from shared.web.connection import AbortableProtocol
 
 # Open players and live pages are given this long when the process ends; they come back by themselves.
 _PARTING_SECONDS = 3
-_SEND_BUFFER = 16 * 1024  # bytes, see `bound_socket`
 
 
 def bound_socket(settings: Settings) -> socket.socket:
@@ -25,9 +24,6 @@ def bound_socket(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # What lies in the system's send buffer cannot be taken back when a consent ends: keep it small. Accepted
-    # connections inherit it.
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     try:
         bound.bind((settings.host, settings.port))
     except OSError as error:

@@ -76,6 +76,7 @@ class Viewer:
     person_id: str = ""
     cohorts: frozenset[str] = frozenset()
     human: bool = True  # a machine's token never plays
+    student: bool = False  # families are told how often students watched
 
 
 @dataclass(frozen=True)

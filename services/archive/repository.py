@@ -38,10 +38,11 @@ class Viewing(Document):
     """One viewer's watching of one recording on one day (UTC)."""
 
     kind: ClassVar[str] = "viewing"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id", "last_at"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id", "student", "last_at"),)
 
     contact_id: str
     viewer_id: str  # person id
+    student: bool
     day: date
     first_at: AwareDatetime
     last_at: AwareDatetime
@@ -138,7 +139,7 @@ class Viewings:
         self._documents = context.store.collection(Viewing, institution)
         self._institution = institution
 
-    async def add(self, contact_id: str, viewer_id: str, seconds: float, at: datetime) -> None:
+    async def add(self, contact_id: str, viewer_id: str, *, student: bool, seconds: float, at: datetime) -> None:
         """Add to what this viewer saw of it today."""
         id_ = f"{contact_id[:24]}-{viewer_id[:24]}-{at:%Y%m%d}"
         while True:
@@ -150,6 +151,7 @@ class Viewings:
                         institution=self._institution,
                         contact_id=contact_id,
                         viewer_id=viewer_id,
+                        student=student,
                         day=at.date(),
                         first_at=at,
                         last_at=at,
@@ -165,10 +167,14 @@ class Viewings:
             return
 
     async def count(self, contact_id: str) -> int:
-        return await self._documents.count({"contact_id": contact_id})
+        """How often students watched it: each viewer once a day."""
+        return await self._documents.count({"contact_id": contact_id, "student": True})
 
     async def last(self, contact_id: str) -> datetime | None:
-        newest = await self._documents.find({"contact_id": contact_id}, sort="last_at", order="desc", limit=1)
+        """When a student watched it last."""
+        newest = await self._documents.find(
+            {"contact_id": contact_id, "student": True}, sort="last_at", order="desc", limit=1
+        )
         return newest.items[0].last_at if newest.items else None
 
     async def forget(self, contact_id: str) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.archive.repository import Viewings
+from services.archive.model import Viewer
+from services.archive.repository import Recordings, Viewings
 from shared.bus import Bus
 from shared.identifiers import InstitutionId
 from shared.service import Context
@@ -25,20 +26,18 @@ class ViewLog:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._kept: dict[tuple[InstitutionId, str, str, str], _Kept] = {}
+        self._kept: dict[tuple[InstitutionId, str, Viewer, str], _Kept] = {}
 
-    async def note(self, institution: InstitutionId, contact_id: str, viewer_id: str, seconds: float) -> None:
+    async def note(self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float) -> None:
         """Note that a viewer was sent so many seconds of a recording now."""
         now = self._context.clock.now()
-        key = (institution, contact_id, viewer_id, now.date().isoformat())
+        key = (institution, contact_id, viewer, now.date().isoformat())
         kept = self._kept.get(key)
         if kept is not None and now - kept.saved_at < _SAVE_EVERY:
             kept.seconds += seconds
             return
         self._kept[key] = _Kept(0, now)
-        await Viewings(self._context, institution).add(
-            contact_id, viewer_id, seconds + (kept.seconds if kept else 0), now
-        )
+        await self._save(institution, contact_id, viewer, seconds + (kept.seconds if kept else 0), now)
         await self.save_what_waits()
 
     async def save_what_waits(self) -> None:
@@ -49,8 +48,18 @@ class ViewLog:
                 continue
             del self._kept[key]
             if kept.seconds:
-                institution, contact_id, viewer_id, _ = key
-                await Viewings(self._context, institution).add(contact_id, viewer_id, kept.seconds, kept.saved_at)
+                institution, contact_id, viewer, _ = key
+                await self._save(institution, contact_id, viewer, kept.seconds, kept.saved_at)
+
+    async def _save(
+        self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float, at: datetime
+    ) -> None:
+        recording = await Recordings(self._context, institution).get(contact_id)
+        if recording is None or recording.state == "erased":  # its view log is gone, and stays so
+            return
+        await Viewings(self._context, institution).add(
+            contact_id, viewer.person_id, student=viewer.student, seconds=seconds, at=at
+        )
 
 
 _LOGS: Final[dict[Bus, ViewLog]] = {}  # one for each replica, as the gate

@@ -27,7 +27,12 @@ def context_of(request: Request) -> Context:
 
 
 def viewer_of(staff: Staff) -> Viewer:
-    return Viewer(person_id=staff.person_id, cohorts=staff.cohorts, human="machine" not in staff.roles)
+    return Viewer(
+        person_id=staff.person_id,
+        cohorts=staff.cohorts,
+        human="machine" not in staff.roles,
+        student="student" in staff.roles,
+    )
 
 
 def family_viewer(family: Family) -> Viewer:

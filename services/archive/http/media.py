@@ -52,6 +52,6 @@ async def _play(
     async def seen(sent: int) -> None:
         if not viewer.family:
             seconds = sent / shown.bytes * shown.duration_seconds
-            await log_of(context).note(institution, contact_id, viewer.person_id, seconds)
+            await log_of(context).note(institution, contact_id, viewer, seconds)
 
     return PlayResponse(Showing(gate, institution, contact_id, viewer, shown, download), reader, span, seen=seen)
