@@ -28,6 +28,7 @@ _SECTIONS: Final = (
     Section("invitations", "/consent/invitations", N_("Invitations"), _TEAM),
     Section("meetings", "/scheduling/meetings", N_("Meetings"), _TEAM),
     Section("recordings", "/archive/recordings", N_("Recordings"), _TEAM | {"student"}),
+    Section("suggest", "/discovery/nominate", N_("Suggest a person"), frozenset({"student"})),
     Section("people", "/portal/people", N_("People"), _COORDINATOR),
     Section("institution", "/portal/institution", N_("Institution"), _COORDINATOR),
 )
