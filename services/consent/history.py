@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from babel import lists
+
 from services.consent.http.words import ACTS, SCOPES
 from services.consent.model import Journey
 from services.consent.model.records import Record
@@ -37,7 +39,7 @@ def _records(records: Sequence[Record], language: Language) -> list[dict[str, An
             by = say(N_("by itself: the time that you had agreed to is over"))
         elif record.actor != "family":
             by = say(N_("a person logged what you told us"))
-        scopes = ", ".join(say(SCOPES[scope]) for scope in record.scopes)
+        scopes = lists.format_list([say(SCOPES[scope]) for scope in record.scopes], locale=language.locale)
         told = record.act in {"granted", "changed"}
         entries.append(
             {

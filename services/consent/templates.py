@@ -12,6 +12,8 @@ from shared.events.portal import InstitutionState
 _FOLDER: Final = Path(__file__).parent / "texts"
 _DAYS_A_MONTH: Final = 365 / 12
 
+_RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ur", "yi"})
+
 # The places that may stand in a text, in `{braces}`.
 PLACES: Final = ("institution", "condition", "audience", "account", "verify", "keep_months", "reward")
 
@@ -34,13 +36,18 @@ def places(institution: InstitutionState, case: CaseState, language: str) -> dic
     short = language.split("-", maxsplit=1)[0]
     condition = case.condition.get(language) or case.condition.get(short) or case.condition.get("en") or case.title
     return {
-        "institution": institution.name,
+        "institution": _isolated(institution.name, short),
         "condition": condition,
-        "account": institution.account or institution.name,
-        "verify": institution.verify_address or institution.website or institution.name,
+        "account": _isolated(institution.account or institution.name, short),
+        "verify": _isolated(institution.verify_address or institution.website or institution.name, short),
         "keep_months": str(round(institution.keep_recordings_days / _DAYS_A_MONTH)),
-        "reward": institution.reward,
+        "reward": _isolated(institution.reward, short),
     }
+
+
+def _isolated(value: str, language: str) -> str:
+    """Keep a handle or a telephone number in one piece inside a text that runs from right to left (Unicode UAX 9)."""
+    return f"\u2068{value}\u2069" if value and language in _RIGHT_TO_LEFT else value
 
 
 def _read(language: str) -> dict[str, Any]:
