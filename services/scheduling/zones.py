@@ -26,20 +26,17 @@ _ALSO = {
     "Pacific/Auckland": "Wellington Christchurch",
 }
 
+_COMMA = {"ar": "، "}
+
 
 @dataclass(frozen=True)
 class Place:
-    """One zone as it is offered: `New York`, `United States`, what its clock shows now."""
+    """One zone as it is offered: where it is, and what its clock shows now."""
 
     zone: str
-    city: str
-    country: str
+    name: str  # e.g. `New York, United States`
     known_as: str  # e.g. `Eastern Time`
     clock: datetime  # in the zone
-
-    @property
-    def name(self) -> str:
-        return self.city if self.country in {"", self.city} else f"{self.city}, {self.country}"
 
 
 @cache
@@ -56,14 +53,14 @@ def places(language: str, now: datetime, find: str = "") -> list[Place]:
     """List the zones by city, in a language; with `find`, those whose city, country or name holds its words."""
     wanted = _plain(find).split()
     return [
-        Place(zone, city, country, known_as, now.astimezone(ZoneInfo(zone)))
-        for zone, city, country, known_as, searched in _named(language)
+        Place(zone, name, known_as, now.astimezone(ZoneInfo(zone)))
+        for zone, name, known_as, searched in _named(language)
         if all(word in searched for word in wanted)
     ]
 
 
 @cache
-def _named(language: str) -> list[tuple[str, str, str, str, str]]:
+def _named(language: str) -> list[tuple[str, str, str, str]]:
     locale = Locale.parse(language)
     found = []
     for zone, territory in get_global("zone_territories").items():
@@ -73,7 +70,8 @@ def _named(language: str) -> list[tuple[str, str, str, str, str]]:
         country = locale.territories.get(territory, "")
         known_as = get_timezone_name(ZoneInfo(zone), "long", zone_variant="generic", locale=locale)
         searched = _plain(f"{city} {country} {known_as} {zone.replace('_', ' ')} {_ALSO.get(zone, '')}")
-        found.append((zone, city, country, known_as, searched))
+        name = city if country in {"", city} else f"{city}{_COMMA.get(language, ', ')}{country}"
+        found.append((zone, name, known_as, searched))
     return sorted(found, key=lambda entry: _plain(entry[1]))
 
 

@@ -19,11 +19,11 @@ from services.portal.http.bodies import (
 )
 from services.portal.model.institutions import Cohort
 from services.portal.repository import Institutions, known
-from shared.events.portal import InstitutionState
+from shared.events.portal import InstitutionState, Role
 from shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
-from shared.web.access import AnyStaff, Coordinator, Operator
+from shared.web.access import AnyStaff, Coordinator, Operator, Tutor
 from shared.web.languages import N_
 from shared.web.problems import Problem
 
@@ -109,6 +109,13 @@ def people_routes(context: Context) -> APIRouter:
     async def add(body: NewPerson, staff: Coordinator) -> dict[str, str]:
         add = people.add_person
         return {"person_id": await act(lambda: add(context, staff.institution, by=staff, **body.model_dump()))}
+
+    @router.get("/people/labels")
+    async def labels(staff: Tutor, role: Role = "student") -> dict[str, list[dict[str, str]]]:
+        """Names to choose from, e.g. who took part in a meeting: no addresses."""
+        found = await people.people_of(context, staff.institution)
+        chosen = [one for one in found if one.person.active and role in one.person.roles]
+        return {"items": [{"person_id": one.person.id, "label": one.name} for one in chosen]}
 
     @router.get("/people/{person_id}")
     async def one(person_id: Id, staff: Coordinator) -> dict[str, Any]:

@@ -2,11 +2,6 @@
 for (const list of document.querySelectorAll("datalist[data-people]")) {
   fetch(list.dataset.people, { headers: { Accept: "application/json" } })
     .then((answer) => (answer.ok ? answer.json() : { items: [] }))
-    .then(({ items }) => {
-      for (const person of items ?? []) {
-        if (person.roles && !person.roles.includes("student")) continue;
-        list.append(new Option(person.name ?? person.label ?? "", person.person_id));
-      }
-    })
+    .then(({ items }) => list.append(...items.map(({ person_id, label }) => new Option(label, person_id))))
     .catch(() => {});
 }

@@ -54,6 +54,17 @@ async def test_an_address_is_one_person_whatever_its_case_and_however_many_add_i
         assert label.json() == {"label": "Amal"}
 
 
+async def test_a_tutor_chooses_students_by_name_and_sees_no_address(college: Portal) -> None:
+    await college.person("student@school.example", "student")
+    await college.person("tutor@school.example", "tutor")
+    async with college.signed_in("tutor@school.example") as tutor:
+        answer = await tutor.get("/portal/api/v1/people/labels")
+        assert len(answer.json()["items"]) == 1
+        assert set(answer.json()["items"][0]) == {"person_id", "label"}
+        assert "@" not in answer.text
+        assert (await tutor.get("/portal/api/v1/people")).status_code == 403
+
+
 async def test_a_sign_in_link_works_once_also_when_pressed_twice_at_the_same_time(college: Portal) -> None:
     link = await college.link("c@school.example")
     async with college.client() as one, college.client() as other:
