@@ -30,10 +30,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
-from services.scheduling.app import SERVICE as SCHEDULING
 
 from services.archive.app import SERVICE as ARCHIVE
 from services.consent.app import SERVICE as CONSENT
+from services.scheduling.app import SERVICE as SCHEDULING
 from shared.bus import BusSettings
 from shared.bus.topology_apply import apply
 from shared.clock import SystemClock
