@@ -1,0 +1,126 @@
+"""What a tutor is told to do today, from the journeys alone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.portal.model.journey import Journey
+from services.portal.model.today import approvals_to_renew, today
+from shared.events.archive import RecordingState
+from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
+from shared.events.contact import ContactReference
+from shared.events.discovery import ApprovalState, CaseState
+from shared.events.scheduling import MeetingState
+from shared.identifiers import InstitutionId
+
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
+PATIENCE = timedelta(days=5)
+CONTACT = ContactReference(contact_id="c1", case_id="k1", reference="CLP-001", language="ar", tutor_id="t1")
+
+
+def journey(stage: str, invitation: str = "linked", record: str = "granted", **fields: Any) -> Journey:
+    invited = {name: fields.pop(name) for name in ("answer", "sent_at", "reminded_at") if name in fields}
+    return Journey(
+        id="c1",
+        institution=InstitutionId("qu-cdm"),
+        reference="CLP-001",
+        case_id="k1",
+        stage=stage,
+        moved_at=fields.pop("moved_at", NOW - timedelta(days=1)),
+        consent=ConsentState(
+            contact=CONTACT,
+            invitation=InvitationState(state=invitation, **invited),
+            consent=ConsentRecordState(state=record, scopes=["meet"]),
+        ),
+        **fields,
+    )
+
+
+def meeting(hours: float) -> MeetingState:
+    starts_at = NOW + timedelta(hours=hours)
+    return MeetingState(
+        contact=CONTACT, state="scheduled", starts_at=starts_at, ends_at=starts_at + timedelta(minutes=75)
+    )
+
+
+def recording(state: str, refused: str | None = None) -> RecordingState:
+    return RecordingState(contact=CONTACT, state=state, refused_because=refused)
+
+
+@pytest.mark.parametrize(
+    ("of", "doing", "url"),
+    [
+        (journey("to-send", "prepared", "none"), "send-message", "/consent/invitations/c1"),
+        (journey("sent", "sent", "none", sent_at=NOW - PATIENCE), "remind", "/consent/invitations/c1"),
+        (journey("answered", "answered", "none", answer="yes"), "send-link", "/consent/invitations/c1"),
+        (journey("answered", "answered", "none", answer="question"), "answer-question", "/consent/invitations/c1"),
+        (journey("consented", moved_at=NOW - timedelta(days=3)), "more-times", "/scheduling/availability/k1"),
+        (journey("booked", meeting=meeting(5)), "hold-meeting", "/scheduling/meetings/c1"),
+        (journey("booked", meeting=meeting(-2)), "close-meeting", "/scheduling/meetings/c1"),
+        (journey("met", recording=recording("awaited")), "upload", "/archive/recordings/c1"),
+        (journey("held", recording=recording("held", "wider-than-allowed")), "wider", "/archive/recordings/c1"),
+    ],
+)
+def test_what_is_to_do_leads_to_the_page_where_it_is_done(of: Journey, doing: str, url: str) -> None:
+    (task,) = today([of], NOW, reminder_after=PATIENCE).tasks
+    assert (task.doing, task.url, task.reference) == (doing, url, "CLP-001")
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        journey("sent", "sent", "none", sent_at=NOW - PATIENCE + timedelta(minutes=1)),
+        journey("sent", "sent", "none", sent_at=NOW - PATIENCE, reminded_at=NOW),
+        journey("answered", "answered", "none", answer="later"),
+        journey("linked", "linked", "none"),
+        journey("consented"),
+        journey("held", recording=recording("held")),
+        journey("booked", record="paused", meeting=meeting(-2)),
+    ],
+)
+def test_what_waits_for_a_family_is_nobodys_task(of: Journey) -> None:
+    day = today([of], NOW, reminder_after=PATIENCE)
+    assert (day.tasks, day.coming, day.waiting) == ([], [], 1)
+
+
+def test_the_most_urgent_comes_first_and_later_meetings_apart() -> None:
+    journeys = [
+        journey("booked", meeting=meeting(30)),
+        journey("booked", meeting=meeting(3)),
+        journey("to-send", "prepared", "none"),
+    ]
+    day = today(journeys, NOW, reminder_after=PATIENCE)
+    assert [task.doing for task in day.tasks] == ["send-message", "hold-meeting"]
+    assert [task.at for task in day.coming] == [NOW + timedelta(hours=30)]
+
+
+def case(name: str, days: int | None, state: str = "open") -> CaseState:
+    approvals = []
+    if days is not None:
+        ends = NOW + timedelta(days=days)
+        approvals = [ApprovalState(kind=kind, number="1", expires_at=ends) for kind in ("ethics", "data-protection")]
+    return CaseState(
+        case_id=name,
+        prefix=name,
+        title=name,
+        condition={},
+        languages=["en"],
+        cohorts=[],
+        tutors=[],
+        approvals=approvals,
+        safeguarding_contact="t1",
+        state=state,
+    )
+
+
+def test_approvals_are_asked_for_before_they_end() -> None:
+    cases = [
+        case("fine", 61),
+        case("soon", 30),
+        case("ended", -1),
+        case("missing", None),
+        case("closed", -1, "closed"),
+    ]
+    found = approvals_to_renew(cases, NOW)
+    assert [(one.case.case_id, one.ended) for one in found] == [("missing", False), ("ended", True), ("soon", False)]
