@@ -50,7 +50,15 @@ async def list_leads(
                 errors=[("case", N_("Choose a case first"))],
             )
         where["language"] = language
-    page = await repository.leads.find(where, sort="posted_at", order="desc", limit=limit, after=after)
+    try:
+        page = await repository.leads.find(where, sort="posted_at", order="desc", limit=limit, after=after or None)
+    except ValueError as error:  # a cursor that was cut short, or of another list
+        raise Refused(
+            "cursor",
+            N_("This part of the list cannot be found"),
+            N_("Go back to the leads and begin at the newest."),
+            status=422,
+        ) from error
     opened = await _opened(context, page)
     return Listed([(lead, opened.get(lead.id)) for lead in page.items], page.next)
 

@@ -34,8 +34,9 @@ def lead_pages(context: Context) -> APIRouter:
         cases = {one.id: one async for one in repository.cases.all()}
         chosen = cases.get(case) or (next(iter(cases.values())) if len(cases) == 1 else None)
         language = language if chosen else ""
-        page = await listing.list_leads(
-            context, staff, case_id=chosen.id if chosen else "", language=language, after=after, limit=_A_PAGE
+        case_id = chosen.id if chosen else ""
+        page = await done(
+            lambda: listing.list_leads(context, staff, case_id=case_id, language=language, after=after, limit=_A_PAGE)
         )
         return pages.render(
             request,
