@@ -58,11 +58,13 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
     """
     journeys = Journeys(context, institution)
     journey = await journeys.get(contact_id)
-    if journey is not None and journey.consent.state != "erased":
-        own = _own_answer(context, journey)
-        journey.erase(context.clock.now(), mark=context.vault.mark("receipt", institution, contact_id), own=own)
-        await journeys.save(journey)
+    if journey is None or journey.consent.state == "erased":
+        return  # records go before the journey is said to be erased, and never come before it
+    own = _own_answer(context, journey)
     await _erase_own(context, institution, contact_id)
+    journey.erase(context.clock.now(), mark=context.vault.mark("receipt", institution, contact_id), own=own)
+    await journeys.save(journey)
+    await context.store.compact()
 
 
 async def forget_certificate(context: Context, journey: Journey) -> None:
