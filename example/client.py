@@ -8,15 +8,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from shared.clock import Clock
-from shared.identifiers import InstitutionId
+from shared.identifiers import DEPLOYMENT
 from shared.keys import Keys
 from shared.sessions import SessionIssuer
 
 Json = Any
 _TIMEOUT = 30.0  # seconds
-
-# Deployment-level operators belong to no institution.
-DEPLOYMENT = InstitutionId("deployment")
 
 
 class Refused(Exception):  # noqa: N818 - the field's word
@@ -102,5 +99,5 @@ def _explained(answer: httpx.Response) -> str:
     problem = _json(answer)
     if isinstance(problem, dict) and "title" in problem:
         fields = "; ".join(f"{error.get('field')}: {error.get('text')}" for error in problem.get("errors", []))
-        return f"{problem['title']} {problem.get('detail', '')} {fields}".strip()
+        return ". ".join(part.rstrip(".") for part in (problem["title"], problem.get("detail", ""), fields) if part)
     return f"answer {answer.status_code}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shared.bus.connection import NoServer
 from shared.bus.topology_apply import drift
 from shared.clock import SystemClock
 from shared.deployment import bus_settings
@@ -82,7 +83,10 @@ async def _topology(settings: Settings) -> list[Finding]:
     url = settings.nats_url or address_of(settings.nats)
     if not url:
         return [Finding(False, "no NATS server runs; start `firsthand up`, or set FIRSTHAND_NATS_URL")]
-    differences = await drift(bus_settings(settings.model_copy(update={"nats_url": url})))
+    try:
+        differences = await drift(bus_settings(settings.model_copy(update={"nats_url": url})))
+    except NoServer as error:
+        return [Finding(False, f"{error} Is FIRSTHAND_NATS_URL right, and the server up?")]
     return [Finding(False, f"topology: {one} (firsthand topology apply)") for one in differences] or [
         Finding(True, "the NATS server has the streams and durables of the table")
     ]

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -33,8 +33,10 @@ class Settings(BaseSettings):
     institutions: Annotated[
         tuple[InstitutionSlug, ...], NoDecode, Field(description="comma-separated; empty: all institutions")
     ] = ()
-    log_level: str = "INFO"
-    proxied: Annotated[bool, Field(description="trust X-Forwarded-Proto and -Host of a reverse proxy")] = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    proxied: Annotated[
+        bool, Field(description="a reverse proxy of ours stands before: its X-Forwarded-For names the client")
+    ] = False
 
     @field_validator("institutions", mode="before")
     @classmethod

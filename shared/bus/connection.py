@@ -67,6 +67,11 @@ class BusSettings(BaseModel):
         return [server.strip() for server in self.url.split(",")]
 
     @property
+    def places(self) -> str:
+        """Host and port of each server, for people: an address may hold a password."""
+        return ", ".join(server.rpartition("@")[2].removeprefix("nats://") for server in self.servers)
+
+    @property
     def security(self) -> BaseSecurity | None:
         if self.credentials:
             return NatsCredentials(str(self.credentials))
@@ -77,6 +82,14 @@ class BusSettings(BaseModel):
 
 class NotBound(Exception):  # noqa: N818 - says what is the case
     """The topology gives the service a handler that the service does not have, or the other way about."""
+
+
+class NoServer(ConnectionError):  # noqa: N818 - says what is the case
+    """No NATS server took us; the message is one line without the credentials that an address may hold."""
+
+    def __init__(self, places: str, error: Exception) -> None:
+        told = "nobody answers" if isinstance(error, nats.errors.NoServersError) else str(error) or type(error).__name__
+        super().__init__(f"The NATS server at {places} took no connection: {told}.")
 
 
 class NotPublished(Exception):  # noqa: N818 - says what is the case
@@ -101,18 +114,23 @@ def broker_of(name: str, settings: BusSettings, **callbacks: Any) -> NatsBroker:
 
 @asynccontextmanager
 async def connected(settings: BusSettings) -> AsyncIterator[Client]:
-    """Connect for a moment, as the commands do. Raises nats.errors.Error or OSError when there is no server."""
+    """Connect for a moment, as the commands do. Raises NoServer within a second or two when there is none."""
     options: dict[str, Any] = {"user_credentials": str(settings.credentials)} if settings.credentials else {}
     if settings.user:
         options |= {"user": settings.user, "password": settings.password.get_secret_value()}
-    client = await nats.connect(
-        settings.servers,
-        name="firsthand",
-        allow_reconnect=False,
-        inbox_prefix=settings.inbox_prefix,
-        error_cb=_quiet,
-        **options,
-    )
+    try:
+        client = await nats.connect(
+            settings.servers,
+            name="firsthand",
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # else it tries a server that is not there for two minutes
+            reconnect_time_wait=1,
+            inbox_prefix=settings.inbox_prefix,
+            error_cb=_quiet,
+            **options,
+        )
+    except (nats.errors.Error, OSError) as error:
+        raise NoServer(settings.places, error) from error
     try:
         yield client
     finally:

@@ -23,6 +23,7 @@ from shared.web.pages import STATIC
 from shared.web.security import (
     BodyLimitMiddleware,
     ForwardedMiddleware,
+    ProxiedMiddleware,
     SameSiteMiddleware,
     SecurityHeadersMiddleware,
 )
@@ -48,7 +49,7 @@ def build_app(
     behind_proxy: bool = False,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
 ) -> Starlette:
-    """Mount the services. `public_url` decides on HTTPS-only headers; `behind_proxy` keeps forwarded headers."""
+    """Mount the services. `public_url` decides on HTTPS-only headers; `behind_proxy` says who tells the client."""
     https = public_url.startswith("https://")
 
     async def all_problems() -> list[str]:
@@ -64,7 +65,7 @@ def build_app(
             Mount("/", whole),
         ],
         middleware=[
-            *(() if behind_proxy else (Middleware(ForwardedMiddleware),)),
+            Middleware(ProxiedMiddleware if behind_proxy else ForwardedMiddleware),
             Middleware(SecurityHeadersMiddleware, https=https),
             Middleware(LanguageMiddleware, secure=https),
             Middleware(SameSiteMiddleware),

@@ -134,6 +134,21 @@ class ForwardedMiddleware:
         await self._app(scope, receive, send)
 
 
+class ProxiedMiddleware:
+    """Takes the client from our reverse proxy: the last address of X-Forwarded-For, which the proxy itself added.
+
+    Limits are counted by client; without this, all visitors behind the proxy would be one.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (named := Headers(scope=scope).getlist("x-forwarded-for")):
+            scope = {**scope, "client": (named[-1].rpartition(",")[2].strip(), 0)}
+        await self._app(scope, receive, send)
+
+
 async def _stream(request: Request) -> AsyncIterator[bytes]:
     request.state.streamed = True
     return request.stream()
@@ -147,6 +162,7 @@ __all__ = [
     "BODY_LIMIT",
     "BodyLimitMiddleware",
     "ForwardedMiddleware",
+    "ProxiedMiddleware",
     "SameSiteMiddleware",
     "SecurityHeadersMiddleware",
     "Streamed",
