@@ -669,6 +669,42 @@ async def test_a_family_whose_time_was_taken_meanwhile_is_shown_others(world: Wo
     assert "Tuesday, March 3, 2026" in late.text
 
 
+async def test_a_family_changes_how_it_is_reached_without_giving_up_its_time(world: World) -> None:
+    await world.offered()
+    booked = await world.booked(zone="America/Phoenix")
+    form = cookies(world, **{"Sec-Fetch-Site": "same-origin"})
+    at = booked.data.starts_at.isoformat()
+    asked = await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=cookies(world))
+    assert "Is this time right?" in asked.text
+    data = {"at": at, "by": "email", "address": ADDRESS}
+    assert (await world.http.post("/scheduling/family/confirm", data=data, headers=form)).status_code == 303
+    (confirmation,) = await world.until_mails(1)
+    assert confirmation["Subject"].startswith("Your meeting is booked")
+    assert world.count("meeting.scheduled") == 1
+
+
+@pytest.mark.parametrize("at", ["soon", "2026-03-03T13:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+async def test_a_time_that_is_none_is_refused_plainly_at_every_door(world: World, at: str) -> None:
+    await world.offered()
+    form = cookies(world, **{"Sec-Fetch-Site": "same-origin"})
+    await world.http.post("/scheduling/family/place", data={"zone": "America/Phoenix"}, headers=form)
+    answers = [
+        await world.book(at=at),
+        await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=form),
+        await world.http.post("/scheduling/family/confirm", data={"at": at, "by": "page"}, headers=form),
+        await world.staff_post("c1/reschedule", starts_at=at),
+        await world.http.post("/scheduling/meetings/c1/move", data={"slot": at}, headers=staff_cookies(world)),
+        await world.http.post(
+            "/scheduling/meetings/c1/move", data={"at": at.removesuffix("Z") + ":99"}, headers=staff_cookies(world)
+        ),
+    ]
+    assert {answer.status_code for answer in answers} <= {409, 422}
+    await world.booked()
+    for key in ("held_from", "held_until"):
+        body = {"held": True, "participants": [{"person_id": "tutor1"}], key: at}
+        assert (await world.staff_post("c1/close", **body)).status_code == 422
+
+
 async def test_another_site_cannot_book_or_cancel_for_a_family(world: World) -> None:
     await world.offered()
     await world.booked()

@@ -60,10 +60,14 @@ def offered(consent: ConsentRecordState = GRANTED) -> Meeting:
     return saved(meeting)
 
 
+def by_mail_at(meeting: Meeting, address: str, *, confirm: bool = False) -> None:
+    meeting.prefer(zone=Sealed("z"), reach_by="email", address=Sealed(address), confirm=confirm, now=NOW)
+
+
 def planned(consent: ConsentRecordState = GRANTED, *, by_mail: bool = False) -> Meeting:
     meeting = offered(consent)
     if by_mail:
-        meeting.prefer(zone=Sealed("z"), reach_by="email", address=Sealed("a"))
+        by_mail_at(meeting, "a")
         saved(meeting)
     assert meeting.hold(reservation(meeting), ROOM, NOW) is MeetingScheduledV1
     return saved(meeting)
@@ -197,6 +201,15 @@ def test_reminders_come_a_day_and_an_hour_before_and_only_by_mail() -> None:
     meeting.letters = []
     meeting.take_reminders(START - 30 * timedelta(minutes=1))
     assert [letter.kind for letter in meeting.letters] == ["reminder-hour"]
+
+
+def test_another_address_is_told_what_is_planned_and_gets_the_reminders() -> None:
+    meeting = planned()
+    by_mail_at(meeting, "b", confirm=True)
+    assert [letter.kind for letter in meeting.letters] == ["confirmed"]
+    assert len(meeting.reminders) == 2
+    meeting.prefer(zone=Sealed("z"), reach_by="page", address=None, confirm=True, now=NOW)
+    assert (meeting.letters, meeting.reminders) == ([], [])
 
 
 def test_a_reminder_that_is_too_late_is_not_sent() -> None:
@@ -385,7 +398,7 @@ class AnyPath(RuleBasedStateMachine):
     @precondition(lambda self: self.meeting.is_open)
     @rule()
     def reserve(self) -> None:
-        self.meeting.prefer(zone=Sealed("z"), reach_by="email", address=Sealed("a"))
+        by_mail_at(self.meeting, "a")
         held = reservation(self.meeting, Slot(self.now + 30 * HOUR, self.now + 31 * HOUR))
         if self.meeting.honours(held, "tutor1"):
             self.attempt(lambda: self.meeting.hold(held, ROOM, self.now))

@@ -146,6 +146,8 @@ async def _prefer(context: Context, family: Family, wish: Wish) -> None:
         zone=await context.vault.seal(meeting.institution, meeting.id, "zone", wish.zone),
         reach_by=wish.reach_by,
         address=await seal(context, meeting, "address", address),
+        confirm=meeting.starts_at == wish.starts_at,
+        now=context.clock.now(),
     )
     await scheduling.save_meeting(meeting)
 

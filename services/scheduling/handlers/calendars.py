@@ -58,10 +58,13 @@ async def reserve_slot(context: Context, institution: InstitutionId, contact_id:
     times = await times_for(context, meeting, calendar)
     slot = next((slot for slot in times.slots if slot.starts_at == starts_at), None)
     if slot is None or times.rules is None:
+        gone = Refused("slot-gone", N_("This time can no longer be chosen. Here are others."))
+        if not _lies_ahead(starts_at, context.clock.now()):
+            raise gone
         wanted = Slot(starts_at, starts_at + timedelta(minutes=1))
         if any(wanted.meets(other) for other in calendar.taken(but=contact_id)):
             raise SlotTaken
-        raise Refused("slot-gone", N_("This time can no longer be chosen. Here are others."))
+        raise gone
     await _reserve(context, meeting, calendar, slot, times.rules.buffer, actor="family")
     return slot
 
@@ -74,7 +77,7 @@ async def reserve_time(
     meeting = await scheduling.known_meeting(contact_id)
     meeting.check_open()
     now = context.clock.now()
-    if not now < starts_at < now + _FARTHEST:
+    if not _lies_ahead(starts_at, now):
         raise Refused("not-ahead", N_("Choose a time that lies ahead, within a year."), status=422)
     availability = await scheduling.availability(meeting.contact.case_id, meeting.tutor_id)
     if availability is None:
@@ -85,6 +88,10 @@ async def reserve_time(
         return slot
     await _reserve(context, meeting, calendar, slot, availability.rules.buffer, actor=actor)
     return slot
+
+
+def _lies_ahead(starts_at: datetime, now: datetime) -> bool:
+    return now < starts_at < now + _FARTHEST
 
 
 async def free_time(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import booking
@@ -121,9 +121,9 @@ def _when(router: APIRouter, context: Context) -> None:
         return _times_page(request, context, view, later=later)
 
     @router.get("/confirm")
-    async def ask_confirm(request: Request, family: FamilySession, at: datetime) -> Response:
+    async def ask_confirm(request: Request, family: FamilySession, at: AwareDatetime) -> Response:
         view = await _open(context, family)
-        slot = next((slot for slot in view.times.slots if slot.starts_at == at), None)
+        slot = _chosen(view, at)
         if slot is None or not view.personal.zone:
             gone = N_("This time can no longer be chosen. Here are others.")
             return _times_page(request, context, view, refused=gone)
@@ -133,15 +133,13 @@ def _when(router: APIRouter, context: Context) -> None:
     async def confirm(
         request: Request,
         family: FamilySession,
-        at: Annotated[datetime, Form()],
+        at: Annotated[AwareDatetime, Form()],
         by: Annotated[ReachBy | None, Form()] = None,
         address: Annotated[str, Form(max_length=254)] = "",
     ) -> Response:
         view = await _open(context, family)
-        if errors := _errors(by, address):
-            slot = next((slot for slot in view.times.slots if slot.starts_at == at), None)
-            if slot is not None:
-                return _confirm_page(request, view, slot, errors=errors, by=by, address=address)
+        if (errors := _errors(by, address)) and (slot := _chosen(view, at)):
+            return _confirm_page(request, view, slot, errors=errors, by=by, address=address)
         try:
             wish = booking.Wish(at, view.personal.zone, by or "page", address.strip())
             await booking.book(context, family, wish)
@@ -158,6 +156,12 @@ async def _open(context: Context, family: Family) -> booking.FamilyView:
     if not view.may_choose:
         raise ElsewhereFirst(HOME)
     return view
+
+
+def _chosen(view: booking.FamilyView, at: datetime) -> Slot | None:
+    """The free time that begins then, or the family's own, about which it may want to be reached otherwise."""
+    mine = [view.planned] if view.planned else []
+    return next((slot for slot in [*view.times.slots, *mine] if slot.starts_at == at), None)
 
 
 def _errors(by: ReachBy | None, address: str) -> list[tuple[str, str]]:

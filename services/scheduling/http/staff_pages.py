@@ -1,12 +1,12 @@
 """The staff's pages: all meetings; one meeting, to move, cancel or close."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import availability, meetings
@@ -23,6 +23,7 @@ from shared.web.languages import N_
 from shared.web.problems import Problem
 
 LIST: Final = "/scheduling/meetings"
+_YEARS: Final = range(2000, 2200)
 _ROWS: Final = 8  # people who can be named when closing
 _PERSON: Final[TypeAdapter[str]] = TypeAdapter(Id)
 
@@ -66,13 +67,13 @@ def _planning(router: APIRouter, context: Context) -> None:
         request: Request,
         contact_id: str,
         staff: Tutor,
-        slot: Annotated[str, Form()] = "",
+        slot: Annotated[AwareDatetime | Literal[""], Form()] = "",
         at: Annotated[str, Form()] = "",
     ) -> Response:
         view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
 
         async def act() -> None:
-            starts_at = _clocked(at, view.tutor_zone) or (datetime.fromisoformat(slot) if slot else None)
+            starts_at = _clocked(at, view.tutor_zone) or slot or None
             if starts_at is None:
                 raise Problem(422, N_("Choose a time, or write one."))
             await asked(lambda: meetings.move(context, staff, contact_id, starts_at))
@@ -208,11 +209,11 @@ def _clocked(text: str, zone: str) -> datetime | None:
     if not text.strip():
         return None
     try:
-        wall = datetime.fromisoformat(text.strip())
+        wall = datetime.fromisoformat(text.strip()).replace(tzinfo=None)
     except ValueError:
         raise Problem(422, N_("This is not a date and time.")) from None
-    if wall.tzinfo is not None:
-        return wall.astimezone(UTC)
+    if wall.year not in _YEARS:
+        raise Problem(422, N_("This is not a date and time."))
     if not is_shown(wall, ZoneInfo(zone)):
         raise Problem(422, N_("This time does not exist: the clocks are put forward then. Choose an hour later."))
     return instant(wall, ZoneInfo(zone))

@@ -35,6 +35,7 @@ _REMINDERS: Final[tuple[tuple[LetterKind, timedelta], ...]] = (
     ("reminder-hour", timedelta(hours=1)),
 )
 
+_NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, say when.")
 # People say times to the minute.
 _TO_THE_MINUTE: Final = timedelta(minutes=1)
 
@@ -153,10 +154,15 @@ class Meeting(Document):
             raise Refused("not-offered", N_("No times are offered at the moment. Your tutor can offer them again."))
         raise Refused("not-allowed", N_("A meeting needs your yes to it. You can give it on your own page."))
 
-    def prefer(self, *, zone: Sealed, reach_by: ReachBy, address: Sealed | None) -> None:
-        """Keep how and in which zone the family wants to be reached."""
+    def prefer(self, *, zone: Sealed, reach_by: ReachBy, address: Sealed | None, confirm: bool, now: datetime) -> None:
+        """Keep how and in which zone the family wants to be reached; `confirm` what is planned already to it."""
         self.zone, self.reach_by, self.address = zone, reach_by, address
         self.mail_refused = False
+        if self.state == "scheduled":
+            self.letters, self.reminders = [], self._reminders(now)
+            if confirm:
+                self._write("confirmed", now)
+            self.plan_ahead(now)
 
     # -- what the calendar says
 
@@ -176,11 +182,7 @@ class Meeting(Document):
         self.changed_at = now
         self.letters = []
         self._write("changed" if moved else "confirmed", now)
-        self.reminders = [
-            Reminder(kind=kind, at=reservation.starts_at - before)
-            for kind, before in _REMINDERS
-            if self._by_mail and reservation.starts_at - before > now
-        ]
+        self.reminders = self._reminders(now)
         self.plan_ahead(now)
         return MeetingScheduledV1
 
@@ -222,11 +224,11 @@ class Meeting(Document):
         """
         starts_at, ends_at = self._need_planned()
         begun = held_from or starts_at
+        if begun > now:
+            raise Refused("not-yet", _NOT_YET, status=422)
         ended = held_until or (min(now, begun + (ends_at - starts_at)) if held_from else ends_at)
         if ended > now:
-            raise Refused(
-                "not-yet", N_("That time has not passed yet. If you met earlier than planned, say when."), status=422
-            )
+            raise Refused("not-yet", _NOT_YET, status=422)
         if begun >= ended:
             raise Refused("ends-first", N_("The meeting must end after it began."), status=422)
         if self.allowed_since and begun < self.allowed_since - _TO_THE_MINUTE:
@@ -315,6 +317,12 @@ class Meeting(Document):
     @property
     def _by_mail(self) -> bool:
         return self.reach_by == "email" and self.address is not None
+
+    def _reminders(self, now: datetime) -> list[Reminder]:
+        starts_at = self.starts_at
+        if not self._by_mail or not starts_at:
+            return []
+        return [Reminder(kind=kind, at=starts_at - before) for kind, before in _REMINDERS if starts_at - before > now]
 
     def _need_planned(self) -> tuple[datetime, datetime]:
         if self.state != "scheduled" or not self.starts_at or not self.ends_at:
