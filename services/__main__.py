@@ -13,6 +13,7 @@ import typer
 import uvloop
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from services.archive.app import SERVICE as ARCHIVE
 from services.consent.app import SERVICE as CONSENT
@@ -20,7 +21,7 @@ from services.discovery.app import SERVICE as DISCOVERY
 from services.portal.app import SERVICE as PORTAL
 from services.scheduling.app import SERVICE as SCHEDULING
 from shared.bus import BusSettings
-from shared.bus.connection import connected
+from shared.bus.connection import NoServer, connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.topology_apply import apply, drift
 from shared.clock import SystemClock
@@ -103,7 +104,7 @@ async def _up(settings: Settings, *, example: bool) -> None:
                 settings, list(SERVICES.values()), create_keys=True, progress=progress
             ) as deployment:
                 server = WebServer(deployment)
-                serving = asyncio.create_task(server.serve([sock]))
+                serving = asyncio.create_task(server.serve_until_ended(sock))
                 await server.until_started()
                 doors = asyncio.create_task(_open_doors(settings, example, progress, load_example, print_doors, status))
                 await serving
@@ -152,7 +153,7 @@ async def _serve(settings: Settings, name: str) -> None:
     configure_logging(name, settings.log_level)
     async with Deployment.started(settings, [SERVICES[name]]) as deployment:
         server = WebServer(deployment)
-        serving = asyncio.create_task(server.serve([sock]))
+        serving = asyncio.create_task(server.serve_until_ended(sock))
         await server.until_started()
         console.print(f"{name} serves http://{settings.host}:{settings.port}/{name}")
         await serving
@@ -164,13 +165,14 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Play one whole journey over HTTP, withdrawal included, against a running system, and print its timeline."""
+    from example.client import Refused
     from example.journey import Incomplete, play_demo
 
     settings = _settings()
     try:
         keys = Keys.load(settings.key_folder)
         timeline = _run(play_demo(url or settings.address, keys, SystemClock(), console.print))
-    except Incomplete as error:
+    except (Incomplete, Refused) as error:
         raise _stop(f"The chain did not complete: {error}") from error
     if as_json:
         print(json.dumps(timeline, indent=2))
@@ -281,7 +283,8 @@ def doctor() -> None:
     """Examine this deployment: settings, keys, stores, topology; say what to do."""
     findings = _run(examine(_settings(), list(SERVICES.values())))
     for finding in findings:
-        console.print(f"[{'green' if finding.good else 'red'}]{'ok ' if finding.good else 'BAD'}[/] {finding.text}")
+        mark = "[green]ok [/]" if finding.good else "[red]BAD[/]"
+        console.print(f"{mark} {escape(finding.text)}", soft_wrap=True)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
 
@@ -380,7 +383,7 @@ def _nats_url(settings: Settings) -> str:
 
 
 def _stop(message: str) -> typer.Exit:
-    console.print(f"[red]{message}[/]", soft_wrap=True)
+    console.print(f"[red]{escape(message)}[/]", soft_wrap=True)
     return typer.Exit(1)
 
 
@@ -393,8 +396,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def main() -> None:
     try:
         cli(standalone_mode=True)
-    except (CannotStart, KeysError, StoreUnavailable) as error:
-        console.print(f"[red]{error}[/]", soft_wrap=True)
+    except (CannotStart, KeysError, NoServer, StoreUnavailable) as error:
+        console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         sys.exit(1)
 
 

@@ -75,6 +75,15 @@ class Deployment:
     def contexts(self) -> dict[str, Context]:
         return {name: running.context for name, running in self.running.items()}
 
+    async def broken(self) -> None:
+        """Return when a connection to NATS is closed for good: then the process is to end and be started anew."""
+        waits = [asyncio.create_task(one.context.bus.broken.wait()) for one in self.running.values()]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     @classmethod
     @contextlib.asynccontextmanager
     async def started(

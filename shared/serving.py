@@ -81,6 +81,7 @@ class WebServer(uvicorn.Server):
     """uvicorn on a socket that is bound already."""
 
     def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
         super().__init__(
             uvicorn.Config(
                 deployment.app,
@@ -94,6 +95,19 @@ class WebServer(uvicorn.Server):
                 timeout_keep_alive=30,
             )
         )
+
+    async def serve_until_ended(self, sock: socket.socket) -> None:
+        """Serve until SIGTERM or Ctrl-C. Raises CannotStart when the connection to NATS is closed for good."""
+        serving = asyncio.create_task(self.serve([sock]))
+        broken = asyncio.create_task(self._deployment.broken())
+        try:
+            await asyncio.wait([serving, broken], return_when=asyncio.FIRST_COMPLETED)
+            self.should_exit = True
+            await serving
+        finally:
+            broken.cancel()
+        if broken.done() and not broken.cancelled():
+            raise CannotStart("The connection to NATS is closed for good; start Firsthand again.")
 
     async def until_started(self) -> None:
         while not self.started:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from shared.identifiers import ID_PATTERN, INSTITUTION_PATTERN, InstitutionId, new_id
+from shared.tracing import traceparent
 
 SUBJECT_ROOT = "fh.v1"
 
@@ -105,7 +106,7 @@ class Event(BaseModel, Generic[S]):
             institution=institution,
             correlationid=correlation or (cause.correlationid if cause else subject),
             causationid=cause.id if cause else None,
-            traceparent=cause.traceparent if cause else None,
+            traceparent=cause.traceparent if cause else traceparent.get(),
             actor=actor,
             sequence=sequence,
             data=data,

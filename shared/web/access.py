@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
+from shared.identifiers import DEPLOYMENT, InstitutionId
 from shared.sessions import Family, SessionVerifier, Staff
 from shared.web.languages import N_
 from shared.web.problems import ElsewhereFirst, Problem
@@ -37,6 +38,13 @@ def _verifier(request: Request) -> SessionVerifier:
     return verifier
 
 
+def served_here(request: Request, institution: InstitutionId) -> None:
+    """A process of named institutions keeps nothing of another one: for it, the other's objects do not exist."""
+    served = request.app.state.context.settings.institutions
+    if served and institution not in (*served, DEPLOYMENT):
+        raise Problem(404)
+
+
 def _missing(request: Request, renew: str) -> Exception:
     """No session: the API says so, a page goes to renew it and comes back (a form with all that was entered: 307)."""
     if is_api(request):
@@ -54,6 +62,7 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
         staff = _verifier(request).staff(token) if token else None
         if staff is None:
             raise _missing(request, RENEW_STAFF)
+        served_here(request, staff.institution)
         request.state.staff = staff
         held: frozenset[str] = staff.roles
         if "machine" in held:  # a machine acts as a coordinator, on the API only
@@ -74,6 +83,7 @@ async def _family_session(request: Request) -> Family:
     family = _verifier(request).family(token) if token else None
     if family is None:
         raise _missing(request, RENEW_FAMILY)
+    served_here(request, family.institution)
     request.state.family = family
     return family
 

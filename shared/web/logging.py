@@ -10,8 +10,11 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.tracing import begun, traceparent, within
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _request_log = logging.getLogger("firsthand.request")
@@ -33,6 +36,8 @@ class JsonLines(logging.Formatter):
             "service": record.name.split(".")[1] if record.name.startswith("firsthand.") else self._service,
             "message": record.getMessage(),
         }
+        if trace := traceparent.get():
+            line["trace"] = trace[3:35]
         line.update((key, value) for key, value in vars(record).items() if key not in _OWN_FIELDS)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"], line["where"] = _failure(record.exc_info[1])
@@ -84,7 +89,8 @@ class RequestLogMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noting)
+            with within(begun(Headers(scope=scope).get("traceparent"))):
+                await self._app(scope, receive, send_noting)
         finally:
             state = scope.get("state", {})
             session = state.get("staff") or state.get("family")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,8 +14,11 @@ import pytest
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from shared.identifiers import InstitutionId
 from shared.sessions import Family, Staff
+from shared.settings import Settings
 from shared.store import Conflict, StoreUnavailable
+from shared.tracing import begun
 from shared.web.access import (
     AnyStaff,
     Coordinator,
@@ -23,6 +27,7 @@ from shared.web.access import (
     Public,
     Tutor,
     safe_next,
+    served_here,
 )
 from shared.web.app import MountedPart, build_app
 from shared.web.languages import language, negotiate
@@ -53,6 +58,7 @@ class Verifier:
 @dataclass
 class Context:
     verifier: Verifier = field(default_factory=Verifier)
+    settings: Settings = field(default_factory=Settings)
 
 
 class Body(BaseModel):
@@ -431,3 +437,20 @@ def test_durations_and_places_read_naturally() -> None:
     assert language("es").duration(60) == "1 minuto"
     assert language("en").place("Pacific/Auckland") == "Auckland time"
     assert "فينكس" in language("ar").place("America/Phoenix")
+
+
+def test_a_request_goes_on_with_the_trace_that_it_names_and_begins_one_otherwise() -> None:
+    named = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert begun(named) == named
+    for wrong in (None, "", "00-0-0-01", named.upper(), "00-" + "0" * 32 + "-b7ad6b7169203331-01"):
+        assert begun(begun(wrong)) != wrong
+
+
+def test_a_process_of_named_institutions_knows_nothing_of_another_one() -> None:
+    here = Request({"type": "http", "app": SimpleNamespace(state=SimpleNamespace(context=Context()))})
+    served_here(here, InstitutionId("qu-cdm"))
+    here.app.state.context.settings = Settings(institutions=("elm-medical",))
+    served_here(here, InstitutionId("elm-medical"))
+    with pytest.raises(Problem) as refused:
+        served_here(here, InstitutionId("qu-cdm"))
+    assert refused.value.status == 404
