@@ -48,6 +48,7 @@ dead_letters_cli = typer.Typer(no_args_is_help=True, help="Events that a service
 import_cli = typer.Typer(no_args_is_help=True, help="Bring something in.")
 institution_cli = typer.Typer(no_args_is_help=True, help="Institutions of this deployment.")
 person_cli = typer.Typer(no_args_is_help=True, help="People of an institution.")
+keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's secrets.")
 token_cli = typer.Typer(no_args_is_help=True, help="Tokens with which machines use the interfaces.")
 cli.add_typer(topology_cli, name="topology")
 cli.add_typer(dead_letters_cli, name="dead-letters")
@@ -55,6 +56,7 @@ cli.add_typer(import_cli, name="import")
 cli.add_typer(institution_cli, name="institution")
 cli.add_typer(person_cli, name="person")
 cli.add_typer(token_cli, name="token")
+cli.add_typer(keys_cli, name="keys")
 
 console = Console(stderr=True, highlight=False)
 
@@ -345,6 +347,16 @@ def token_create(
     token = _as_operator(url, "POST", f"/portal/api/v1/institutions/{institution}/tokens", body)
     print(token["token"])
     console.print(f"valid until {token['expires_at']}")
+
+
+@keys_cli.command("create")
+def keys_create() -> None:
+    """Make the keys that are missing from FIRSTHAND_KEYS_DIR; `up` does so by itself, `serve` never."""
+    folder = _settings().key_folder
+    before = {path.name for path in folder.glob("*.key")}
+    Keys.load(folder, create=True)
+    made = sorted({path.name for path in folder.glob("*.key")} - before)
+    print("\n".join(str(folder / name) for name in made) or f"All keys are there already in {folder}.")
 
 
 def _as_operator(url: str, method: str, path: str, body: dict[str, Any]) -> Any:

@@ -87,6 +87,6 @@ async def _topology(settings: Settings) -> list[Finding]:
         differences = await drift(bus_settings(settings.model_copy(update={"nats_url": url})))
     except NoServer as error:
         return [Finding(False, f"{error} Is FIRSTHAND_NATS_URL right, and the server up?")]
-    return [Finding(False, f"topology: {one} (firsthand topology apply)") for one in differences] or [
+    return [Finding(False, f"topology: {one}") for one in differences] or [
         Finding(True, "the NATS server has the streams and durables of the table")
     ]
