@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from services.archive.uploads import begin_upload, receive
 from shared.clock import ManualClock
-from tests.archive import AKL, START, TUS, Archive, running, served
+from tests.archive import AKL, QU, START, TUS, Archive, running, served
 from tests.media import sound, video
 
 
@@ -184,3 +185,28 @@ async def test_only_tutors_of_the_institution_upload_and_only_what_is_awaited(ar
     async with asyncio.timeout(5):
         while (await archive.http.post(path, headers={**archive.tutor(), **create})).status_code != 409:
             await asyncio.sleep(0.02)
+
+
+async def test_a_crash_between_the_last_byte_and_the_checking_loses_nothing(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    upload = await begin_upload(archive.context, QU, "c1", length=len(film), by="tutor1")
+
+    async def everything() -> AsyncIterator[bytes]:
+        yield film
+
+    assert await receive(archive.context, upload, offset=0, chunks=everything()) == len(film)
+    asked = await archive.http.head(f"/archive/api/v1/uploads/{upload.id}", headers={**archive.tutor(), **TUS})
+    assert asked.headers["upload-offset"] == str(len(film))
+    assert (await archive.until("recording.archived")).data.bytes == len(film)
+
+
+async def test_an_unfinished_upload_is_forgotten_after_its_time(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    upload = await begin_upload(archive.context, QU, "c1", length=len(film), by="tutor1")
+    assert archive.media_files() != []
+    archive.clock.set(upload.expires_at)
+    async with asyncio.timeout(5):
+        while archive.media_files():
+            await asyncio.sleep(0.05)
+    gone = await archive.http.head(f"/archive/api/v1/uploads/{upload.id}", headers={**archive.tutor(), **TUS})
+    assert gone.status_code == 404

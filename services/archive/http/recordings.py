@@ -1,5 +1,6 @@
 """Recordings over the JSON API: for students what they may see now, for tutors and coordinators all of them."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -13,7 +14,9 @@ from shared.copies import case_of
 from shared.identifiers import Id, InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
+from shared.store import Page
 from shared.web.access import Student, Tutor
+from shared.web.problems import Problem
 
 router = APIRouter(prefix="/api/v1")
 
@@ -61,12 +64,19 @@ async def listed(context: Context, staff: Staff, after: str | None) -> tuple[lis
     """One page of what this person may know of. Raises CannotTell for students, whose list depends on the gate."""
     documents = Recordings(context, staff.institution)
     if is_team(staff):
-        page = await documents.page(after, _PAGE)
+        page = await _place(documents.page(after, _PAGE))
         return [one for one in page.items if one.state != "unexpected"], page.next
     gate, viewer = gate_of(context), viewer_of(staff)
     await gate.be_sure()
-    page = await documents.released(after, _PAGE)
+    page = await _place(documents.released(after, _PAGE))
     return [one for one in page.items if await _open(gate, staff.institution, one.id, viewer)], page.next
+
+
+async def _place(page: Awaitable[Page[Recording]]) -> Page[Recording]:
+    try:
+        return await page
+    except ValueError:  # `after` is no place in this list
+        raise Problem(400) from None
 
 
 async def _open(gate: Gate, institution: InstitutionId, contact_id: str, viewer: Viewer) -> bool:
