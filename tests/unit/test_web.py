@@ -453,4 +453,4 @@ def test_a_process_of_named_institutions_knows_nothing_of_another_one() -> None:
     served_here(here, InstitutionId("elm-medical"))
     with pytest.raises(Problem) as refused:
         served_here(here, InstitutionId("qu-cdm"))
-    assert refused.value.status == 404
+    assert refused.value.status_code == 404
