@@ -100,8 +100,8 @@ async def _up(settings: Settings, *, example: bool) -> None:
 
         async with embedded_nats(settings, progress) as settings:
             progress("checking streams and durables")
-            for change in await apply(bus_settings(settings)):
-                console.print(f"[dim]    {change}[/]")
+            if changes := await apply(bus_settings(settings)):
+                progress(f"{len(changes)} streams and durables created or brought up to date")
             async with Deployment.started(
                 settings, list(SERVICES.values()), create_keys=True, progress=progress
             ) as deployment:

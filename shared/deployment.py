@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,7 @@ class Deployment:
                 )
                 for one in running.values()
             ]
+            gc.freeze()  # what was loaded at the start is not garbage; the collector need not look at it again
             app = build_app(parts, public_url=settings.public_url, behind_proxy=settings.proxied)
             yield cls(settings, running, app)
 
