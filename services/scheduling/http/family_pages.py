@@ -121,8 +121,10 @@ def _when(router: APIRouter, context: Context) -> None:
         return _times_page(request, context, view, later=later)
 
     @router.get("/confirm")
-    async def ask_confirm(request: Request, family: FamilySession, at: AwareDatetime) -> Response:
+    async def ask_confirm(request: Request, family: FamilySession, at: AwareDatetime | None = None) -> Response:
         view = await _open(context, family)
+        if at is None:
+            return RedirectResponse(f"{HOME}/times", 303)
         slot = _chosen(view, at)
         if slot is None or not view.personal.zone:
             gone = N_("This time can no longer be chosen. Here are others.")

@@ -60,6 +60,11 @@ def _reading(router: APIRouter, context: Context) -> None:
     async def one(request: Request, contact_id: str, staff: Tutor, done: str = "") -> Response:
         return await _page(request, context, staff, contact_id, done=_DONE.get(done, ""))
 
+    @router.get("/{contact_id}/{_action}")
+    async def back(contact_id: Id, _action: str, staff: Tutor) -> Response:  # noqa: ARG001 - who may
+        """Where a form was refused, another language is asked for by its own address."""
+        return RedirectResponse(f"{LIST}/{contact_id}", 303)
+
 
 def _planning(router: APIRouter, context: Context) -> None:
     @router.post("/{contact_id}/move")

@@ -2,7 +2,8 @@
 
 from services.scheduling.model.availability import Availability, AvailabilityRules, WeeklyHours, availability_id
 from services.scheduling.model.calendar import Calendar, Reservation, SlotTaken
-from services.scheduling.model.meeting import Letter, Meeting, NotHeldBecause, Participant, ReachBy
+from services.scheduling.model.letters import Letter
+from services.scheduling.model.meeting import Meeting, NotHeldBecause, Participant, ReachBy
 from services.scheduling.model.refusals import NotFound, Refused
 
 __all__ = [

@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.scheduling.model.calendar import Reservation
+from services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
 from services.scheduling.model.refusals import Refused
 from services.scheduling.providers import Room
 from shared.events.consent import ConsentRecordState
@@ -28,12 +29,6 @@ from shared.web.languages import N_
 
 ReachBy = Literal["email", "page"]
 NotHeldBecause = Literal["nobody-came", "technical", "other"]
-LetterKind = Literal["confirmed", "changed", "cancelled", "choose-anew", "reminder-day", "reminder-hour"]
-
-_REMINDERS: Final[tuple[tuple[LetterKind, timedelta], ...]] = (
-    ("reminder-day", timedelta(hours=24)),
-    ("reminder-hour", timedelta(hours=1)),
-)
 
 _NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, say when.")
 # People say times to the minute.
@@ -47,28 +42,6 @@ class Participant(BaseModel):
 
     person_id: str
     agrees_to_recording: bool = False
-
-
-class Letter(BaseModel):
-    """A mail to the family that is still to be sent. The key makes sending it twice send it once."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: LetterKind
-    key: str
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
-    sequence: int  # of the calendar file that goes with it (RFC 5545)
-    at: AwareDatetime  # when what it tells of was decided
-
-
-class Reminder(BaseModel):
-    """When to remind of the planned meeting."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: LetterKind
-    at: AwareDatetime
 
 
 class Meeting(Document):
@@ -322,7 +295,7 @@ class Meeting(Document):
         starts_at = self.starts_at
         if not self._by_mail or not starts_at:
             return []
-        return [Reminder(kind=kind, at=starts_at - before) for kind, before in _REMINDERS if starts_at - before > now]
+        return reminders_before(starts_at, now)
 
     def _need_planned(self) -> tuple[datetime, datetime]:
         if self.state != "scheduled" or not self.starts_at or not self.ends_at:
@@ -367,4 +340,4 @@ class Meeting(Document):
             self.letters = [*self.letters, letter]
 
 
-__all__ = ["Letter", "LetterKind", "Meeting", "NotHeldBecause", "Participant", "ReachBy", "Reminder"]
+__all__ = ["Meeting", "NotHeldBecause", "Participant", "ReachBy"]

@@ -1,0 +1,43 @@
+"""What a family is written about its meeting, and when it is reminded."""
+
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+LetterKind = Literal["confirmed", "changed", "cancelled", "choose-anew", "reminder-day", "reminder-hour"]
+
+_REMINDERS: Final[tuple[tuple[LetterKind, timedelta], ...]] = (
+    ("reminder-day", timedelta(hours=24)),
+    ("reminder-hour", timedelta(hours=1)),
+)
+
+
+class Letter(BaseModel):
+    """A mail to the family that is still to be sent. The key makes sending it twice send it once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: LetterKind
+    key: str
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    sequence: int  # of the calendar file that goes with it (RFC 5545)
+    at: AwareDatetime  # when what it tells of was decided
+
+
+class Reminder(BaseModel):
+    """When to remind of the planned meeting."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: LetterKind
+    at: AwareDatetime
+
+
+def reminders_before(starts_at: datetime, now: datetime) -> list[Reminder]:
+    """The reminders of a meeting whose time has not gone by already, the earliest first."""
+    return [Reminder(kind=kind, at=starts_at - before) for kind, before in _REMINDERS if starts_at - before > now]
+
+
+__all__ = ["Letter", "LetterKind", "Reminder", "reminders_before"]
