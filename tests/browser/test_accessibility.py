@@ -1,0 +1,153 @@
+"""Every page, in English and Arabic, on a desk and on a phone, in light and dark: nothing shuts anybody out."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import axe_playwright_python
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page
+
+from example import journey as play
+from example.institution import SLUG
+from tests.browser.every_page import NOT_PAGES, PAGES, PageAt, routes_of_pages
+from tests.browser.house import DESKTOP, PHONE, House
+from tests.browser.reading import answer_every_question, looks_ready
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
+COLOURS = {
+    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+    "resultTypes": ["violations"],
+}
+
+
+def test_every_page_is_looked_at() -> None:
+    there = set(routes_of_pages())
+    assert there - {page.route for page in PAGES} - set(NOT_PAGES) == set(), "pages that no test looks at"
+    assert ({page.route for page in PAGES} | set(NOT_PAGES)) - there - {""} == set(), "pages that are no more"
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_shuts_people_out_is_found(browser: Browser) -> None:
+    page = await browser.new_page()
+    await page.set_content("<html lang=en><title>A page</title><img src=x.png><p style='color:#ccc'>pale</p>")
+    await page.evaluate(AXE)
+    found = " ".join(await faults_of(page, RULES))
+    assert "image-alt" in found
+    assert "color-contrast" in found
+    await page.close()
+
+
+class Visitors:
+    """Those who look: each with a page that stays open, and what its addresses need."""
+
+    def __init__(self, house: House, browser: Browser) -> None:
+        self.house = house
+        self._browser = browser
+        self._pages: dict[str, Page] = {}
+        self._places: dict[str, str] = {}
+
+    async def page_of(self, who: str) -> Page:
+        if who not in self._pages:
+            context = await self._enter(who)
+            await context.add_init_script(AXE)
+            self._pages[who] = await context.new_page()
+        return self._pages[who]
+
+    async def _enter(self, who: str) -> BrowserContext:
+        kind, _, stage = who.partition(" ")
+        screen: dict[str, Any] = {"locale": "en-GB", "reduced_motion": "reduce"}
+        if kind == "anybody":
+            return await self.house.browser_of(self._browser, **screen)
+        if kind != "family":
+            return await self.house.signed_in(self._browser, kind, **screen)
+        journey = await self.house.family_at(stage)
+        context = await self.house.family_of(self._browser, journey, **screen)
+        if stage == "linked":
+            page = await context.new_page()
+            await answer_every_question(page)
+            await page.close()
+        if stage == "offered":
+            await context.request.post(
+                "/scheduling/family/place", form={"zone": "America/Phoenix"}, headers={"Origin": self.house.url}
+            )
+        return context
+
+    async def address(self, page: PageAt) -> str:
+        names = [part.split("}")[0] for part in page.address.split("{")[1:]]
+        return page.address.format_map({name: await self._place(name) for name in names})
+
+    async def _place(self, name: str) -> str:
+        if name not in self._places:
+            self._places[name] = await self._found(name)
+        return self._places[name]
+
+    async def _found(self, name: str) -> str:
+        school = self.house.school
+        known = {"slug": SLUG, "case_id": school.case_id, "tutor_id": school.tutor_id}
+        if name in known:
+            return known[name]
+        if name == "lead_id":
+            return str((await play.waiting_leads(school))[0]["lead_id"])
+        if name == "sign_in_link":
+            return urlsplit(await self.house.sign_in_link("student")).path
+        if name == "slot":
+            return quote(str((await play.free_times(await self.house.family_at("offered")))[0]["starts_at"]))
+        journey = await self.house.family_at(name.removesuffix("_link"))
+        return urlsplit(journey.link).path if name.endswith("_link") else journey.contact_id
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def visitors(house: House, browser: Browser) -> Visitors:
+    return Visitors(house, browser)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("at", PAGES, ids=str)
+async def test_nobody_is_shut_out(at: PageAt, visitors: Visitors) -> None:
+    page = await visitors.page_of(at.who)
+    address = await visitors.address(at)
+    faults: list[str] = []
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+
+    await page.set_viewport_size(DESKTOP["viewport"])
+    await page.emulate_media(color_scheme="light")
+    await _open(page, address, "en", at.status)
+    faults += [f"English, desk: {fault}" for fault in await faults_of(page, RULES)]
+    await page.emulate_media(color_scheme="dark")
+    faults += [f"dark: {fault}" for fault in await faults_of(page, COLOURS)]
+    await page.emulate_media(color_scheme="light")
+    await page.set_viewport_size(PHONE["viewport"])
+    await _open(page, address, "ar", at.status)
+    assert await page.locator("html").get_attribute("dir") == "rtl"
+    faults += [f"Arabic, phone: {fault}" for fault in await faults_of(page, RULES)]
+    faults += [f"Arabic, phone: {fault}" for fault in await too_wide(page)]
+    assert faults + said == []
+
+
+async def _open(page: Page, address: str, language: str, status: int) -> None:
+    answer = await page.goto(f"{address}{'&' if '?' in address else '?'}lang={language}", wait_until="load")
+    assert answer is not None
+    assert answer.status == status, f"{page.url}: {answer.status}"
+    await looks_ready(page)
+
+
+async def faults_of(page: Page, options: dict[str, Any]) -> list[str]:
+    """What axe finds against WCAG 2.2 A and AA, each with the elements."""
+    found = await page.evaluate("options => axe.run(document, options)", options)
+    return [
+        f"{fault['id']}: {fault['help']}: {[node['html'][:160] for node in fault['nodes'][:3]]}"
+        for fault in found["violations"]
+    ]
+
+
+async def too_wide(page: Page) -> list[str]:
+    """A page that must be scrolled sideways (WCAG 1.4.10)."""
+    over = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [f"scrolls sideways by {over} px"] if over > 0 else []
