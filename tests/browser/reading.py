@@ -1,4 +1,6 @@
-"""What a visitor does again and again, and what every page is measured by."""
+"""What a visitor does again and again."""
+
+from collections.abc import Awaitable, Callable
 
 from playwright.async_api import Page
 
@@ -11,7 +13,13 @@ async def looks_ready(page: Page) -> None:
     await page.evaluate("document.fonts.ready")
 
 
-async def answer_every_question(page: Page, no_to: frozenset[str] = frozenset()) -> list[str]:
+async def _no_look() -> None:
+    """Go on at once."""
+
+
+async def answer_every_question(
+    page: Page, no_to: frozenset[str] = frozenset(), look: Callable[[], Awaitable[None]] = _no_look
+) -> list[str]:
     """Answer one question after the other, as far as the review; gives their names in order."""
     asked: list[str] = []
     await page.goto("/consent/family/questions")
@@ -19,6 +27,7 @@ async def answer_every_question(page: Page, no_to: frozenset[str] = frozenset())
         name = page.url.rsplit("/", 1)[1].split("?")[0]
         assert name not in asked, f"{name} was asked twice"
         asked.append(name)
+        await look()
         if name == "name":
             await page.locator("input[name=name]").fill(NAME)
         else:
