@@ -89,8 +89,6 @@ async def _up(settings: Settings, *, example: bool) -> None:
     from example.institution import load_example, print_doors
 
     usable_folder(settings.data)
-    sock = bound_socket(settings)
-    settings = settings.model_copy(update={"port": sock.getsockname()[1]})
     configure_logging("firsthand", settings.log_level, settings.data / "logs" / "firsthand.log")
     with console.status("starting") as status:
 
@@ -98,17 +96,20 @@ async def _up(settings: Settings, *, example: bool) -> None:
             status.update(text)
             console.print(f"[dim]·[/] {text}")
 
-        async with embedded_nats(settings, progress) as settings:
+        # the folder is taken first: who starts twice is told so, and not that the port is taken
+        async with embedded_nats(settings, progress) as reachable:
+            sock = bound_socket(settings)
+            placed = reachable.model_copy(update={"port": sock.getsockname()[1]})
             progress("checking streams and durables")
-            if changes := await apply(bus_settings(settings)):
+            if changes := await apply(bus_settings(placed)):
                 progress(f"{len(changes)} streams and durables created or brought up to date")
             async with Deployment.started(
-                settings, list(SERVICES.values()), create_keys=True, progress=progress
+                placed, list(SERVICES.values()), create_keys=True, progress=progress
             ) as deployment:
                 server = WebServer(deployment)
                 serving = asyncio.create_task(server.serve_until_ended(sock))
                 await server.until_started()
-                doors = asyncio.create_task(_open_doors(settings, example, progress, load_example, print_doors, status))
+                doors = asyncio.create_task(_open_doors(placed, example, progress, load_example, print_doors, status))
                 await serving
                 doors.cancel()
                 status.start()
@@ -408,6 +409,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def main() -> None:
     try:
         cli(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)  # Ctrl-C before there was anything to finish
     except (CannotStart, KeysError, NoServer, StoreUnavailable) as error:
         console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         sys.exit(1)

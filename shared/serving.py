@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import errno
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -108,6 +109,18 @@ class WebServer(uvicorn.Server):
             broken.cancel()
         if broken.done() and not broken.cancelled():
             raise CannotStart("The connection to NATS is closed for good; start Firsthand again.")
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End in order at the first signal. uvicorn would raise it again afterwards, in the middle of our draining."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def until_started(self) -> None:
         while not self.started:
