@@ -97,16 +97,28 @@ def _object_breaks(where: str, old: Schema, new: Schema) -> Iterator[str]:
         if name not in after:
             yield f"{where}: `{name}` is gone"
             continue
-        for key in ("type", "const", "$ref", "format", "pattern"):
-            if field.get(key) != after[name].get(key):
-                yield f"{where}: `{name}` has another {key}"
-        if missing := set(map(str, field.get("enum", ()))) - set(map(str, after[name].get("enum", ()))):
-            yield f"{where}: `{name}` lost {', '.join(sorted(missing))}"
-        if old.get("required") and name in old["required"] and name not in new.get("required", ()):
+        for what in _field_breaks(field, after[name]):
+            yield f"{where}: `{name}` {what}"
+        if name in old.get("required", ()) and name not in new.get("required", ()):
             yield f"{where}: `{name}` may now be absent"
     # events of years ago are read again by a new consumer, so a new field needs a default
     for name in set(new.get("required", ())) - set(before):
         yield f"{where}: `{name}` is new and has no default"
+
+
+def _field_breaks(old: Schema, new: Schema) -> Iterator[str]:
+    for key in ("type", "const", "$ref", "format", "pattern"):
+        if old.get(key) != new.get(key):
+            yield f"has another {key}"
+    if missing := set(map(str, old.get("enum", ()))) - set(map(str, new.get("enum", ()))):
+        yield f"lost {', '.join(sorted(missing))}"
+    if "items" in old:
+        yield from _field_breaks(old["items"], new.get("items", {}))
+    choices, successors = old.get("anyOf", []), new.get("anyOf", [])
+    if len(choices) > len(successors):
+        yield "takes less than before"
+    for choice, successor in zip(choices, successors, strict=False):
+        yield from _field_breaks(choice, successor)
 
 
 def broken_since_committed() -> list[str]:

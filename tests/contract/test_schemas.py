@@ -1,0 +1,58 @@
+"""The events' public contract only grows inside a version."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from shared.events import EVENTS, schemas
+from shared.events.consent import ConsentGrantedV1
+from shared.topology import DURABLES, STREAMS
+
+
+@pytest.fixture
+def granted() -> dict[str, Any]:
+    return copy.deepcopy(schemas.schema_of(ConsentGrantedV1))
+
+
+def test_what_is_committed_is_what_the_models_say() -> None:
+    committed = {path.name: path.read_text() for path in schemas.FOLDER.glob("*.json")}
+    assert committed == schemas.files()
+
+
+def test_a_new_field_with_a_default_breaks_nobody(granted: dict[str, Any]) -> None:
+    newer = copy.deepcopy(granted)
+    newer["$defs"]["ConsentRecordState"]["properties"]["witness"] = {"type": "string", "default": ""}
+    assert list(schemas.breaks(granted, newer)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state["properties"].pop("scopes"), "`scopes` is gone"),
+        (lambda state: state["properties"]["released"].update(type="string"), "`released` has another type"),
+        (lambda state: state["properties"]["state"]["enum"].remove("paused"), "`state` lost paused"),
+        (lambda state: state["properties"]["scopes"]["items"]["enum"].remove("meet"), "`scopes` lost meet"),
+        (lambda state: state["properties"]["signer"]["anyOf"].pop(), "`signer` takes less"),
+        (lambda state: state["required"].remove("state"), "`state` may now be absent"),
+        (
+            lambda state: (state["properties"].update(witness={"type": "string"}), state["required"].append("witness")),
+            "`witness` is new and has no default",
+        ),
+    ],
+)
+def test_what_would_break_a_consumer_is_refused_in_plain_words(granted: dict[str, Any], change: Any, said: str) -> None:
+    newer = copy.deepcopy(granted)
+    change(newer["$defs"]["ConsentRecordState"])
+    assert [text for text in schemas.breaks(granted, newer) if said in text]
+
+
+def test_every_event_has_a_name_of_its_own_and_a_producing_service() -> None:
+    assert len({event.__name__ for event in EVENTS.values()}) == len(EVENTS)
+    assert {event.service for event in EVENTS.values()} == STREAMS.keys()
+
+
+def test_every_event_but_internal_ones_is_followed_by_somebody() -> None:
+    followed = {event for durable in DURABLES for event in durable.events}
+    # every replica hears who was signed out; no durable is needed for it
+    assert {event.event_type() for event in set(EVENTS.values()) - followed} == {"firsthand.person.changed.v1"}
