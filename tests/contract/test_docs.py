@@ -1,0 +1,118 @@
+"""The pages in docs/ and the READMEs name what there is, and all of it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic_settings import BaseSettings
+
+from services.__main__ import cli
+from services.archive.settings import ArchiveSettings
+from shared.events import EVENTS
+from shared.settings import Settings
+from shared.topology import STREAMS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md")])
+OPERATE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
+CONSUME = (ROOT / "docs" / "consume-events.md").read_text(encoding="utf-8")
+
+# Read elsewhere than in Settings: the command's token, make's Python, and keys, named after their files.
+OTHER_VARIABLES = {"FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON"}
+_VARIABLE = re.compile(r"\bFIRSTHAND_[A-Z_]*[A-Z]")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE = re.compile(r"```.*?```", re.DOTALL)
+_COMMAND = re.compile(r"(?:^|[` ])firsthand ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)", re.MULTILINE)
+_TEST = re.compile(r"`(tests/[a-z0-9_/]+\.py)(?:::(test_\w+))?`")
+
+
+def said(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def variables() -> dict[str, object]:
+    """Every setting's variable with its default."""
+    kinds: tuple[type[BaseSettings], ...] = (Settings, ArchiveSettings)
+    return {
+        f"{kind.model_config['env_prefix']}{name.upper()}": field.default
+        for kind in kinds
+        for name, field in kind.model_fields.items()
+    }
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command, as the words after `firsthand`."""
+    top = typer.main.get_command(cli)
+    for name, command in top.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", {})
+        yield (name,)
+        yield from ((name, one) for one in inner)
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of a page's headings, as code forges make them."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_setting_is_in_the_operators_table_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(FIRSTHAND_\w+)` \| (.+?) \|", OPERATE, re.MULTILINE))
+    assert rows.keys() == variables().keys()
+    for name, default in variables().items():
+        if default in ("", (), None):
+            assert rows[name] in {"empty", "`<data>/keys`"}, name
+        else:
+            assert rows[name] == f"`{str(default).lower() if isinstance(default, bool) else default}`", name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=said)
+def test_no_page_names_a_setting_that_there_is_not(page: Path) -> None:
+    named = set(_VARIABLE.findall(page.read_text(encoding="utf-8")))
+    known = variables().keys() | OTHER_VARIABLES
+    assert {name for name in named - known if not name.startswith("FIRSTHAND_KEY")} == set()
+
+
+def test_every_event_is_listed_for_consumers_with_its_stream_and_schema() -> None:
+    rows = re.findall(r"^\| \[`(firsthand\.[\w.]+)`\]\(events/([\w.]+)\.json\) \| `(\w+)` \|", CONSUME, re.MULTILINE)
+    assert rows == [
+        (event.event_type(), event.event_type(), stream.name) for stream in STREAMS.values() for event in stream.events
+    ]
+    assert {name for name, _, _ in rows} == EVENTS.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=said)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in link:
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=said)
+def test_every_command_on_a_page_exists(page: Path) -> None:
+    known = set(commands())
+    unknown = []
+    for words in _COMMAND.findall(page.read_text(encoding="utf-8")):
+        first, *rest = words.split()
+        groups = {command[0] for command in known if len(command) == 2}
+        wanted = (first, rest[0]) if first in groups and rest else (first,)
+        if wanted not in known:
+            unknown.append(words)
+    assert unknown == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=said)
+def test_every_test_on_a_page_exists(page: Path) -> None:
+    missing = []
+    for file, name in _TEST.findall(page.read_text(encoding="utf-8")):
+        path = ROOT / file
+        if not path.is_file() or (name and f"def {name}(" not in path.read_text(encoding="utf-8")):
+            missing.append(f"{file}::{name}")
+    assert missing == []
