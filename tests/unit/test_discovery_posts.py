@@ -12,6 +12,7 @@ from services.discovery.model.addresses import read_address
 from services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
 from services.discovery.model.refused import Refused
 from services.discovery.posts import Format, Ignored, Post, Removed, Unreadable, entries_of, read_entry, recognise
+from services.discovery.posts.bounds import Bounds
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
 HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])
@@ -216,3 +217,32 @@ def test_no_text_makes_reading_an_address_fail_otherwise(text: str) -> None:
             assert read_address(candidate).url.startswith("https://")
         except Refused:
             continue
+
+
+ABSURD = {
+    "a number without end": b'{"a": 1' + b"0" * 5000 + b"}",
+    "lists in lists": b"[" * 50_000,
+    "objects in objects": b'{"posts": ' * 20_000,
+}
+
+
+@pytest.mark.parametrize("before", [b"", b'["\\\\\\"[[{{", '])
+@pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD)
+@pytest.mark.parametrize("piece", [1 << 20, 7])
+def test_absurd_json_is_refused_before_it_reaches_the_parser(before: bytes, absurd: bytes, piece: int) -> None:
+    recognise(before + absurd)
+    assert isinstance(read("mastodon", before + absurd, piece)[-1], Unreadable)
+
+
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_no_ordinary_json_is_taken_for_absurd(content: Any) -> None:
+    text = json.dumps(content, ensure_ascii=False).encode()
+    for piece in (1, 3, len(text)):
+        bounds = Bounds()
+        for start in range(0, len(text), piece):
+            bounds.demand(text[start : start + piece])
+        assert bounds.depth == 0

@@ -11,6 +11,8 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 import ijson
 
+from services.discovery.posts.bounds import Bounds
+
 Format = Literal["bluesky", "jetstream", "mastodon", "instagram"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
@@ -97,6 +99,7 @@ class _Documents:
     def __init__(self, place: str) -> None:
         self._found: Any = ijson.sendable_list()
         self._parser: Any = ijson.items_coro(self._found, place, multiple_values=True, use_float=True)
+        self._bounds = Bounds()
         self._number = 0
         self._since = 0  # bytes since the last complete entry
         self._broken = False
@@ -106,6 +109,7 @@ class _Documents:
             return
         reason = ""
         try:
+            self._bounds.demand(chunk)
             self._parser.send(chunk)
         except (ijson.JSONError, ValueError, RecursionError):
             reason = _BROKEN
@@ -139,6 +143,7 @@ def recognise(head: bytes) -> Format | None:
     events: Any = ijson.sendable_list()
     parser: Any = ijson.parse_coro(events, multiple_values=True)
     with contextlib.suppress(ijson.JSONError, ValueError):  # a broken entry is reported when it is read
+        Bounds().demand(head)
         parser.send(head.removeprefix(b"\xef\xbb\xbf"))
     return _told_by(events)
 
