@@ -1,0 +1,139 @@
+"""The tutor's and the student's way on a desk: from a lead to a recording that plays, and stops."""
+
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.async_api import Browser, Page, Route, expect
+
+from example import journey as play
+from example.media import make_video
+from tests.browser.house import PHONE, House
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
+
+QATAR = ZoneInfo("Asia/Qatar")
+_PLAYED_ON = """video => new Promise(
+    done => video.addEventListener("timeupdate", () => video.currentTime > 0.3 && done(video.currentTime))
+  )"""
+
+
+async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page_follows(
+    house: House, browser: Browser
+) -> None:
+    tutor = await house.signed_in(browser, "tutor", permissions=["clipboard-read", "clipboard-write"])
+    page, journeys = await tutor.new_page(), await tutor.new_page()
+    async with journeys.expect_request("**/journeys/stream"):
+        await journeys.goto("/portal/journeys")
+    await journeys.evaluate("window.notReloaded = true")
+
+    await page.goto("/portal/today")
+    await page.locator("nav.sections").get_by_role("link", name="Leads").click()
+    lead = page.locator(".lead-card", has_text="@").first
+    await lead.get_by_role("link", name="Look and decide").click()
+    await _clear(page)
+    await page.wait_for_url("**/discovery/contacts/*")
+    contact = urlsplit(page.url).path.rsplit("/", 1)[1]
+    reference = await page.locator("h1").inner_text()
+    row = journeys.locator("#rows tr", has_text=reference)
+    await expect(row).to_contain_text("first message to send")
+
+    await page.get_by_role("link", name="The invitation and its first message").click()
+    await page.get_by_role("button", name="Copy", exact=True).click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied == await page.locator("#message").input_value()
+    assert "http" not in copied
+    await page.get_by_role("button", name="I have sent it").click()
+    await expect(row).to_contain_text("message sent")
+
+    await page.locator("input[name=answer][value=yes] + label").click()
+    await page.get_by_role("button", name="Log the answer").click()
+    await page.get_by_role("button", name="Make the link").click()
+    await expect(row).to_contain_text("link sent")
+    await page.get_by_role("link", name="Open as the family would see it").click()
+    await page.get_by_role("button").first.click()
+    await page.wait_for_url("**/consent/family/about")
+    assert contact not in await page.content()
+    assert await journeys.evaluate("window.notReloaded"), "the journeys page was loaded anew"
+    await tutor.close()
+
+
+async def _clear(page: Page) -> None:
+    for check in ("public", "adult", "not_vulnerable"):
+        await page.locator(f"main input[name={check}]").check()
+    await page.locator("select[name=language]").select_option("en")
+    await page.get_by_role("button", name="Clear", exact=True).click()
+
+
+async def test_a_tutor_closes_the_meeting_and_uploads_its_recording(
+    house: House, browser: Browser, tmp_path: Path
+) -> None:
+    journey = await house.new_family("booked")
+    tutor = await house.signed_in(browser, "tutor")
+    page = await tutor.new_page()
+    await page.goto("/scheduling/meetings")
+    await page.get_by_role("link", name=journey.reference, exact=True).first.click()
+    await page.get_by_text("Did you meet earlier than planned?").click()
+    # The family said yes within this minute, and the fields know minutes only: it began now, and has just ended.
+    await page.locator("form[action$='/held']").evaluate("form => { form.noValidate = true; }")
+    await page.locator("input[name=begun]").fill(f"{datetime.now(QATAR):%Y-%m-%dT%H:%M}")
+    await page.locator("input[name=ended]").fill("")
+    await page.locator("#person-1").fill(house.school.student_id)
+    for agrees in ("0", "1"):
+        await page.locator(f"input[name=agrees][value='{agrees}']").check()
+    await page.get_by_role("button", name="Close as held").click()
+    await expect(page.locator(".notice.good")).to_be_visible()
+
+    await play.recording(journey, "awaited")
+    await page.get_by_role("link", name="To the recording").click()
+    file = tmp_path / "meeting.webm"
+    file.write_bytes(make_video())
+    await page.locator("input[type=file]").set_input_files(file)
+
+    async def watched(route: Route) -> None:
+        """While a piece is on its way, the page shows how far it is."""
+        await expect(page.get_by_role("progressbar")).to_be_visible()
+        await expect(page.get_by_role("status")).not_to_be_empty()
+        await route.continue_()
+
+    await page.route("**/archive/api/v1/uploads/**", watched)
+    await page.get_by_role("button", name="Upload", exact=True).click()
+    await page.wait_for_url("**?done=taken-in")
+    await expect(page.locator("main")).to_contain_text("8 seconds")
+    held = await play.recording(journey, "held")
+    assert held["state"] == "held"
+    await tutor.close()
+
+
+async def test_a_student_watches_until_the_family_takes_its_yes_back(house: House, browser: Browser) -> None:
+    journey = await house.new_family("released")
+    family = await house.family_of(browser, journey, **PHONE)
+    theirs = await family.new_page()
+    await theirs.goto("/consent/family/withdraw")
+    await theirs.locator("input[name=erase][value='in-7-days'] + label").tap()
+
+    student = await house.signed_in(browser, "student")
+    page = await student.new_page()
+    await page.goto("/archive/recordings")
+    await page.locator(".card", has_text=journey.reference).get_by_role("link", name="Watch").click()
+    video = page.locator("video")
+    await video.evaluate("video => { video.muted = true; video.loop = true; return video.play(); }")
+    await video.evaluate(_PLAYED_ON)
+    assert await video.evaluate("video => video.videoWidth") > 0
+
+    await theirs.locator("main form .actions button.danger").tap()
+    withdrawn = datetime.now(QATAR)
+    closed = page.locator("[data-closed]")
+    await closed.wait_for(state="visible")
+    took = (datetime.now(QATAR) - withdrawn).total_seconds()
+    assert took < 2, f"the player went on for {took} s"
+    await expect(video).to_be_hidden()
+    assert await video.evaluate("video => video.currentSrc === '' || !video.hasAttribute('src')")
+    assert (await closed.inner_text()).strip()
+    await page.goto("/archive/recordings")
+    await expect(page.locator("main")).not_to_contain_text(journey.reference)
+    await family.close()
+    await student.close()
