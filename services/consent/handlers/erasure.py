@@ -60,6 +60,10 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
     journey = await journeys.get(contact_id)
     if journey is None or journey.consent.state == "erased":
         return  # records go before the journey is said to be erased, and never come before it
+    if journey.current_stage() == "erasing" and not journey.still_to_answer(ERASURE_ANSWERS):
+        # No restore: this process died between destroying the key and saying so.
+        await complete_erasure(context, journey, cause=None)
+        return
     own = _own_answer(context, journey)
     await _erase_own(context, institution, contact_id)
     journey.erase(context.clock.now(), mark=context.vault.mark("receipt", institution, contact_id), own=own)

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel
 from shared.events.archive import RecordingState
 from shared.events.consent import ConsentState
 from shared.events.contact import ContactReference
-from shared.events.discovery import ContactState
+from shared.events.discovery import ContactState, ErasedState
 from shared.events.envelope import AnyEvent
 from shared.events.scheduling import MeetingState
 from shared.store import Document, Index
@@ -117,9 +117,18 @@ class Journey(Document):
             self.meeting = state
         elif isinstance(state, RecordingState):
             self.recording = state
+        elif isinstance(state, ErasedState):
+            self._forget(state.service)
         if isinstance(state, ConsentState | MeetingState | RecordingState | ContactState):
             self._know(state.contact)
         self.stage = self._stage()
+
+    def _forget(self, service: str) -> None:
+        """Nothing is held there any more, and nothing earlier counts that comes later."""
+        if service == "scheduling":
+            self.meeting = None
+        elif service == "archive":
+            self.recording = None
 
     def _know(self, contact: ContactReference) -> None:
         self.reference, self.case_id = contact.reference, contact.case_id
