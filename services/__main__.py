@@ -1,10 +1,11 @@
 """The `firsthand` command, and the only module that knows all services."""
 
 import asyncio
+import importlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,11 +16,6 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from services.archive.app import SERVICE as ARCHIVE
-from services.consent.app import SERVICE as CONSENT
-from services.discovery.app import SERVICE as DISCOVERY
-from services.portal.app import SERVICE as PORTAL
-from services.scheduling.app import SERVICE as SCHEDULING
 from shared.bus import BusSettings
 from shared.bus.connection import NoServer, connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
@@ -29,13 +25,33 @@ from shared.deployment import CannotStart, Deployment, bus_settings
 from shared.doctor import examine
 from shared.embedded_nats import address_of
 from shared.keys import Keys, KeysError
+from shared.service import Service
 from shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
 from shared.settings import Settings
 from shared.store import StoreUnavailable
 from shared.topology import DURABLES, STREAMS, Placement
 from shared.web.logging import configure as configure_logging
 
-SERVICES = {service.name: service for service in (PORTAL, DISCOVERY, CONSENT, SCHEDULING, ARCHIVE)}
+
+class _Services(Mapping[str, Service]):
+    """All services by name, each imported when it is first asked for: one service alone loads no other."""
+
+    _names = ("portal", "discovery", "consent", "scheduling", "archive")
+
+    def __getitem__(self, name: str) -> Service:
+        if name not in self._names:
+            raise KeyError(name)
+        service: Service = importlib.import_module(f"services.{name}.app").SERVICE
+        return service
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+SERVICES = _Services()
 
 cli = typer.Typer(
     no_args_is_help=True,
