@@ -17,7 +17,7 @@ from shared.media import CHUNK, SealedReader
 from shared.web.connection import connection_of
 
 _LOOK_EVERY: Final = 0.5  # seconds; while a client takes nothing, the gate is asked all the same
-_RANGE: Final = re.compile(r"^bytes=(\d*)-(\d*)$")
+_RANGE: Final = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
 class NotSatisfiable(Exception):  # noqa: N818 - the field's word

@@ -27,6 +27,10 @@ class AlreadyExists(StoreError):  # noqa: N818 - the field's word
     """A document with this institution, kind and id is there already."""
 
 
+class NoSuchPlace(StoreError, ValueError):  # noqa: N818 - says what is the case
+    """`after` names no place in this list: it was cut short, is of another list, or is made up."""
+
+
 class StoreUnavailable(StoreError):  # noqa: N818 - the field's word
     """The store does not answer, is full or is closing. Try again later (`retry_after` seconds)."""
 
@@ -151,7 +155,8 @@ class Collection(Protocol[D]):
         limit: int = 100,
         after: str | None = None,
     ) -> Page[D]:
-        """Find by a declared index (ValueError otherwise). `after` is a cursor of a former page; stable under inserts.
+        """Find by a declared index (ValueError otherwise). `after` is a cursor of a former page (or NoSuchPlace);
+        stable under inserts.
 
         Documents whose sort field is None are left out when the sort is not by id.
         """
@@ -220,6 +225,7 @@ __all__ = [
     "Conflict",
     "Document",
     "Index",
+    "NoSuchPlace",
     "OutboxEntry",
     "OutboxNotEmpty",
     "Page",

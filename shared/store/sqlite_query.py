@@ -5,13 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from shared.identifiers import InstitutionId
-from shared.store import Range, Scalar
+from shared.store import NoSuchPlace, Range, Scalar
 from shared.store.sqlite_schema import Table, sortable
 
 Order = Literal["asc", "desc"]
+_INTEGER: Final = 2**63  # what SQLite keeps as one
 
 
 @dataclass
@@ -97,15 +98,20 @@ class Query:
 
 
 def _place(cursor: str, sort: str, order: Order) -> tuple[str | int, str]:
-    """Read a cursor. ValueError unless it is one of a find with this sort and order."""
+    """Read a cursor. Raises NoSuchPlace unless it is one of a find with this sort and order."""
     try:
         place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
-        raise ValueError("this is no cursor of a page") from error
+        json.dumps(place, ensure_ascii=False).encode()  # half a character is no text that a database takes
+    except (ValueError, RecursionError) as error:
+        raise NoSuchPlace("this is no cursor of a page") from error
     match place:
-        case [str(of), str(way), str() | int() as value, str(id_)] if (of, way) == (sort, order):
+        case [str(of), str(way), str() | int() as value, str(id_)] if (of, way) == (sort, order) and _fits(value):
             return value, id_
-    raise ValueError("this cursor belongs to a page of another find")
+    raise NoSuchPlace("this cursor belongs to a page of another find")
+
+
+def _fits(value: str | int) -> bool:
+    return isinstance(value, str) or -_INTEGER <= value < _INTEGER
 
 
 def page_query(
@@ -118,7 +124,7 @@ def page_query(
     limit: int,
     after: str | None,
 ) -> Query:
-    """Build the query of one page. ValueError for what no declared index serves, a bad cursor or a limit under one."""
+    """Build the query of one page. ValueError for what no declared index serves or a limit under one; NoSuchPlace."""
     if limit < 1:
         raise ValueError("a page holds at least one document")
     given = conditions(table, institution, where, sort)

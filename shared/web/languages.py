@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cache
-from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import parse_qs
@@ -168,7 +167,7 @@ class LanguageMiddleware:
             return
         headers = Headers(scope=scope)
         asked = (parse_qs(scope.get("query_string", b"").decode("latin-1")).get("lang") or [""])[-1]
-        kept = _cookie(headers.get("cookie", ""))
+        kept = Request(scope).cookies.get(COOKIE, "")
         chosen = next((code for code in (asked, kept) if code in NAMES), None)
         state = scope.setdefault("state", {})
         state["language_chosen"] = chosen
@@ -188,11 +187,6 @@ class LanguageMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_language)
-
-
-def _cookie(header: str) -> str:
-    morsel = SimpleCookie(header).get(COOKIE)
-    return morsel.value if morsel else ""
 
 
 __all__ = ["DEFAULT", "NAMES", "N_", "Language", "LanguageMiddleware", "language", "language_of", "negotiate"]

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.identifiers import new_id
-from shared.store import AlreadyExists, Conflict, StoreUnavailable
+from shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
 from shared.web.languages import N_, Language
 from shared.web.pages import pages_of
 
@@ -81,6 +81,7 @@ def install(app: FastAPI | Starlette) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(StoreUnavailable, _on_unavailable)
+    app.add_exception_handler(NoSuchPlace, _on_no_such_place)
     app.add_exception_handler(Conflict, _on_conflict)
     app.add_exception_handler(AlreadyExists, _on_conflict)
     app.add_exception_handler(ElsewhereFirst, _on_elsewhere)
@@ -191,6 +192,10 @@ def _plain_fault(kind: str) -> str:
 async def _on_unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreUnavailable)
     return answer_with(request, Problem(503, headers={"Retry-After": str(error.retry_after)}))
+
+
+async def _on_no_such_place(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
+    return answer_with(request, Problem(400))
 
 
 async def _on_conflict(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape

@@ -1,9 +1,7 @@
 """Guards around every service: headers of the answers, requests from other sites, the size of what is sent."""
 
 from collections.abc import AsyncIterator
-from http.cookies import SimpleCookie
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends
 from starlette.datastructures import Headers, MutableHeaders
@@ -70,7 +68,7 @@ class SameSiteMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] in _UNSAFE and not _is_ours(Headers(scope=scope)):
+        if scope["type"] == "http" and scope["method"] in _UNSAFE and not _is_ours(Request(scope)):
             refused = Problem(
                 403,
                 N_("This did not come from our own page"),
@@ -81,16 +79,15 @@ class SameSiteMiddleware:
         await self._app(scope, receive, send)
 
 
-def _is_ours(headers: Headers) -> bool:
+def _is_ours(request: Request) -> bool:
+    headers = request.headers
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in {"same-origin", "none"}
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host", "")
-    return not any(
-        name.startswith("fh_") and name != LANGUAGE_COOKIE for name in SimpleCookie(headers.get("cookie", ""))
-    )
+        return origin.partition("://")[2] == headers.get("host")  # an origin is a scheme and a host, or `null`
+    return not any(name.startswith("fh_") and name != LANGUAGE_COOKIE for name in request.cookies)
 
 
 class BodyLimitMiddleware:

@@ -1,6 +1,7 @@
 """What every adapter of the storage port promises (shared/store/__init__.py)."""
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar, Literal
@@ -17,6 +18,7 @@ from shared.store import (
     Conflict,
     Document,
     Index,
+    NoSuchPlace,
     OutboxNotEmpty,
     Page,
     Range,
@@ -412,8 +414,14 @@ class TestFinding:
         await fill(visits, visit("a"), visit("b"))
         cursor = (await visits.find(limit=1)).next
         for bad, sort in ((cursor, "seats"), ("x", "id"), ("", "id"), ("ñ", "id"), ("W10", "id"), ("bnVsbA", "id")):
-            with pytest.raises(ValueError, match="cursor"):
+            with pytest.raises(NoSuchPlace, match="cursor"):
                 await visits.find(sort=sort, after=bad)
+
+    async def test_a_cursor_that_somebody_made_up_is_refused(self, visits: Collection[Visit]) -> None:
+        await fill(visits, visit("a"))
+        for made_up in ("[" * 20_000, '["id","asc",' + "9" * 100 + ',"a"]', '["id","asc","\\ud800","a"]'):
+            with pytest.raises(NoSuchPlace, match="cursor"):
+                await visits.find(after=base64.urlsafe_b64encode(made_up.encode()).decode())
 
     async def test_all_goes_through_every_document_by_id(self, visits: Collection[Visit]) -> None:
         expected = [f"v{n:03}" for n in range(450)]

@@ -201,6 +201,8 @@ def test_an_address_has_one_form_however_it_was_copied(
         "https://bsky.app/profile/x y",
         "https://a.example:99999/x",
         "https://[::1]/x",
+        "https://[",
+        "https://ａ..example/x",
         "x" * 3000,
     ],
 )

@@ -277,6 +277,7 @@ async def test_navigation_shows_what_a_role_may_open(site: httpx.AsyncClient) ->
         ({"Origin": "http://testserver"}, 200),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({}, 403),
     ],
 )
@@ -285,6 +286,15 @@ async def test_another_site_cannot_act_with_our_cookies(
 ) -> None:
     site.cookies.set("fh_staff", "tutor")
     assert (await site.post("/consent/cases", headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize("junk", ["[]=1; ", 'x="; ', "a b c; ", "=; ", "\u00ff=1; "])
+async def test_junk_among_the_cookies_neither_breaks_a_request_nor_hides_a_session(
+    site: httpx.AsyncClient, junk: str
+) -> None:
+    headers = {"Cookie": f"{junk}fh_staff=tutor".encode("latin-1")}
+    assert (await site.get("/consent/cases", headers=headers)).status_code == 200
+    assert (await site.post("/consent/cases", headers=headers)).status_code == 403
 
 
 async def test_a_program_with_a_token_needs_no_browser_headers(site: httpx.AsyncClient) -> None:

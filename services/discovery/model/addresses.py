@@ -47,7 +47,10 @@ def read_address(given: str) -> Address:
         return _mastodon_profile(name[1], name[2].lower())
     if text.startswith("@") and _BLUESKY_HANDLE.match(text[1:].lower()):
         return _bluesky([text[1:]])
-    return _read_url(urlsplit(text if "://" in text else f"https://{text}"))
+    try:
+        return _read_url(urlsplit(text if "://" in text else f"https://{text}"))
+    except ValueError:  # of a host or port that is none
+        raise _unreadable() from None
 
 
 def bluesky_post(did: str, rkey: str) -> str:
@@ -60,10 +63,7 @@ def bluesky_profile(did: str) -> str:
 
 
 def _read_url(url: SplitResult) -> Address:
-    try:
-        host, port = (url.hostname or "").lower(), url.port
-    except ValueError as error:
-        raise _unreadable() from error
+    host, port = (url.hostname or "").lower(), url.port
     host = host.encode("idna").decode() if not host.isascii() and len(host) < 200 else host  # noqa: PLR2004
     where = f"{host}:{port}" if port and port not in (80, 443) else host
     if url.scheme not in ("http", "https") or url.username or url.password or not _HOST.match(where):
