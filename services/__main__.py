@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
+from services.archive.settings import ArchiveSettings
 from shared.bus import BusSettings
 from shared.bus.connection import NoServer, connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
@@ -24,7 +25,7 @@ from shared.clock import SystemClock
 from shared.deployment import CannotStart, Deployment, bus_settings
 from shared.doctor import examine
 from shared.embedded_nats import address_of
-from shared.keys import Keys, KeysError
+from shared.keys import Keys, KeysError, Who, rotate
 from shared.service import Service
 from shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
 from shared.settings import Settings
@@ -84,10 +85,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 
 def _settings() -> Settings:
     try:
+        ArchiveSettings()  # looked at now, so that a wrong one is told at the start
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"FIRSTHAND_{'_'.join(map(str, first['loc'])).upper()}"
+        kind = ArchiveSettings if error.title == ArchiveSettings.__name__ else Settings
+        name = f"{kind.model_config['env_prefix']}{first['loc'][0]}".upper()
         raise CannotStart(f"{name} is not usable: {first['msg']}.") from error
 
 
@@ -374,6 +377,15 @@ def keys_create() -> None:
     Keys.load(folder, create=True)
     made = sorted({path.name for path in folder.glob("*.key")} - before)
     print("\n".join(str(folder / name) for name in made) or f"All keys are there already in {folder}.")
+
+
+@keys_cli.command("rotate")
+def keys_rotate(
+    who: Annotated[Who, typer.Argument(help="whose sessions the pair signs: staff or family")],
+) -> None:
+    """Make the next pair of signing keys. Give the public one to all services before the private one signs."""
+    for path in rotate(_settings().key_folder, who):
+        print(path)
 
 
 def _as_operator(url: str, method: str, path: str, body: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from shared.clock import Clock, SystemClock
 from shared.events import AnyEvent
 from shared.events.portal import PersonChangedV1
 from shared.keys import Keys, Who
-from shared.mail import FolderMailer, Mailer, SmtpMailer
+from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
 from shared.service import Context, Handler, Service
 from shared.sessions import SessionIssuer, SessionVerifier
@@ -230,9 +230,14 @@ def _issuer(service: str, keys: Keys, clock: Clock) -> SessionIssuer | None:
 
 
 def _mailer(settings: Settings, clock: Clock) -> Mailer:
-    if settings.smtp_url:
-        return SmtpMailer(settings.smtp_url, clock, settings.mail_from)
-    return FolderMailer(settings.mail, clock, settings.mail_from)
+    try:
+        if settings.smtp_url:
+            return SmtpMailer(settings.smtp_url, clock, settings.mail_from)
+        return FolderMailer(settings.mail, clock, settings.mail_from)
+    except MailRefused as error:
+        raise CannotStart(f"FIRSTHAND_MAIL_FROM is not usable: {error}.") from error
+    except ValueError as error:
+        raise CannotStart(f"FIRSTHAND_SMTP_URL is not usable. {error}") from error
 
 
 def bus_settings(settings: Settings) -> BusSettings:

@@ -136,6 +136,20 @@ class Keys:
         return cls(Masters(named["deployment"], institutions), signing, verifying)
 
 
+def rotate(folder: Path, who: Who) -> tuple[Path, Path]:
+    """Make the pair of the next number, private and public; gives where they lie. The highest number signs."""
+    keys = Keys.load(folder)
+    number = 1 + max(map(int, keys.verifying[who]), default=0)
+    key = SigningKey.new(str(number))
+    private, public = folder / f"sign-{who}-{number}.key", folder / f"verify-{who}-{number}.key"
+    try:
+        if not _write(public, key.public) or not _write(private, key.private):
+            raise KeysError(f"{public} or {private} is there already. Look which one is in use.")
+    except OSError as error:
+        raise KeysError(f"Keys cannot be made in {folder}: {error.strerror}.") from error
+    return private, public
+
+
 def exposed(folder: Path) -> list[str]:
     """Names of key files that others on this machine may read; `firsthand doctor` shows them."""
     return [path.name for path in sorted(folder.glob("*.key")) if path.stat().st_mode & 0o077]
