@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -19,6 +20,11 @@ from shared.keys import Keys
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 _READY_WITHIN = 40.0  # seconds; a loaded machine of two cores
+
+
+def unique(name: str) -> str:
+    """Give an institution of one test a slug that no other test has: they share a system."""
+    return f"{name}-{secrets.token_hex(3)}"
 
 
 def free_port() -> int:

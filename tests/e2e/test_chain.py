@@ -9,7 +9,7 @@ import pytest
 
 from example import journey as play
 from shared.clock import SystemClock
-from tests.e2e.system import System
+from tests.e2e.system import System, unique
 
 CLOCK = SystemClock()
 
@@ -43,7 +43,7 @@ async def test_the_demo_completes_the_chain_and_the_withdrawn_recording_no_longe
 
 
 async def test_a_family_that_declines_is_asked_nothing_more(system: System) -> None:
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         journey = await _invited(school, "decliner.example")
         async with play.open_link(journey):
@@ -61,7 +61,7 @@ async def test_a_family_that_declines_is_asked_nothing_more(system: System) -> N
 
 
 async def test_a_no_to_the_first_message_ends_the_journey(system: System) -> None:
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         journey = await play.clear(school, await play.nominate(school, "no.example"))
         await play.send_first_message(journey)
@@ -72,7 +72,7 @@ async def test_a_no_to_the_first_message_ends_the_journey(system: System) -> Non
 
 
 async def test_consent_can_be_withdrawn_at_every_stage_and_the_chain_obeys(system: System) -> None:
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
 
         async def withdrawn_after(stage: str) -> None:
@@ -102,8 +102,10 @@ async def test_consent_can_be_withdrawn_at_every_stage_and_the_chain_obeys(syste
 
 async def test_two_institutions_with_the_same_person_see_nothing_of_each_other(system: System) -> None:
     async with (
-        play.school(system.url, system.keys, CLOCK, "oak-dental") as oak,
-        play.school(system.url, system.keys, CLOCK, "elm-medical", name="Elm Medical School", country="NZ") as elm,
+        play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as oak,
+        play.school(
+            system.url, system.keys, CLOCK, unique("elm-medical"), name="Elm Medical School", country="NZ"
+        ) as elm,
     ):
         await play.open_case(oak)
         await play.open_case(elm)
@@ -134,7 +136,7 @@ async def test_two_institutions_with_the_same_person_see_nothing_of_each_other(s
 
 
 async def test_a_recording_wider_than_allowed_is_not_released(system: System) -> None:
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         journey = await _invited(school, "audio.only.example")
         async with play.open_link(journey):
@@ -150,7 +152,7 @@ async def test_a_recording_wider_than_allowed_is_not_released(system: System) ->
 
 
 async def test_meeting_without_recording_is_a_complete_journey(system: System) -> None:
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         journey = await _invited(school, "talk.only.example")
         async with play.open_link(journey):

@@ -13,9 +13,10 @@ import pytest
 from example import journey as play
 from example.client import operator
 from shared.clock import SystemClock
-from tests.e2e.system import System, all_in_one
+from tests.e2e.system import System, all_in_one, unique
 
 ROOT = Path(__file__).parents[2]
+OAK = unique("oak-dental")
 
 
 async def _firsthand(*arguments: str, **environment: str) -> tuple[int, str]:
@@ -34,7 +35,7 @@ def _last_line(text: str) -> str:
 async def test_ctrl_c_ends_in_order_and_a_second_start_finds_everything_again(tmp_path: Path) -> None:
     async with (
         all_in_one(tmp_path) as system,
-        play.school(system.url, system.keys, SystemClock(), "oak-dental") as school,
+        play.school(system.url, system.keys, SystemClock(), OAK) as school,
     ):
         await play.open_case(school)
         journey = await play.clear(school, await play.nominate(school, "patient.example"))
@@ -95,14 +96,14 @@ async def test_a_service_alone_needs_a_nats_server_and_says_so(tmp_path: Path) -
 
 async def test_an_operator_adds_an_institution_a_person_and_a_token_and_imports_posts(system: System) -> None:
     environment = {name: value for name, value in system.everything.environment.items() if "FIRSTHAND" in name}
-    add = ("institution", "add", "oak-dental", "--name", "Oak", "--country", "IE", "--zone", "Europe/Dublin")
+    add = ("institution", "add", OAK, "--name", "Oak", "--country", "IE", "--zone", "Europe/Dublin")
     code, out = await _firsthand(*add, **environment)
     assert code == 0, out
-    person = ("person", "add", "--institution", "oak-dental", "--name", "C", "--email", "c@oak.example")
+    person = ("person", "add", "--institution", OAK, "--name", "C", "--email", "c@oak.example")
     code, out = await _firsthand(*person, "--role", "coordinator", **environment)
     assert code == 0, out
-    assert "/portal/sign-in/oak-dental/" in out
-    code, out = await _firsthand("token", "create", "--institution", "oak-dental", "--label", "import", **environment)
+    assert f"/portal/sign-in/{OAK}/" in out
+    code, out = await _firsthand("token", "create", "--institution", OAK, "--label", "import", **environment)
     assert code == 0, out
     token = next(line for line in out.splitlines() if line.count(".") == 2)
     posts = str(ROOT / "example" / "posts" / "mastodon.json")
@@ -111,11 +112,9 @@ async def test_an_operator_adds_an_institution_a_person_and_a_token_and_imports_
     assert "Traceback" not in out
     async with (
         operator(system.url, system.keys, SystemClock()) as admin,
-        play.sign_in(system.url, admin, "oak-dental", "c@oak.example") as coordinator,
+        play.sign_in(system.url, admin, OAK, "c@oak.example") as coordinator,
     ):
-        school = play.School(
-            system.url, "oak-dental", SystemClock(), coordinator, coordinator, coordinator, coordinator
-        )
+        school = play.School(system.url, OAK, SystemClock(), coordinator, coordinator, coordinator, coordinator)
         school.tutor_id = (await coordinator.call("GET", "/portal/api/v1/people"))["items"][0]["person_id"]
         await play.open_case(school)
     code, out = await _firsthand("import", "posts", posts, "--case", "CLP", "--token", token, **environment)

@@ -9,7 +9,7 @@ import pytest
 
 from example import journey as play
 from shared.clock import SystemClock
-from tests.e2e.system import Program, System
+from tests.e2e.system import Program, System, unique
 
 CLOCK = SystemClock()
 
@@ -19,7 +19,7 @@ ONCE = tuple(f"firsthand.{name}.v1" for name in play.THE_CHAIN)
 
 async def _whole_chain_with(interruption: Callable[[], Awaitable[None]], system: System) -> None:
     """Play the chain; after every acknowledged step something is killed and started again."""
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         await interruption()
         journey = await play.clear(school, await play.nominate(school, "survivor.example"))
@@ -40,12 +40,12 @@ async def _whole_chain_with(interruption: Callable[[], Awaitable[None]], system:
     assert len(versions) == len(set(versions))
 
 
-async def test_the_chain_survives_kills_of_the_whole_process_after_every_step(system: System) -> None:
+async def test_the_chain_survives_kills_of_the_whole_process_after_every_step(own_system: System) -> None:
     async def kill_all() -> None:
-        await system.everything.kill()
-        await system.everything.start()
+        await own_system.everything.kill()
+        await own_system.everything.start()
 
-    await _whole_chain_with(kill_all, system)
+    await _whole_chain_with(kill_all, own_system)
 
 
 async def test_the_chain_survives_kills_of_single_services_after_every_step(services: System) -> None:
@@ -61,7 +61,7 @@ async def test_the_chain_survives_kills_of_single_services_after_every_step(serv
 
 @pytest.mark.timeout(180)
 async def test_the_chain_goes_on_by_itself_after_nats_was_away_for_twenty_seconds(services: System) -> None:
-    async with play.school(services.url, services.keys, CLOCK, "oak-dental") as school:
+    async with play.school(services.url, services.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         assert services.nats
         await services.nats.stop()

@@ -1,8 +1,11 @@
 """Consent is a live rule: playback stops, erasure is real, and doubt means no."""
 
 import asyncio
+import io
+import random
 import socket
 import time
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ from urllib.parse import urlsplit
 from example import journey as play
 from example.media import make_video
 from shared.clock import SystemClock
-from tests.e2e.system import System
+from tests.e2e.system import System, unique
 
 CLOCK = SystemClock()
 CANARY = "canary-7f3a9-hummingbird"
@@ -33,14 +36,25 @@ async def released(system: System, slug: str, handle: str, media: bytes | None =
             yield journey
 
 
+def _long_sound() -> bytes:
+    """A WAV file of 40 seconds, 7.7 MB: more than all buffers between the server and a player hold."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(2)
+        sound.setsampwidth(2)
+        sound.setframerate(48_000)
+        sound.writeframes(random.Random(1).randbytes(40 * 48_000 * 4))
+    return file.getvalue()
+
+
 async def _student_cookie(journey: play.Journey) -> str:
     jar = journey.school.student._http.cookies
     return "; ".join(f"{name}={value}" for name, value in jar.items())
 
 
 async def test_a_running_player_gets_no_further_byte_a_second_after_withdrawal(system: System) -> None:
-    media = await asyncio.to_thread(make_video, 240.0)
-    async with released(system, "oak-dental", "player.example", media) as journey:
+    media = _long_sound()
+    async with released(system, unique("oak-dental"), "player.example", media) as journey:
         address = urlsplit(system.url)
         player = socket.socket()
         player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # what lies here has been received already
@@ -76,7 +90,7 @@ async def test_a_running_player_gets_no_further_byte_a_second_after_withdrawal(s
 
 
 async def test_playback_is_refused_with_the_true_reason_when_consent_cannot_be_checked(services: System) -> None:
-    async with released(services, "oak-dental", "careful.example") as journey:
+    async with released(services, unique("oak-dental"), "careful.example") as journey:
         assert (await play.watch(journey))[0] == 200
         await services.programs["consent"].kill()
         stopped = time.monotonic()
@@ -108,7 +122,7 @@ def _files_with(folder: Path, needles: list[bytes]) -> list[str]:
 async def test_nothing_personal_is_left_anywhere_after_erasure(system: System, tmp_path: Path) -> None:
     media = await asyncio.to_thread(make_video, 6.0)
     needles = [CANARY.encode(), media[2000:2400], media[-600:-200]]
-    async with play.school(system.url, system.keys, CLOCK, "oak-dental") as school:
+    async with play.school(system.url, system.keys, CLOCK, unique("oak-dental")) as school:
         await play.open_case(school)
         await play.import_posts(school, "mastodon", _post_by(CANARY).encode())
         (lead,) = await play.waiting_leads(school)
