@@ -1,6 +1,6 @@
 """What every state of a journey says of its contact: enough to act on, nothing personal."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,14 +32,4 @@ Scope = Literal[
     "share-public",
     "download",
 ]
-SCOPES: tuple[Scope, ...] = (
-    "meet",
-    "record-video",
-    "record-audio",
-    "transcript",
-    "share-cohort",
-    "share-institution",
-    "share-partners",
-    "share-public",
-    "download",
-)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
