@@ -44,7 +44,7 @@ unit: $(VENV)/ready
 	result=$$?; rm -rf "$$folder"; exit $$result
 
 bench: $(VENV)/ready  ## Measure the claims, each beside its floor
-	@for b in chain idle ready; do $(BIN)/python -m bench.$$b || exit 1; done
+	@for b in chain posts idle ready; do $(BIN)/python -m bench.$$b || exit 1; done
 
 soak: $(VENV)/ready  ## Long runs: kill and restart in the middle of the chain, many times
 	@$(BIN)/python -m pytest -q -m soak --timeout 3600
