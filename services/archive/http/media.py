@@ -18,14 +18,16 @@ from shared.web.access import FamilySession, Student
 router = APIRouter()
 
 
-@router.api_route("/media/{contact_id}", methods=["GET", "HEAD"])
+@router.head("/media/{contact_id}", include_in_schema=False)
+@router.get("/media/{contact_id}")
 async def media(
     request: Request, contact_id: Id, staff: Student, download: Annotated[bool, Query()] = False
 ) -> Response:
     return await _play(request, staff.institution, contact_id, viewer_of(staff), download=download)
 
 
-@router.api_route("/family/media", methods=["GET", "HEAD"])
+@router.head("/family/media", include_in_schema=False)
+@router.get("/family/media")
 async def family_media(request: Request, family: FamilySession, download: Annotated[bool, Query()] = False) -> Response:
     """The family's own recording, also before its release, until it is erased."""
     return await _play(request, family.institution, family.contact_id, family_viewer(family), download=download)
