@@ -1,8 +1,10 @@
 """The pages in docs/ and the READMEs name what there is, and all of it."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -116,3 +118,20 @@ def test_every_test_on_a_page_exists(page: Path) -> None:
         if not path.is_file() or (name and f"def {name}(" not in path.read_text(encoding="utf-8")):
             missing.append(f"{file}::{name}")
     assert missing == []
+
+
+def test_the_consumer_on_the_page_keeps_the_newest_state_and_takes_nothing_twice() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", CONSUME, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("asyncio.run(main())", ""), names)  # noqa: S102 - the page's own code is what is tested
+    db = sqlite3.connect(":memory:")
+    db.execute(re.findall(r'db.execute\("(CREATE TABLE.*?)"\)', code)[0])
+
+    def told(sequence: int, state: str) -> bool:
+        event = {"source": "/institutions/a/consent", "subject": "c-1", "type": f"firsthand.consent.{state}.v1"}
+        took: bool = names["remember"](db, event | {"sequence": f"{sequence:010d}", "data": {"state": state}})
+        return took
+
+    assert [told(12, "withdrawn"), told(12, "withdrawn"), told(9, "granted")] == [True, False, False]
+    assert db.execute("SELECT sequence, type FROM state").fetchall() == [(12, "firsthand.consent.withdrawn.v1")]
+    db.close()
