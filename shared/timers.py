@@ -13,7 +13,7 @@ from shared.service import Context, Timer
 from shared.store import AlreadyExists, Conflict, Document, StoreUnavailable
 
 _EVERY: Final = 1.0  # seconds between two looks
-_BATCH: Final = 100
+_BATCH: Final = 32  # documents at once, so that one slow mail server does not keep all others waiting
 # A document whose timer failed is left alone for a while, so that one bad document does not starve the others.
 _AFTER_FAILURE: Final = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
 
@@ -39,8 +39,7 @@ class Timers:
         now, looked = self._context.clock.now(), 0
         for kind, on_due in self._timers.items():
             while due := await self._context.store.due(kind, now, _BATCH):
-                for document in due:
-                    await self._fire(on_due, document)
+                await asyncio.gather(*(self._fire(on_due, document) for document in due))
                 looked += len(due)
                 if len(due) < _BATCH:
                     break

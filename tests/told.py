@@ -273,10 +273,10 @@ async def alone(name: str, folder: Path, clock: ManualClock, life: Life | None =
         metrics=metrics,
     )
     service = SERVICES[name]
+    for one in stores:
+        one._database.life = life  # type: ignore[attr-defined]
     try:
         await _apply_erasure_ledger(RunningService(service, context, Timers(context, service.timers), key_store))
-        for one in stores:
-            one._database.life = life  # type: ignore[attr-defined]
         yield Alone(name, context, life, key_store)
     finally:
         for one in stores:

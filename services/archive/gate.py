@@ -22,15 +22,18 @@ from services.archive.repository import Recordings
 from shared.bus import Bus, Listener
 from shared.copies import case_of
 from shared.events import EVENTS, AnyEvent
-from shared.events.consent import ConsentRecordState, ConsentState
+from shared.events.consent import ConsentRecordState
 from shared.identifiers import InstitutionId
 from shared.service import Context
-from shared.topology import STREAMS
+from shared.topology import STREAMS, durables_of
 
 PULSE_SUBJECT: Final = "fh.pulse.consent"
 PULSE_LASTS: Final = timedelta(seconds=5)
 
 _STREAM: Final = STREAMS["consent"].name
+_HANDLER: Final = "follow_consent"  # what brings consents into the store
+# What that handler is given; a consent is as it was before, whatever else is told of an invitation or an erasure.
+_RULES: Final = next(durable.events for durable in durables_of("archive") if durable.handler == _HANDLER)
 _LOOK_EVERY: Final = 0.25  # seconds between two looks at how far the durable has come
 _PRUNE_EVERY: Final = 40  # looks
 # A pulse may overtake the event that it names by a moment; within this time the event is here or something is wrong.
@@ -176,7 +179,7 @@ class Gate:
             await self._listener.stop()
 
     async def _hear(self, event: AnyEvent, stream_sequence: int) -> None:
-        if isinstance(event.data, ConsentState):
+        if isinstance(event, _RULES):
             key = (event.institution, event.subject)
             known = self._overrides.get(key)
             if known is None or known.sequence < event.sequence:
@@ -203,7 +206,9 @@ class Gate:
         self._begun = self._begun or self._listener.seen(_STREAM)
         if not self._begun:
             return
-        stored = await self._context.bus.acknowledged("follow_consent")
+        if await self._context.bus.given_up(_HANDLER):
+            return  # acknowledged, but not in the store: shut, unless this replica heard all of it
+        stored = await self._context.bus.acknowledged(_HANDLER)
         self._covered = self._covered or stored >= self._begun
         if self._covered:
             # Events of institutions that are served elsewhere are never heard here, but done with all the same.

@@ -47,9 +47,9 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
     recording = await recordings.get_or_begin(event.data.contact, now)
     if recording.state == "erased" and recording.erasure_id == consent.erasure_id:
         return
-    recording.obey(consent, event.sequence)
-    if told := recording.settle(now):  # the withdrawal itself was not heard yet: close first
-        recording = await recordings.save(recording, told, at=now, cause=event)
+    if not recording.leaves:  # close first: from here on nobody plays it, brings media or notes a viewing
+        recording.obey(consent, event.sequence)
+        recording = await recordings.save(recording, recording.settle(now), at=now, cause=event)
     await _destroy(context, event.institution, event.subject)
     recording.take(event)
     recording.erase(consent.erasure_id or "", now)
@@ -58,12 +58,14 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
 
 async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
     """Erase again what a backup brought back of a contact whose key is gone."""
-    await _destroy(context, institution, contact_id)
     recordings = Recordings(context, institution)
     recording = await recordings.get(contact_id)
-    if recording is not None and recording.state != "erased":
-        recording.erase(recording.erasure_id, context.clock.now())
-        await recordings.save_telling(recording, None)
+    if recording is None or recording.state == "erased":  # so at most files came back
+        await asyncio.to_thread(shelf_of(context, institution, contact_id).clear)
+        return
+    await _destroy(context, institution, contact_id)
+    recording.erase(recording.erasure_id, context.clock.now())
+    await recordings.save_telling(recording, None)
 
 
 async def end_when_due(context: Context, recording: Recording) -> None:
@@ -77,8 +79,9 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
     """Destroy the key, then what it sealed, then every trace in the database's file."""
     await context.vault.erase(institution, contact_id)
     uploads = Uploads(context, institution)
-    for upload in await uploads.of(contact_id):
-        await uploads.forget(upload)
+    while found := await uploads.of(contact_id):
+        for upload in found:
+            await uploads.forget(upload)
     await asyncio.to_thread(shelf_of(context, institution, contact_id).clear)
     await Viewings(context, institution).forget(contact_id)
     await context.store.compact()

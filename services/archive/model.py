@@ -101,6 +101,7 @@ class Recording(Document):
     changed_at: AwareDatetime
     expected: bool = False  # a meeting was held and recorded
     media: Media | None = None
+    replaced: list[str] = []  # files of media that later ones replaced: removed, and never taken in again
     consent: ConsentRecordState = ConsentRecordState(state="none")
     consent_sequence: int = 0
     allowed: list[Scope] = []  # the scopes last granted; a pause empties the consent's own list
@@ -129,17 +130,23 @@ class Recording(Document):
         """Hold `media` in place of what was held; returns the event that tells of it. Raises Refused."""
         at = media.taken_in_at
         self.admits_upload(at)
+        if self.media:
+            self.replaced = [*self.replaced, self.media.file]
         self.media = media
         self.keep_until = at + timedelta(days=keep_days)
         self.changed_at = at
         # A family may have released this very recording before, e.g. when it was lost and is brought again.
         return RecordingPublishedV1 if self.settle(at) is RecordingPublishedV1 else RecordingArchivedV1
 
+    def was_taken_in(self, file: str) -> bool:
+        """Whether this file is what is held, or what was held before."""
+        return file in self.replaced or (self.media is not None and self.media.file == file)
+
     def erase(self, erasure_id: str, at: datetime) -> None:
         """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.media, self.audience, self.allowed, self.refused_because = None, [], [], None
-        self.due_at = None
+        self.replaced, self.due_at = [], None
 
     # -- what follows from them
 
@@ -195,6 +202,11 @@ class Recording(Document):
             raise Refused("not-allowed")
         if self.consent.expires_at and self.consent.expires_at <= at:
             raise Refused("expired")
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it was asked to be erased: nothing of it is noted any more."""
+        return self.state == "erased" or self.consent.erasure_id is not None
 
     @property
     def wider_than_allowed(self) -> bool:

@@ -118,6 +118,7 @@ class Uploads:
         return await self._documents.save(upload)
 
     async def of(self, contact_id: str) -> list[Upload]:
+        """Give uploads of a contact, not more than 500."""
         return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
 
     async def forget(self, upload: Upload) -> None:

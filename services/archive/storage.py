@@ -5,7 +5,6 @@ block and raise OSError; call them off the event loop.
 """
 
 import shutil
-from collections.abc import Collection
 from pathlib import Path
 
 from shared.files import sync_folder
@@ -34,15 +33,6 @@ class Shelf:
     def remove(self, file: str) -> None:
         if self._folder.is_dir():
             remove_media(self._folder / file)
-
-    def keep_only(self, files: Collection[str]) -> None:
-        """Remove every file but these, e.g. a recording that another one replaced."""
-        if not self._folder.is_dir():
-            return
-        for path in list(self._folder.iterdir()):
-            if path.name.partition(".")[0] not in files:
-                path.unlink(missing_ok=True)
-        sync_folder(self._folder)
 
     def clear(self) -> None:
         """Remove everything of this contact."""

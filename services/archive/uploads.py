@@ -148,8 +148,10 @@ async def complete(context: Context, upload: Upload) -> Recording:
     upload.stage, upload.due_at = "checking", now + _CHECK_TAKES
     upload = await uploads.save(upload)
     try:
-        found = await _examined(context, upload)
-        recording = await retrying(lambda: _hold(context, upload, found))
+        recording = await Recordings(context, upload.institution).get(upload.contact_id)
+        if recording is None or not recording.was_taken_in(upload.file):
+            found = await _examined(context, upload)
+            recording = await retrying(lambda: _hold(context, upload, found))
     except Refused:
         await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
         upload.stage, upload.due_at = "refused", context.clock.now() + _REMEMBERED
@@ -269,7 +271,7 @@ async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
     recording = await recordings.get(upload.contact_id)
     if recording is None:
         raise NotThere
-    if recording.media and recording.media.file == upload.file:
+    if recording.was_taken_in(upload.file):  # somebody else took the checking up as well
         return recording
     now = context.clock.now()
     media = Media(
@@ -288,12 +290,10 @@ async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
 
 
 async def _tidy(context: Context, recording: Recording) -> None:
-    """Remove what the recording replaced, but nothing that is on its way."""
-    uploads = await Uploads(context, recording.institution).of(recording.id)
-    wanted = {upload.file for upload in uploads if upload.stage in ("receiving", "checking")}
-    if recording.media:
-        wanted.add(recording.media.file)
-    await asyncio.to_thread(shelf_of(context, recording.institution, recording.id).keep_only, wanted)
+    """Remove what the recording replaced."""
+    shelf = shelf_of(context, recording.institution, recording.id)
+    for file in recording.replaced:
+        await asyncio.to_thread(shelf.remove, file)
 
 
 def _shelf(context: Context, upload: Upload) -> Shelf:

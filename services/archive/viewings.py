@@ -54,12 +54,14 @@ class ViewLog:
     async def _save(
         self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float, at: datetime
     ) -> None:
-        recording = await Recordings(self._context, institution).get(contact_id)
-        if recording is None or recording.state == "erased":  # its view log is gone, and stays so
+        recordings, viewings = Recordings(self._context, institution), Viewings(self._context, institution)
+        recording = await recordings.get(contact_id)
+        if recording is None or recording.leaves:  # its view log is gone, and stays so
             return
-        await Viewings(self._context, institution).add(
-            contact_id, viewer.person_id, student=viewer.student, seconds=seconds, at=at
-        )
+        await viewings.add(contact_id, viewer.person_id, student=viewer.student, seconds=seconds, at=at)
+        recording = await recordings.get(contact_id)
+        if recording is None or recording.leaves:  # the erasure may have looked before this was added
+            await viewings.forget(contact_id)
 
 
 _LOGS: Final[dict[Bus, ViewLog]] = {}  # one for each replica, as the gate

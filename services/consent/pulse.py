@@ -25,8 +25,9 @@ async def pulse(context: Context) -> None:
 
 
 async def beat(context: Context) -> None:
-    at = context.clock.now()
     oldest = await context.relay.oldest_unpublished()
-    if oldest is None or at - oldest < _LAG:
+    at = context.clock.now()
+    # A clock that was set back makes an event that waits old, never young.
+    if oldest is None or timedelta(0) <= at - oldest < _LAG:
         sequence = await context.bus.last_sequence(STREAMS["consent"].name)
         await context.bus.beat(SUBJECT, json.dumps({"at": at.isoformat(), "sequence": sequence}).encode())

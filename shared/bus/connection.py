@@ -28,7 +28,15 @@ from shared.clock import Clock
 from shared.events import AnyEvent
 from shared.metrics import Metrics
 from shared.store import OutboxEntry
-from shared.topology import ACK_WAIT, DEAD_LETTERS, STREAMS, Placement, durables_of, replay_durable
+from shared.topology import (
+    ACK_WAIT,
+    DEAD_LETTERS,
+    STREAMS,
+    Placement,
+    dead_letter_subject,
+    durables_of,
+    replay_durable,
+)
 
 _PUBLISH_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 2.0  # seconds for a look at the server's state
@@ -300,6 +308,12 @@ class Bus:
         info = await self._js.consumer_info(durable.stream.name, self.settings.placement.durable_name(durable))
         floor: int = info.ack_floor.stream_seq if info.ack_floor else 0
         return max(floor, last) if not info.num_pending and not info.num_ack_pending else floor
+
+    async def given_up(self, handler: str) -> int:
+        """Tell how many events this handler could not take: they count as acknowledged, and are dead letters."""
+        subject = dead_letter_subject(self.service, handler)
+        info = await self._js.stream_info(DEAD_LETTERS, subjects_filter=subject)
+        return (info.state.subjects or {}).get(subject, 0)
 
     async def problems(self) -> list[str]:
         """Tell in plain sentences what keeps the service from being ready; empty when nothing does."""

@@ -22,6 +22,7 @@ Heard = Callable[[AnyEvent, int], Awaitable[None]]
 
 _HEARTBEAT: Final = 2.0  # seconds
 _SILENCE: Final = 5.0  # seconds without a word, after which the consumer is made anew
+_READ_WITHIN: Final = 30.0  # seconds in which all that was told before is taken at the start
 _FORGOTTEN_AFTER: Final = 60.0  # seconds; the server removes the consumer of a replica that is gone
 _AGAIN_AFTER: Final = (0.1, 0.5, 1.0, 5.0, 15.0)  # seconds before each further attempt
 
@@ -67,6 +68,8 @@ class StreamListener:
         self._since = since
         self._log = log
         self._attached = asyncio.Event()
+        self._current = asyncio.Event()  # what was told before we listened is taken
+        self._before = 0  # so many events
         self._lost = asyncio.Event()
         self._heard = 0.0
         self._expected = 1
@@ -75,10 +78,15 @@ class StreamListener:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, within: float) -> None:
-        """Begin; returns when the stream is listened to, or after `within` seconds while it goes on trying."""
+        """Begin; returns when all that was told before is taken, e.g. who may no longer enter.
+
+        Also returns when the stream is not listened to within `within` seconds, or not read in half a minute; it goes
+        on trying then, and `problem` says so.
+        """
         self._task = asyncio.create_task(self._run(), name=f"listen {self.stream}")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._attached.wait(), within)
+            await asyncio.wait_for(self._current.wait(), _READ_WITHIN)
 
     async def stop(self) -> None:
         if self._task:
@@ -128,14 +136,15 @@ class StreamListener:
         self._expected, self._heard = 1, time.monotonic()
         subscription = await self._client.subscribe(inbox, cb=self._receive)
         try:
-            self._consumer = (await js.add_consumer(self.stream, config)).name
+            consumer = await js.add_consumer(self.stream, config)
         except BaseException:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
             raise
+        self._consumer, self._before = consumer.name, consumer.num_pending or 0
         self._attached.set()
         if not self._failures:
-            self.problem = ""
+            self._see_whether_current()
         return subscription
 
     async def _until_lost(self) -> None:
@@ -180,5 +189,12 @@ class StreamListener:
             return
         self._expected += 1
         self._failures = 0
-        self.problem = ""
         self.seen = sequence.stream
+        self._see_whether_current()
+
+    def _see_whether_current(self) -> None:
+        if self._expected > self._before:
+            self._current.set()
+            self.problem = ""
+        else:
+            self.problem = f"{self.stream} is still being read."
