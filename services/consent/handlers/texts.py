@@ -59,6 +59,11 @@ async def approve_text(
     return await texts.save(newest)
 
 
+async def demand_case(context: Context, institution: InstitutionId, case_id: str) -> None:
+    """Raises NotHere unless the institution has this case."""
+    await _told(context, institution, case_id)
+
+
 async def proposed_text(context: Context, institution: InstitutionId, case_id: str, language: str) -> TextBody:
     """The text that a case without one begins with."""
     case, told = await _told(context, institution, case_id)
@@ -67,9 +72,11 @@ async def proposed_text(context: Context, institution: InstitutionId, case_id: s
 
 def _merged(base: TextBody, changes: Mapping[str, Any]) -> TextBody:
     raw = base.model_dump(mode="json")
-    scopes = {**raw["scopes"], **(changes.get("scopes") or {})}
+    merged = {**raw, **changes}
+    if isinstance(scopes := changes.get("scopes") or {}, Mapping):
+        merged["scopes"] = {**raw["scopes"], **scopes}
     try:
-        return TextBody.model_validate({**raw, **changes, "scopes": scopes})
+        return TextBody.model_validate(merged)
     except ValidationError as error:
         fields = tuple(".".join(map(str, fault["loc"])) for fault in error.errors())
         raise Refused(
@@ -84,4 +91,4 @@ async def _told(context: Context, institution: InstitutionId, case_id: str) -> t
     return case, told
 
 
-__all__ = ["PLACES", "approve_text", "edit_text", "proposed_text"]
+__all__ = ["PLACES", "approve_text", "demand_case", "edit_text", "proposed_text"]

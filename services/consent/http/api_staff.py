@@ -75,7 +75,9 @@ class ChangeTold(BaseModel):
 @router.get("/cases/{case_id}/texts")
 async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> dict[str, Any]:
     """The newest and the approved version by language, and the places that may stand in a text."""
-    found = Texts(context_of(request), staff.institution)
+    context = context_of(request)
+    await asked(lambda: texts.demand_case(context, staff.institution, case_id))
+    found = Texts(context, staff.institution)
     shown: dict[str, Any] = {}
     for language in languages():
         newest = next(iter(await found.versions(case_id, language, limit=1)), None)
