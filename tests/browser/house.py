@@ -61,13 +61,13 @@ class House:
     async def new_family(self, stage: str, language: str = "en") -> play.Journey:
         """A contact of its own, taken as far as `stage` says."""
         number = len(self._known)
-        self._known[f"of its own {number}"] = journey = await self._play(f"family.{number}", stage, language)
+        self._known[f"of its own {number}"] = journey = await self._play(f"our.first.year.{number}", stage, language)
         return journey
 
     async def family_at(self, stage: str) -> play.Journey:
         """The contact at this stage that all those share who only look."""
         if stage not in self._known:
-            self._known[stage] = await self._play(f"looked.at.{len(self._known)}", stage, "en")
+            self._known[stage] = await self._play(f"days.with.sami.{len(self._known)}", stage, "en")
         return self._known[stage]
 
     async def _play(self, handle: str, stage: str, language: str) -> play.Journey:
