@@ -141,7 +141,8 @@ class StreamListener:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
             raise
-        self._consumer, self._before = consumer.name, consumer.num_pending or 0
+        on_the_way = consumer.delivered.consumer_seq if consumer.delivered else 0
+        self._consumer, self._before = consumer.name, on_the_way + (consumer.num_pending or 0)
         self._attached.set()
         if not self._failures:
             self._see_whether_current()

@@ -86,7 +86,8 @@ async def go(service: Alone, told: Told, contact: str, step: Step) -> None:
 
 async def ends_as(service: Alone, contact: str) -> dict[str, Any]:
     (document,) = [d for d in await service.documents(KINDS[service.name]) if d.id == contact]
-    return document.model_dump(exclude=_OF_THE_PROCESS)
+    ledger = await service.context.vault.erased(document.institution)
+    return document.model_dump(exclude=_OF_THE_PROCESS) | {"ledger": sorted(ledger)}
 
 
 async def through(name: str, told: Told, contact: str, steps: list[Step]) -> tuple[dict[str, Any], list[str]]:
@@ -135,7 +136,7 @@ def _essence(name: str, end: dict[str, Any]) -> dict[str, Any]:
     if name == "scheduling":  # which codes were erased depends on what was there
         return {key: end[key] for key in end if key not in {"erased", "language", "cancelled_by", "to_free", "letters"}}
     if name == "archive":  # a tombstone: the facts that no longer count are left as they came
-        return {key: end[key] for key in ("state", "media", "audience", "allowed", "erasure_id", "due_at")}
+        return {key: end[key] for key in ("state", "media", "audience", "allowed", "erasure_id", "due_at", "ledger")}
     if name == "consent":  # when each service answered is when it was heard
         return {key: end[key] for key in end if key not in {"answers", "receipt", "due_at"}} | {
             "answered": sorted(end["answers"])

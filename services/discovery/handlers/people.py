@@ -7,6 +7,7 @@ from typing import Final
 
 from services.discovery.handlers.cases import keep_places, places_of
 from services.discovery.model.people import NO, Mark, Person, standing_of
+from services.discovery.model.refused import not_found
 from services.discovery.repository import Ledger, Repository
 from shared.events.consent import ConsentState, ErasureRequestedV1
 from shared.events.discovery import DiscoveryErasedV1
@@ -14,6 +15,7 @@ from shared.events.envelope import Event
 from shared.identifiers import InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
+from shared.vault import KeyErased
 
 # What owners in the erasure ledger are called that are no contacts.
 _WEEK: Final = "leads-"
@@ -42,7 +44,10 @@ async def show(context: Context, staff: Staff, contact_id: str) -> Shown:
     sealed = {
         field: value for field in ("handle", "name", "profile", "post") if (value := getattr(person, field)) is not None
     }
-    opened = await context.vault.open_many(person.institution, person.id, sealed) if sealed else {}
+    try:
+        opened = await context.vault.open_many(person.institution, person.id, sealed) if sealed else {}
+    except KeyErased:  # it is being erased at this moment
+        raise not_found() from None
     return Shown(person, *(opened.get(field, "") for field in ("handle", "name", "profile", "post")))
 
 
@@ -133,17 +138,20 @@ async def erase(context: Context, person: Person, now: datetime) -> Person:
     """Leave nothing that says who a contact was: leads, sealed fields, the key, and the traces on disk.
 
     What stays is a tombstone, and marks that reveal nothing. The erasure ledger, which no backup of the data holds, is
-    told of the leads and marks too: a restore of data from before the clearing must not bring the person back.
+    told of the leads and marks too: a restore of data from before the clearing must not bring the person back. It is
+    told first: once the leads are wiped, nothing says any more whose they were.
     """
     repository = Repository(context, person.institution)
-    gone = [f"{_LEAD}{lead_id}" for lead_id in await _wipe_leads(repository, person, now)]
+    leads = await _leads_of(repository, person)
+    for owner in (person.id, *(f"{_LEAD}{lead}" for lead in leads), *(f"{_MARK}{mark}" for mark in person.marks)):
+        await context.vault.erase(person.institution, owner)
+    for lead_id in leads:
+        await _wipe_lead(repository, lead_id, now)
     for mark in person.marks:
         await _suppress(repository, mark, now)
     person.wipe()
     await _keep_place(repository, person, now)
     person = await (repository.people.save(person) if person.version else repository.people.insert(person))
-    for owner in (person.id, *gone, *(f"{_MARK}{mark}" for mark in person.marks)):
-        await context.vault.erase(person.institution, owner)
     await context.store.compact()
     return person
 
@@ -175,8 +183,8 @@ async def _suppress(repository: Repository, mark: str, now: datetime) -> None:
         await repository.marks.save(bound)
 
 
-async def _wipe_leads(repository: Repository, person: Person, now: datetime) -> set[str]:
-    """Wipe every lead of a person, decided or not; gives their ids, which are marks."""
+async def _leads_of(repository: Repository, person: Person) -> set[str]:
+    """Find every lead of a person, decided or not: their ids, which are marks."""
     ids = {person.lead_id} - {""}
     for mark in person.marks:
         for field in ("author", "also"):
@@ -186,8 +194,6 @@ async def _wipe_leads(repository: Repository, person: Person, now: datetime) -> 
                 ids.update(lead.id for lead in page.items)
                 if (after := page.next) is None:
                     break
-    for lead_id in ids:
-        await _wipe_lead(repository, lead_id, now)
     return ids
 
 
