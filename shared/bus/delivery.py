@@ -100,9 +100,7 @@ class Delivery:
                 return
 
     def _read(self, message: Msg) -> AnyEvent:
-        event = parse_event(message.data)
-        if event.nats_subject != (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject):
-            raise Hopeless("the subject that it was published on is not the event's")
+        event = event_in(message)
         if self._placement.institutions and event.institution not in self._placement.institutions:
             raise Hopeless("its institution is not in this placement")
         return event
@@ -126,6 +124,14 @@ class Delivery:
         self._log.error("event is a dead letter", extra={**_where(self._handler, message), "reason": reason})
         await message.ack()
         return "dead"
+
+
+def event_in(message: Msg) -> AnyEvent:
+    """Read a message. Raises UnknownEvent for what is no event of ours, or was published on another one's subject."""
+    event = parse_event(message.data)
+    if event.nats_subject != (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject):
+        raise UnknownEvent("the subject that it was published on is not the event's")
+    return event
 
 
 def reason_of(error: Exception) -> str:

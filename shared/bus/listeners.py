@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from shared.bus.delivery import reason_of
-from shared.events import AnyEvent, parse_event
+from shared.bus.delivery import event_in, reason_of
+from shared.events import AnyEvent, UnknownEvent
 
 Since = datetime | Literal["new", "all"]
 Heard = Callable[[AnyEvent, int], Awaitable[None]]
@@ -178,13 +178,15 @@ class StreamListener:
             self._lost.set()
             return
         try:
-            await self._call(parse_event(message.data), sequence.stream)
+            await self._call(event_in(message), sequence.stream)
+        except UnknownEvent as error:  # it stays one: who must not go on without it, is told by its dead letter
+            self._log.error("listener passes over what is no event", extra=self._where(sequence.stream, error))
         except Exception as error:  # noqa: BLE001 - it is tried again, whatever it was
             self._failures += 1
             self.problem = f"Event {sequence.stream} of {self.stream} could not be taken: {reason_of(error)}."
             self._log.warning(
                 "listener could not take an event",
-                extra={"stream": self.stream, "sequence": sequence.stream, "reason": reason_of(error)},
+                extra=self._where(sequence.stream, error),
             )
             self._lost.set()
             return
@@ -192,6 +194,9 @@ class StreamListener:
         self._failures = 0
         self.seen = sequence.stream
         self._see_whether_current()
+
+    def _where(self, sequence: int, error: Exception) -> dict[str, object]:
+        return {"stream": self.stream, "sequence": sequence, "reason": reason_of(error)}
 
     def _see_whether_current(self) -> None:
         if self._expected > self._before:

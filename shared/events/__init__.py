@@ -37,7 +37,7 @@ def parse_event(body: bytes) -> AnyEvent:
     try:
         raw: Any = json.loads(body)
         model = EVENTS[raw["type"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnknownEvent("the body is not an event of a known type") from error
     try:
         return model.model_validate(raw)

@@ -213,7 +213,7 @@ async def test_an_event_of_one_institution_on_anothers_subject_is_a_dead_letter(
         async with connected(bus_settings) as client:
             await client.jetstream().publish(InstitutionChangedV1.filter_subject("other"), entry(1).body)
         letter = await dead_letter(bus_settings)
-    assert letter.reason == "Hopeless: the subject that it was published on is not the event's"
+    assert letter.reason == "UnknownEvent: the subject that it was published on is not the event's"
     assert heard.times == []
 
 
@@ -493,6 +493,18 @@ async def test_a_listener_that_cannot_take_an_event_is_given_it_again_and_none_a
     await asyncio.wait_for(heard.begun.wait(), 5)
     assert listener.seen(STREAM) == 0
     assert await heard.take(2) == [1, 2]
+    assert listener.problems() == []
+
+
+@pytest.mark.parametrize("poison", [b"no event at all", b"[" * 100_000, entry(1).body.replace(b"qu-cdm", b"other")])
+async def test_a_listener_passes_over_what_is_no_event(bus_settings: BusSettings, portal: Bus, poison: bytes) -> None:
+    heard = Heard()
+    listener = await portal.listen([InstitutionChangedV1], heard, since="all")
+    async with connected(bus_settings) as client:
+        await client.jetstream().publish(entry(1).nats_subject, poison)
+    await portal.publish(entry(2))
+    assert await heard.take(1) == [2]
+    assert listener.seen(STREAM) == 2
     assert listener.problems() == []
 
 
