@@ -195,22 +195,28 @@ def test_no_order_publishes_a_recording_after_a_withdrawal_was_heard(told: Told)
     any_order()
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
-def test_a_process_killed_before_or_after_any_write_loses_nothing_and_doubles_nothing(name: str, told: Told) -> None:
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [*((name, "whole") for name in sorted(SERVICES)), *((name, "undone") for name in ("discovery", "scheduling"))],
+)
+def test_a_process_killed_before_or_after_any_write_loses_nothing_and_doubles_nothing(
+    name: str, which: str, told: Told
+) -> None:
     """Every moment is tried: what was in hand is given again after a restart, which applies the erasure ledger."""
-    steps = heard_by(name, told, told.whole)
-    in_order, said = asyncio.run(through(name, told, told.whole, steps))
+    contact = getattr(told, which)
+    steps = heard_by(name, told, contact)
+    in_order, said = asyncio.run(through(name, told, contact, steps))
 
     async def dies_at(moment: int) -> bool:
         folder, clock, life = Path(tempfile.mkdtemp(dir=MEMORY)), _clock(told), Life(moment)
         left = list(steps)
         try:
             async with alone(name, folder, clock) as service:
-                await service.known(told, told.whole)
+                await service.known(told, contact)
             async with alone(name, folder, clock, life) as service:
                 try:
                     while left:
-                        await go(service, told, told.whole, left[0])
+                        await go(service, told, contact, left[0])
                         left.pop(0)
                     await service.look()
                 except Died:
@@ -219,9 +225,9 @@ def test_a_process_killed_before_or_after_any_write_loses_nothing_and_doubles_no
                     return False
             async with alone(name, folder, clock) as service:
                 for step in left:
-                    await go(service, told, told.whole, step)
+                    await go(service, told, contact, step)
                 await service.look()
-                end, said_now = await ends_as(service, told.whole), await service.told()
+                end, said_now = await ends_as(service, contact), await service.told()
         finally:
             shutil.rmtree(folder)
         assert _essence(name, end) == _essence(name, in_order), moment
