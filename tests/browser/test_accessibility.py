@@ -1,5 +1,6 @@
 """Every page, in English and Arabic, on a desk and on a phone, in light and dark: nothing shuts anybody out."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -12,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 from example import journey as play
 from example.institution import SLUG
 from tests.browser.every_page import NOT_PAGES, PAGES, PageAt, routes_of_pages
-from tests.browser.house import DESKTOP, PHONE, House
+from tests.browser.house import PHONE, House
 from tests.browser.reading import answer_every_question, looks_ready
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -48,14 +49,17 @@ class Visitors:
     def __init__(self, house: House, browser: Browser) -> None:
         self.house = house
         self._browser = browser
-        self._pages: dict[str, Page] = {}
+        self._pages: dict[str, tuple[Page, Page]] = {}
         self._places: dict[str, str] = {}
 
-    async def page_of(self, who: str) -> Page:
+    async def pages_of(self, who: str) -> tuple[Page, Page]:
+        """A page on a desk and one on a phone."""
         if who not in self._pages:
             context = await self._enter(who)
             await context.add_init_script(AXE)
-            self._pages[who] = await context.new_page()
+            desk, phone = await context.new_page(), await context.new_page()
+            await phone.set_viewport_size(PHONE["viewport"])
+            self._pages[who] = desk, phone
         return self._pages[who]
 
     async def _enter(self, who: str) -> BrowserContext:
@@ -109,26 +113,26 @@ async def visitors(house: House, browser: Browser) -> Visitors:
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("at", PAGES, ids=str)
 async def test_nobody_is_shut_out(at: PageAt, visitors: Visitors) -> None:
-    page = await visitors.page_of(at.who)
+    desk, phone = await visitors.pages_of(at.who)
     address = await visitors.address(at)
-    faults: list[str] = []
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    found = await asyncio.gather(_on_a_desk(desk, address, at.status), _on_a_phone(phone, address, at.status))
+    assert [fault for faults in found for fault in faults] == []
 
-    await page.set_viewport_size(DESKTOP["viewport"])
+
+async def _on_a_desk(page: Page, address: str, status: int) -> list[str]:
+    """In English, then in the dark."""
     await page.emulate_media(color_scheme="light")
-    await _open(page, address, "en", at.status)
-    faults += [f"English, desk: {fault}" for fault in await faults_of(page, RULES)]
+    await _open(page, address, "en", status)
+    faults = [f"English, desk: {fault}" for fault in await faults_of(page, RULES)]
     await page.emulate_media(color_scheme="dark")
-    faults += [f"dark: {fault}" for fault in await faults_of(page, COLOURS)]
-    await page.emulate_media(color_scheme="light")
-    await page.set_viewport_size(PHONE["viewport"])
-    await _open(page, address, "ar", at.status)
+    return faults + [f"dark: {fault}" for fault in await faults_of(page, COLOURS)]
+
+
+async def _on_a_phone(page: Page, address: str, status: int) -> list[str]:
+    """In Arabic, from right to left."""
+    await _open(page, address, "ar", status)
     assert await page.locator("html").get_attribute("dir") == "rtl"
-    faults += [f"Arabic, phone: {fault}" for fault in await faults_of(page, RULES)]
-    faults += [f"Arabic, phone: {fault}" for fault in await too_wide(page)]
-    assert faults + said == []
+    return [f"Arabic, phone: {fault}" for fault in await faults_of(page, RULES) + await too_wide(page)]
 
 
 async def _open(page: Page, address: str, language: str, status: int) -> None:
