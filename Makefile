@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for p in "$(FIRSTHAND_PYTHON)" python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	[ -n "$$p" ] && command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types contracts schemas unit bench clean
+.PHONY: help run test lint types contracts schemas unit bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ unit: $(VENV)/ready
 
 bench: $(VENV)/ready  ## Measure the claims, each beside its floor
 	@for b in chain posts idle ready; do $(BIN)/python -m bench.$$b || exit 1; done
+
+soak: $(VENV)/ready  ## Chains for minutes while services and the NATS server are killed (FIRSTHAND_SOAK_MINUTES)
+	@$(BIN)/python -m pytest -q -s -m soak --timeout 3600 tests/soak
 
 clean:  ## Remove the environment and caches (not the data folder)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build firsthand.egg-info
