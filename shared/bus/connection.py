@@ -161,7 +161,7 @@ class Bus:
         self._log = logging.getLogger(f"firsthand.{service}")
         self._calls: dict[str, Call] = {}
         self._pulls: list[Pull] = []
-        self._listeners: list[Listener] = []
+        self._listeners: set[Listener] = set()
         self._working: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Future[PubAck]] = set()
         self._stopping = False
@@ -222,7 +222,7 @@ class Bus:
     async def stop(self) -> None:
         """Stop fetching and close the connection."""
         await self.stop_fetching()
-        for listener in self._listeners:
+        for listener in [*self._listeners]:
             await listener.stop()
         if self._client:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
@@ -280,8 +280,9 @@ class Bus:
             parts.append(
                 StreamListener(self.client, STREAMS[service].name, subjects, call=call, since=since, log=self._log)
             )
+        listener = self._kept(Listener(parts, self._listeners.discard))
         await asyncio.gather(*(part.start(within=_ANSWER_WITHIN) for part in parts))
-        return self._kept(Listener(parts))
+        return listener
 
     async def beat(self, subject: str, payload: bytes) -> None:
         """Tell whoever listens now. While disconnected nothing is sent: no old beat arrives late as a new one."""
@@ -295,7 +296,7 @@ class Bus:
             await call(message.data)
 
         subscription: Subscription = await self.client.subscribe(subject, cb=receive)
-        return self._kept(Listener([subscription]))
+        return self._kept(Listener([subscription], self._listeners.discard))
 
     async def last_sequence(self, stream: str) -> int:
         """Tell the last sequence of a stream (`FH_...`)."""
@@ -333,7 +334,7 @@ class Bus:
         return STREAMS[self.service].name
 
     def _kept(self, listener: Listener) -> Listener:
-        self._listeners.append(listener)
+        self._listeners.add(listener)
         return listener
 
     def _delivery(self, handler: str, call: Call) -> Delivery:

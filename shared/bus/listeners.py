@@ -30,8 +30,10 @@ _AGAIN_AFTER: Final = (0.1, 0.5, 1.0, 5.0, 15.0)  # seconds before each further 
 class Listener:
     """Something that is listened to until it is stopped."""
 
-    def __init__(self, parts: "Sequence[StreamListener | Subscription]") -> None:
+    def __init__(self, parts: "Sequence[StreamListener | Subscription]", stopped: "Callable[[Listener], None]") -> None:
+        """`stopped` is told when it is; from then on its problems are nobody's."""
         self._parts = parts
+        self._stopped = stopped
 
     def seen(self, stream: str) -> int:
         """Tell the stream sequence up to which every event listened for has been taken."""
@@ -46,6 +48,7 @@ class Listener:
                 part.restart()
 
     async def stop(self) -> None:
+        self._stopped(self)
         for part in self._parts:
             with contextlib.suppress(nats.errors.Error):
                 await (part.stop() if isinstance(part, StreamListener) else part.unsubscribe())

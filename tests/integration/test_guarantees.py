@@ -20,7 +20,13 @@ from services.consent.pulse import SUBJECT, beat
 from services.portal.model.sign_in import SignInLink
 from shared.bus.listeners import StreamListener
 from shared.clock import ManualClock
-from shared.events.consent import ConsentRecordState, ConsentState, ErasureRequestedV1, InvitationState
+from shared.events.consent import (
+    ConsentRecordState,
+    ConsentState,
+    ErasureRequestedV1,
+    InvitationSentV1,
+    InvitationState,
+)
 from shared.identifiers import new_id
 from shared.timers import Timers
 from tests.archive import CONTACT, QU, START, Archive, running
@@ -181,6 +187,22 @@ async def test_who_listens_from_the_beginning_has_heard_everything_when_it_begin
         assert len(heard) == 300
         assert not listener.problem
         await listener.stop()
+
+
+async def test_a_listener_that_was_stopped_is_forgotten_with_its_problems(archive: Archive) -> None:
+    bus = archive.context.bus
+
+    async def cannot(_event: Any, _stream_sequence: int) -> None:
+        raise RuntimeError("a page that was closed")
+
+    listener = await bus.listen([InvitationSentV1], cannot, since="new")
+    await archive.consent("InvitationSentV1", "none")
+    async with asyncio.timeout(5):
+        while not any("could not be taken" in problem for problem in await bus.problems()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await listener.stop()
+    assert listener not in bus._listeners
+    assert not await bus.problems()
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
