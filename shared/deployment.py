@@ -16,12 +16,13 @@ from shared.bus import Bus, BusSettings
 from shared.bus.relay import Relay
 from shared.clock import Clock, SystemClock
 from shared.events import AnyEvent
+from shared.events.consent import InvitationLinkedV1
 from shared.events.portal import PersonChangedV1
 from shared.keys import Keys, Who
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
 from shared.service import Context, Handler, Service
-from shared.sessions import SessionIssuer, SessionVerifier
+from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from shared.settings import Settings
 from shared.store import Store
 from shared.store.sqlite import SqliteStore
@@ -158,6 +159,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         await bus.start()
         stack.push_async_callback(bus.stop)
         await bus.listen([PersonChangedV1], _revocation(context), since="all")
+        await bus.listen([InvitationLinkedV1], _replacement(context), since=clock.now() - FAMILY_LIFE)
         _run(running, "relay", context.relay.run)
         _run(running, "timers", running.timers.run)
         for task in service.background:
@@ -201,6 +203,15 @@ def _revocation(context: Context) -> Callable[[AnyEvent, int], Coroutine[Any, An
     async def revoke(event: AnyEvent, _stream_sequence: int) -> None:
         if event.data.signed_out_before:
             context.verifier.revoke(event.institution, event.subject, event.data.signed_out_before)
+
+    return revoke
+
+
+def _replacement(context: Context) -> Callable[[AnyEvent, int], Coroutine[Any, Any, None]]:
+    """Who opened the personal link before this one, e.g. because it went to somebody else, is out at once."""
+
+    async def revoke(event: AnyEvent, _stream_sequence: int) -> None:
+        context.verifier.revoke(event.institution, event.subject, int(event.time.timestamp()))
 
     return revoke
 

@@ -150,22 +150,22 @@ class SessionVerifier:
     def staff(self, token: str) -> Staff | None:
         """The person of a staff session or machine token; None if it is not one, expired, or revoked."""
         claims = self._claims("staff", token, _StaffClaims)
-        if claims is None or claims.iat < self._void_before.get((claims.inst, claims.sub), 0):
+        if claims is None:
             return None
         return Staff(InstitutionId(claims.inst), claims.sub, frozenset(claims.roles), frozenset(claims.cohorts))
 
     def family(self, token: str) -> Family | None:
-        """The family of a family session; None if it is not one, or expired."""
+        """The family of a family session; None if it is not one, expired, or of a link that was replaced."""
         claims = self._claims("family", token, _FamilyClaims)
         return Family(InstitutionId(claims.inst), claims.sub, claims.lang) if claims else None
 
-    def revoke(self, institution: InstitutionId, person_id: str, before: int) -> None:
-        """Make a person's tokens issued before this time (seconds since 1970) void, machine tokens included.
+    def revoke(self, institution: InstitutionId, subject: str, before: int) -> None:
+        """Make the tokens of a person, a machine or a family issued before this time (seconds since 1970) void.
 
         Times only move forward; an earlier one than before changes nothing. Kept in memory: every replica listens to
-        `person.changed` from the beginning.
+        `person.changed` from the beginning, and to `invitation.linked` for as long as a family's session may live.
         """
-        key = (institution, person_id)
+        key = (institution, subject)
         self._void_before[key] = max(before, self._void_before.get(key, 0))
 
     def _claims(self, who: Who, token: str, shape: type[_C]) -> _C | None:
@@ -179,7 +179,8 @@ class SessionVerifier:
         now = int(self._clock.now().timestamp())
         lives = claims.iat - _LEEWAY <= now < claims.exp + _LEEWAY
         short = claims.exp - claims.iat <= claims.longest_life.total_seconds()
-        return claims if read.header.get("typ") == _TYPES[who] and lives and short else None
+        void = claims.iat < self._void_before.get((claims.inst, claims.sub), 0)
+        return claims if read.header.get("typ") == _TYPES[who] and lives and short and not void else None
 
 
 def _private(key: SigningKey) -> OKPKey:

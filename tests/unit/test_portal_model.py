@@ -153,12 +153,15 @@ def test_who_was_deactivated_signs_in_anew_after_coming_back() -> None:
 
 
 def test_coordinators_give_ordinary_roles_only() -> None:
-    assert check_roles(SCHOOL, ["tutor", "student"], by_operator=False) == ["student", "tutor"]
-    assert check_roles(SCHOOL, ["operator", "tutor"], by_operator=False, held=["operator"]) == ["tutor", "operator"]
+    assert check_roles(SCHOOL, ["tutor", "student"], by=frozenset({"coordinator"})) == ["student", "tutor"]
+    assert check_roles(SCHOOL, ["operator", "tutor"], by=frozenset({"coordinator"}), held=["operator"]) == [
+        "tutor",
+        "operator",
+    ]
     with pytest.raises(Refused):
-        check_roles(SCHOOL, ["operator"], by_operator=False)
+        check_roles(SCHOOL, ["operator"], by=frozenset({"coordinator"}))
     with pytest.raises(Refused):
-        check_roles(SCHOOL, [], by_operator=True)
+        check_roles(SCHOOL, [], by=frozenset({"operator"}))
 
 
 def test_a_link_opens_once_and_in_time() -> None:

@@ -220,3 +220,14 @@ def test_a_token_with_one_changed_character_is_no_session(place: int, bit: int) 
         return
     changed = token[:place] + alphabet[alphabet.index(token[place]) ^ (1 << bit)] + token[place + 1 :]
     assert SessionVerifier({"staff": {"1": STAFF_KEY.public}}, clock).staff(changed) is None
+
+
+def test_a_family_that_opened_a_link_before_the_newest_one_is_out(
+    issuer: SessionIssuer, verifier: SessionVerifier, clock: ManualClock
+) -> None:
+    old = issuer.family(QU, "c1", language="en")
+    clock.advance(timedelta(seconds=2))
+    verifier.revoke(QU, "c1", int(clock.now().timestamp()))
+    assert verifier.family(old) is None
+    assert verifier.family(issuer.family(QU, "c1", language="en")) is not None
+    assert verifier.family(issuer.family(QU, "c2", language="en")) is not None

@@ -94,6 +94,7 @@ async def make_link(context: Context, staff: Staff, contact_id: str) -> str:
     await journeys.save(journey, InvitationLinkedV1, actor=staff.person_id)
     if before:
         await links.remove(before)
+        context.verifier.revoke(staff.institution, contact_id, int(now.timestamp()))  # here at once
     return token
 
 

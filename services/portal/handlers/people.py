@@ -41,7 +41,7 @@ async def add_person(
     """Add a person; returns the person's id. Raises Refused (409 with the id if the address is known here)."""
     if institution != DEPLOYMENT:
         await Institutions(context, institution).demand()
-    given = check_roles(institution, roles, by_operator="operator" in by.roles)
+    given = check_roles(institution, roles, by=by.roles)
     name, email = name.strip(), email.strip()
     if not name or len(name) > _LONGEST_NAME:
         raise wrong("name", N_("Give the person's name."))
@@ -96,15 +96,21 @@ async def change_person(
 
 def _wanted(person: Person, roles: Iterable[Role], by: Staff) -> list[Role]:
     """The roles that a person is to have; an operator's role is neither given nor taken by coordinators."""
-    by_operator = "operator" in by.roles
-    kept: list[Role] = [] if by_operator else [role for role in person.roles if role == "operator"]
-    return check_roles(person.institution, [*kept, *roles], by_operator=by_operator, held=person.roles)
+    kept: list[Role] = [] if "operator" in by.roles else [role for role in person.roles if role == "operator"]
+    return check_roles(person.institution, [*kept, *roles], by=by.roles, held=person.roles)
 
 
 async def make_token(
     context: Context, institution: InstitutionId, *, label: str, days: int, by: Staff
 ) -> tuple[str, datetime]:
     """Make a machine with its token, which is shown once; returns it with its end. Raises Refused."""
+    if "machine" in by.roles:
+        raise Refused(
+            "not-yours-to-give",
+            N_("A person makes a token, not a machine"),
+            N_("A coordinator can do it on the people page."),
+            status=403,
+        )
     await Institutions(context, institution).demand()
     life = timedelta(days=days)
     if not timedelta() < life <= MACHINE_LIFE:

@@ -16,6 +16,8 @@ from shared.web.languages import N_
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 # What a coordinator may give. Operators are made by operators; a machine is made with its token.
 GIVEN_BY_COORDINATORS: Final[frozenset[Role]] = frozenset({"student", "tutor", "coordinator"})
+# A register of students may add them; a token that leaked makes nobody who may do more, or who outlives it.
+GIVEN_BY_MACHINES: Final[frozenset[Role]] = frozenset({"student"})
 
 
 class Person(Document):
@@ -75,7 +77,7 @@ class Person(Document):
 
 
 def check_roles(
-    institution: InstitutionId, roles: Iterable[Role], *, by_operator: bool, held: Iterable[Role] = ()
+    institution: InstitutionId, roles: Iterable[Role], *, by: frozenset[Role], held: Iterable[Role] = ()
 ) -> list[Role]:
     """Give the roles in their usual order. Raises Refused for what may not be given here, or by this person; what is
     `held` already need not be given.
@@ -87,7 +89,8 @@ def check_roles(
         raise wrong("roles", N_("Only operators belong to the deployment itself."))
     if "machine" in given:
         raise wrong("roles", N_("A machine is added by making a token for it."))
-    if not by_operator and not GIVEN_BY_COORDINATORS.issuperset(set(given) - set(held)):
+    may_give = GIVEN_BY_MACHINES if "machine" in by else GIVEN_BY_COORDINATORS
+    if "operator" not in by and not may_give.issuperset(set(given) - set(held)):
         raise Refused(
             "not-yours-to-give",
             N_("Only an operator can give this role"),

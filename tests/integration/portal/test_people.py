@@ -196,7 +196,9 @@ async def test_coordinators_neither_make_operators_nor_lock_themselves_out(colle
         assert kept.json()["roles"] == ["student", "operator"]
 
 
-async def test_a_machine_acts_by_its_token_until_it_is_revoked(college: Portal) -> None:
+async def test_a_machine_acts_by_its_token_until_it_is_revoked_and_makes_nobody_who_could_do_more(
+    college: Portal,
+) -> None:
     async with college.signed_in("c@school.example") as coordinator:
         made = (await coordinator.post("/portal/api/v1/tokens", json={"label": "LMS", "days": 30})).json()
         assert made["expires_at"] == "2026-12-21T09:00:00+00:00"
@@ -204,6 +206,10 @@ async def test_a_machine_acts_by_its_token_until_it_is_revoked(college: Portal) 
             people = (await machine.get("/portal/api/v1/people")).json()["items"]
             (listed,) = (one for one in people if one["roles"] == ["machine"])
             assert listed["name"] == "LMS"
+            assert (await machine.post("/portal/api/v1/tokens", json={"label": "more"})).status_code == 403
+            for role, status in (("student", 201), ("tutor", 403), ("coordinator", 403)):
+                new = {"name": "New", "email": f"{role}@s.example", "roles": [role]}
+                assert (await machine.post("/portal/api/v1/people", json=new)).status_code == status
             gone = await coordinator.delete(f"/portal/api/v1/tokens/{listed['person_id']}")
             assert gone.status_code == 204
             assert (await machine.get("/portal/api/v1/people")).status_code == 401
