@@ -51,6 +51,7 @@ class Visitors:
         self._browser = browser
         self._pages: dict[str, tuple[Page, Page]] = {}
         self._places: dict[str, str] = {}
+        self.complaints: list[str] = []  # of the browser: scripts that failed, what the content policy refused
 
     async def pages_of(self, who: str) -> tuple[Page, Page]:
         """A page on a desk and one on a phone."""
@@ -59,6 +60,9 @@ class Visitors:
             await context.add_init_script(AXE)
             desk, phone = await context.new_page(), await context.new_page()
             await phone.set_viewport_size(PHONE["viewport"])
+            for page in (desk, phone):
+                page.on("pageerror", lambda error: self.complaints.append(str(error)))
+                page.on("console", lambda said: "Content Security" in said.text and self.complaints.append(said.text))
             self._pages[who] = desk, phone
         return self._pages[who]
 
@@ -117,6 +121,7 @@ async def test_nobody_is_shut_out(at: PageAt, visitors: Visitors) -> None:
     address = await visitors.address(at)
     found = await asyncio.gather(_on_a_desk(desk, address, at.status), _on_a_phone(phone, address, at.status))
     assert [fault for faults in found for fault in faults] == []
+    assert visitors.complaints == []
 
 
 async def _on_a_desk(page: Page, address: str, status: int) -> list[str]:
