@@ -67,6 +67,7 @@ def configure(service: str, level: str = "INFO", file: Path | None = None) -> No
         logging.getLogger(name).handlers[:] = []
         logging.getLogger(name).propagate = name != "uvicorn.access"  # it writes raw paths; ours are templated
     logging.getLogger("httpx").setLevel("WARNING")
+    logging.getLogger("python_multipart").setLevel("ERROR")  # it quotes what a client sent, a line each time
 
 
 class RequestLogMiddleware:
