@@ -212,3 +212,9 @@ def test_where_a_contact_stands_is_read_off_the_whole_state(
         consent=ConsentRecordState.model_validate(consent),
     )
     assert standing_of(told) == standing
+
+
+@pytest.mark.parametrize("title", ["one\r\nX-Two: 2", "nothing\x00", "\u2028", "", "x" * 121])
+def test_a_title_is_one_line_that_can_be_read(title: str) -> None:
+    with pytest.raises(ValidationError):
+        CaseDetails.model_validate(DETAILS | {"title": title})

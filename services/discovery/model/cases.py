@@ -19,7 +19,9 @@ ENDS_SOON: Final = timedelta(days=30)
 # milliseconds when it lives.
 PLACE_LAPSES_AFTER: Final = timedelta(minutes=2)
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+# It goes into texts and events: one line of what can be read.
+_LINE: Final = r"^[^\x00-\x1f\x7f\u2028\u2029]+$"
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=_LINE)]
 Prefix = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2,6}$")]
 
 
