@@ -141,12 +141,13 @@ async def test_chains_survive_random_kills_of_everything(tmp_path: Path) -> None
     async with apart(tmp_path) as system:
         assert system.nats
         watch = asyncio.create_task(system.nats.supervise())
-        killing = asyncio.create_task(kill_at_random(system, chance, until, calm))
         played = 0
-        while time.monotonic() < until:
-            await asyncio.gather(*(one_chain(system, played + number, calm) for number in range(2)))
-            played += 2
-        killed = await killing
+        async with asyncio.TaskGroup() as group:  # a service that does not start again ends it all
+            killing = group.create_task(kill_at_random(system, chance, until, calm))
+            while time.monotonic() < until:
+                await asyncio.gather(*(one_chain(system, played + number, calm) for number in range(2)))
+                played += 2
+        killed = killing.result()
         await _nothing_doubled_and_nothing_left(system.nats.url)
         watch.cancel()
     print(f"{played} chains, {killed} kills")  # noqa: T201
