@@ -100,7 +100,7 @@ async def through(name: str, told: Told, contact: str, steps: list[Step]) -> tup
 
 def shuffled(steps: list[Step], seed: int) -> list[Step]:
     """Some of them twice, all of them in another order."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     again = [step for step in steps if chance.random() < 0.4]
     return chance.sample([*steps, *again], k=len(steps) + len(again))
 
