@@ -137,7 +137,7 @@ async def kill_at_random(system: System, chance: random.Random, until: float, ca
 
 async def test_chains_survive_random_kills_of_everything(tmp_path: Path) -> None:
     print(f"seed {SEED}, {MINUTES:.1f} minutes")  # noqa: T201
-    chance, calm, until = random.Random(SEED), asyncio.Lock(), time.monotonic() + MINUTES * 60  # noqa: S311
+    chance, calm, until = random.Random(SEED), asyncio.Lock(), time.monotonic() + MINUTES * 60
     async with apart(tmp_path) as system:
         assert system.nats
         watch = asyncio.create_task(system.nats.supervise())
