@@ -49,7 +49,8 @@ def floor(file: Path, folder: Path) -> float:
     database.executescript(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE posts (id TEXT PRIMARY KEY, body TEXT)"
     )
-    started, rows = time.perf_counter(), []
+    started = time.perf_counter()
+    rows: list[tuple[str, str]] = []
 
     def keep() -> None:
         database.execute("BEGIN")
