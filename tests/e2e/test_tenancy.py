@@ -102,6 +102,11 @@ async def world(system: System) -> AsyncIterator[World]:
         await play.book(journey)
         await play.hold(journey)
         await play.upload(journey)
+
+        async def room_is_closed() -> bool:
+            return (await play.meeting(journey, "finished"))["join_url"] is None
+
+        await play.eventually("the room is closed after the meeting", room_is_closed)
         begun = await oak.tutor.send("POST", f"/archive/api/v1/recordings/{journey.contact_id}/uploads", headers=TUS)
         await oak.coordinator.call("POST", "/portal/api/v1/tokens", {"label": CANARY})
         people = (await oak.coordinator.call("GET", "/portal/api/v1/people"))["items"]
