@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from example import journey as play
-from example.client import Caller, Json, operator
+from shared.client import Caller, Json, operator
 from shared.clock import Clock
 from shared.keys import Keys
 from shared.settings import Settings

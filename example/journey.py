@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from example.client import Caller, Json, Refused, family, operator, signed_in
 from example.media import make_video
+from shared.client import Caller, Json, Refused, family, operator, signed_in
 from shared.clock import Clock
 from shared.events.contact import SCOPES, Scope
 from shared.keys import Keys

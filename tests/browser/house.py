@@ -9,8 +9,8 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext
 
 from example import journey as play
-from example.client import Json, operator
 from example.institution import SLUG, load_example
+from shared.client import Json, operator
 from shared.clock import SystemClock
 from tests.e2e.system import all_in_one
 

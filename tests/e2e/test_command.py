@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from example import journey as play
-from example.client import operator
+from shared.client import operator
 from shared.clock import SystemClock
 from tests.e2e.system import System, all_in_one, unique
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from example import journey as play
-from example.client import family
+from shared.client import family
 from shared.clock import SystemClock
 from tests.e2e.system import System
 

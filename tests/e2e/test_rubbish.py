@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 
 from example import journey as play
-from example.client import Caller
 from shared.bus.dead_letters import DeadLetters
+from shared.client import Caller
 from shared.clock import SystemClock
 from shared.embedded_nats import address_of
 from shared.identifiers import new_id

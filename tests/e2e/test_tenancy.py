@@ -9,7 +9,7 @@ import httpx
 import pytest_asyncio
 
 from example import journey as play
-from example.client import Caller
+from shared.client import Caller
 from shared.clock import SystemClock
 from shared.identifiers import InstitutionId, new_id
 from shared.sessions import SessionIssuer

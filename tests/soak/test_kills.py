@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from example import journey as play
-from example.client import Refused
 from shared.bus import BusSettings
 from shared.bus.connection import connected
 from shared.bus.dead_letters import DeadLetters
+from shared.client import Refused
 from shared.clock import SystemClock
 from shared.events import parse_event
 from shared.topology import STREAMS

@@ -1,0 +1,128 @@
+"""The commands with which an operator looks after the topology, dead letters and keys."""
+
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from shared.bus import BusSettings
+from shared.bus.connection import connected
+from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
+from shared.bus.topology_apply import apply, drift
+from shared.console import AsJson, console, nats_url, read_settings, run, stop
+from shared.deployment import bus_settings
+from shared.keys import Keys, Who, rotate
+from shared.settings import Settings
+from shared.topology import DURABLES, STREAMS, Placement
+
+T = TypeVar("T")
+
+topology_cli = typer.Typer(no_args_is_help=True, help="The streams and durables on the NATS server.")
+dead_letters_cli = typer.Typer(no_args_is_help=True, help="Events that a service could not handle.")
+keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's secrets.")
+
+
+def _reachable(settings: Settings) -> BusSettings:
+    return bus_settings(settings.model_copy(update={"nats_url": nats_url(settings)}))
+
+
+def _placement(settings: Settings) -> Placement:
+    return Placement(settings.placement, settings.served_institutions)
+
+
+@topology_cli.command("show")
+def topology_show() -> None:
+    """Show the table, and how the server differs from it."""
+    settings = read_settings()
+    for stream in STREAMS.values():
+        print(f"{stream.name:<16} {', '.join(stream.subjects)}   kept {stream.max_age.days} days")
+    for durable in DURABLES:
+        events = ", ".join(event.event_type().removeprefix("firsthand.") for event in durable.events)
+        print(f"  {_placement(settings).durable_name(durable):<40} {events}")
+    differences = run(drift(_reachable(settings)))
+    for difference in differences:
+        console.print(f"[yellow]drift:[/] {difference}")
+    if differences:
+        raise typer.Exit(1)
+    console.print("The server agrees with the table.")
+
+
+@topology_cli.command("apply")
+def topology_apply() -> None:
+    """Bring the server to the table; may be run any number of times."""
+    settings = read_settings()
+    changes = run(apply(_reachable(settings)))
+    print("\n".join(changes) or "Nothing to change.")
+
+
+async def _with_dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
+    async with connected(_reachable(read_settings())) as client:
+        return await act(DeadLetters(client.jetstream()))
+
+
+def _dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
+    try:
+        return run(_with_dead_letters(act))
+    except NoSuchDeadLetter as error:
+        raise stop(str(error)) from error
+
+
+@dead_letters_cli.command("list")
+def dead_letters_list(as_json: AsJson = False) -> None:
+    """List dead letters, the oldest first."""
+
+    async def all_of(letters: DeadLetters) -> list[DeadLetter]:
+        return [letter async for letter in letters.list()]
+
+    found = _dead_letters(all_of)
+    if as_json:
+        print(json.dumps([_readable(letter) for letter in found], indent=2))
+        return
+    for letter in found:
+        print(f"{letter.number:>6}  {letter.at:%Y-%m-%d %H:%M:%S}  {letter.service}/{letter.handler}  {letter.reason}")
+    console.print(f"{len(found)} dead letters")
+
+
+def _readable(letter: DeadLetter) -> dict[str, Any]:
+    return asdict(letter) | {"at": letter.at.isoformat(), "body": letter.body.decode(errors="replace")}
+
+
+@dead_letters_cli.command("show")
+def dead_letters_show(number: int) -> None:
+    """Show one dead letter whole."""
+    print(json.dumps(_readable(_dead_letters(lambda letters: letters.show(number))), indent=2))
+
+
+@dead_letters_cli.command("replay")
+def dead_letters_replay(number: int) -> None:
+    """Give a dead letter to its handler again."""
+    _dead_letters(lambda letters: letters.replay(number))
+    print(f"Dead letter {number} is on its way again.")
+
+
+@dead_letters_cli.command("discard")
+def dead_letters_discard(number: int) -> None:
+    """Remove a dead letter for good."""
+    _dead_letters(lambda letters: letters.discard(number))
+    print(f"Dead letter {number} is discarded.")
+
+
+@keys_cli.command("create")
+def keys_create() -> None:
+    """Make the keys that are missing from FIRSTHAND_KEYS_DIR; `up` does so by itself, `serve` never."""
+    folder = read_settings().key_folder
+    before = {path.name for path in folder.glob("*.key")}
+    Keys.load(folder, create=True)
+    made = sorted({path.name for path in folder.glob("*.key")} - before)
+    print("\n".join(str(folder / name) for name in made) or f"All keys are there already in {folder}.")
+
+
+@keys_cli.command("rotate")
+def keys_rotate(
+    who: Annotated[Who, typer.Argument(help="whose sessions the pair signs: staff or family")],
+) -> None:
+    """Make the next pair of signing keys. Give the public one to all services before the private one signs."""
+    for path in rotate(read_settings().key_folder, who):
+        print(path)
