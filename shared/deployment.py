@@ -58,10 +58,11 @@ class RunningService:
     async def problems(self) -> list[str]:
         """What keeps this service from being ready, in plain sentences; empty when it is."""
         found = [f"{name} failed and is being started again" for name in self.failing]
-        try:
-            await self.context.store.ping()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
-            found.append(f"the store does not answer: {error}")
+        for name, store in (("store", self.context.store), ("key store", self.keys)):
+            try:
+                await store.ping()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
+                found.append(f"the {name} does not answer: {error}")
         return found + await self.context.bus.problems()
 
 
