@@ -128,6 +128,9 @@ async def print_doors(settings: Settings, keys: Keys, clock: Clock, console: Con
                 "POST", f"/portal/api/v1/institutions/{SLUG}/sign-in-links", {"email": _address(role)}
             )
             console.print(f"  {role:<12} {link['url']}", soft_wrap=True)
-    console.print(f"\nAs a family: sign in as the tutor, open a contact under {settings.address}/consent/invitations,")
-    console.print("and choose “Open as the family would see it”. Mail that would be sent: /portal/mail")
-    console.print("One whole journey, withdrawal included: firsthand demo\n", highlight=False)
+    console.print(
+        "\nAs a family: sign in as the tutor; Invitations, “Said yes”, a contact, “Open as the family would see it”.",
+        soft_wrap=True,
+    )
+    console.print(f"Mail that would be sent: {settings.address}/portal/mail")
+    console.print("One whole journey, withdrawal included: .venv/bin/firsthand demo\n", soft_wrap=True)
