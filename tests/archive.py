@@ -16,6 +16,7 @@ import nats
 from nats.aio.client import Client
 
 from services.archive.app import SERVICE
+from services.archive.gate import gate_of
 from shared.clock import ManualClock
 from shared.deployment import Deployment
 from shared.events import AnyEvent, parse_event
@@ -220,10 +221,20 @@ async def running(data: Path, url: str, clock: ManualClock) -> AsyncIterator[Arc
             await connection.subscribe("fh.v1.*.recording.>", cb=hear)
             await connection.subscribe("fh.v1.*.archive.>", cb=hear)
             await connection.flush()
+            await _until_it_listens(deployment)
             try:
                 yield archive
             finally:
                 await connection.close()
+
+
+async def _until_it_listens(deployment: Deployment) -> None:
+    """A beat that is sent before is heard by nobody."""
+    context = deployment.contexts["archive"]
+    async with asyncio.timeout(10):
+        while not gate_of(context).listening.is_set():
+            await asyncio.sleep(0.01)
+    await context.bus.client.flush()
 
 
 @contextlib.asynccontextmanager

@@ -80,6 +80,7 @@ class Gate:
         self._overrides: dict[Key, Override] = {}
         self._watchers: defaultdict[Key, set[asyncio.Event]] = defaultdict(set)
         self._moved = asyncio.Event()
+        self.listening = asyncio.Event()  # set once events and beats are listened for
 
     # -- deciding
 
@@ -165,6 +166,7 @@ class Gate:
         events = [event for event in EVENTS.values() if event.service == "consent"]
         self._listener = await self._context.bus.listen(events, self._hear, since="new")
         pulse = await self._context.bus.on_beat(PULSE_SUBJECT, self._feel)
+        self.listening.set()
         looks = 0
         try:
             while True:
