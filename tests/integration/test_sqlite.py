@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import pwd
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -17,9 +20,11 @@ from typing import ClassVar
 import pytest
 
 from shared.clock import ManualClock
+from shared.deployment import CannotStart
 from shared.events import parse_event
 from shared.events.portal import PersonChangedV1, PersonState
 from shared.identifiers import InstitutionId
+from shared.serving import usable_folder
 from shared.store import Conflict, Document, StoreUnavailable
 from shared.store.sqlite import SqliteStore
 
@@ -249,16 +254,30 @@ async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def read_only_folder(tmp_path: Path) -> Iterator[Path]:
-    tmp_path.chmod(0o500)
-    yield tmp_path
-    tmp_path.chmod(0o700)
+def read_only_folder() -> Iterator[Path]:
+    """A folder that this process may only read; root, to whom nothing is read-only, acts as nobody meanwhile."""
+    folder, user = Path(tempfile.mkdtemp(prefix="firsthand-", dir="/tmp")), os.geteuid()  # all above must be passable
+    folder.chmod(0o555)
+    if user == 0:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
 async def test_a_read_only_folder_is_told(read_only_folder: Path) -> None:
     with pytest.raises(StoreUnavailable, match="the folder cannot be written"):
         await SqliteStore.open(read_only_folder / "notes.db", CLOCK)
+
+
+def test_a_read_only_data_folder_is_told_with_what_to_do(read_only_folder: Path) -> None:
+    with pytest.raises(CannotStart, match=r"Cannot write to the data folder .* Choose another one: FIRSTHAND_DATA="):
+        usable_folder(read_only_folder)
+    with pytest.raises(CannotStart, match="Cannot write to the data folder"):
+        usable_folder(read_only_folder / "data")
 
 
 @pytest.fixture
