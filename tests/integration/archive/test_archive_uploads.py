@@ -12,29 +12,8 @@ import pytest
 
 from services.archive.uploads import begin_upload, receive
 from shared.clock import ManualClock
-from tests.archive import AKL, QU, START, TUS, Archive, running, served
-from tests.media import sound, video
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path, nats_url: str, clock: ManualClock) -> AsyncIterator[Archive]:
-    async with running(tmp_path / "data", nats_url, clock) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def film() -> bytes:
-    return video(2)
-
-
-@pytest.fixture(scope="module")
-def long_film() -> bytes:
-    return video(6, size=480)
+from tests.archive import AKL, QU, TUS, Archive, running, served
+from tests.media import sound
 
 
 async def test_a_recording_uploaded_in_pieces_is_checked_sealed_and_held(archive: Archive, film: bytes) -> None:

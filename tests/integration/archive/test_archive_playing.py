@@ -7,7 +7,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,29 +15,7 @@ import nats
 import pytest
 
 from shared.clock import ManualClock
-from tests.archive import AKL, FULL, START, Archive, running, served
-from tests.media import video
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path, nats_url: str, clock: ManualClock) -> AsyncIterator[Archive]:
-    async with running(tmp_path / "data", nats_url, clock) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def film() -> bytes:
-    return video(2)
-
-
-@pytest.fixture(scope="module")
-def long_film() -> bytes:
-    return video(6, size=480)
+from tests.archive import AKL, FULL, Archive, running, served
 
 
 async def test_every_range_is_byte_for_byte_what_was_uploaded(archive: Archive, long_film: bytes) -> None:

@@ -1,36 +1,11 @@
 """When the permission ends, and when everything is erased."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from shared.clock import ManualClock
 from tests.archive import AKL, QU, START, TUS, Archive, running
-from tests.media import video
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path, nats_url: str, clock: ManualClock) -> AsyncIterator[Archive]:
-    async with running(tmp_path / "data", nats_url, clock) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def film() -> bytes:
-    return video(2)
-
-
-@pytest.fixture(scope="module")
-def long_film() -> bytes:
-    return video(6, size=480)
 
 
 async def test_an_erasure_removes_media_uploads_key_and_view_log_and_then_says_so(

@@ -1,22 +1,12 @@
 """The pages of archive: what students, tutors and families read, and the form that works without JavaScript."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
 
-from shared.clock import ManualClock
-from tests.archive import AKL, START, Archive, running
+from tests.archive import AKL, Archive
 from tests.media import sound, video
 
 PAGE = {"Accept": "text/html"}
-
-
-@pytest.fixture
-async def archive(tmp_path: Path, nats_url: str) -> AsyncIterator[Archive]:
-    async with running(tmp_path / "data", nats_url, ManualClock(START)) as one:
-        yield one
 
 
 async def send_form(archive: Archive, content: bytes, **who: str) -> httpx.Response:
