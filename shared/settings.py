@@ -24,6 +24,13 @@ class Settings(BaseSettings):
         str, Field(description="the address under which families reach us, without a final slash")
     ] = ""
     nats_url: Annotated[str, Field(description="empty: the embedded server")] = ""
+    mongo_url: Annotated[
+        str, Field(description="mongodb://..., whose path names the databases' prefix; empty: SQLite files below `data`")
+    ] = ""
+    keys_mongo_url: Annotated[str, Field(description="where contacts' keys lie; empty: as mongo_url")] = ""
+    media_url: Annotated[
+        str, Field(description="s3://bucket/prefix for finished recordings; empty: a folder below `data`")
+    ] = ""
     nats_user: str = ""
     nats_password: str = ""
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
