@@ -3,6 +3,8 @@
 import pytest
 from _pytest.nodeid import coerce_node_id
 
+pytest_plugins = ["tests.real_servers"]
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
