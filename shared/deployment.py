@@ -25,7 +25,7 @@ from shared.service import Context, Handler, Service
 from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from shared.settings import Settings
 from shared.store import Store
-from shared.store.sqlite import SqliteStore
+from shared.store.opened import open_key_store, open_store
 from shared.timers import Timers
 from shared.topology import Placement
 from shared.vault import OwnerKey, Vault
@@ -129,8 +129,10 @@ class Deployment:
 async def _running(settings: Settings, service: Service, keys: Keys, clock: Clock) -> AsyncIterator[RunningService]:
     """Start one service in the order in which it can work, and stop it the other way round."""
     async with contextlib.AsyncExitStack() as stack:
-        store = await _opened(stack, settings.databases / f"{service.name}.db", clock)
-        key_store = await _opened(stack, settings.key_folder / f"{service.name}.db", clock)
+        store = await open_store(settings, service.name, clock)
+        stack.push_async_callback(store.close)
+        key_store = await open_key_store(settings, service.name, clock)
+        stack.push_async_callback(key_store.close)
         await store.prepare(service.documents)
         await key_store.prepare([OwnerKey])
 
@@ -169,12 +171,6 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
             yield running
         finally:
             await _stop(running)
-
-
-async def _opened(stack: contextlib.AsyncExitStack, path: Any, clock: Clock) -> Store:
-    store = await SqliteStore.open(path, clock)
-    stack.push_async_callback(store.close)
-    return store
 
 
 async def _stop(running: RunningService) -> None:

@@ -11,7 +11,8 @@ from shared.keys import Keys, KeysError, exposed
 from shared.service import Service
 from shared.settings import Settings
 from shared.store import StoreUnavailable
-from shared.store.sqlite import SqliteStore
+from shared.store.mongo_client import examine_server
+from shared.store.opened import open_store, store_file
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ def _keys(settings: Settings) -> list[Finding]:
 
 
 async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
-    found = []
+    found = await _mongo(settings)
+    if not all(finding.good for finding in found):
+        return found  # it would be told again for each service
     for service in services:
-        path = settings.databases / f"{service.name}.db"
-        if not path.exists():
+        if not settings.mongo_url and not store_file(settings, service.name).exists():
             found.append(Finding(True, f"{service.name} has no database yet; it is made at the first start"))
             continue
         try:
-            store = await SqliteStore.open(path, SystemClock())
+            store = await open_store(settings, service.name, SystemClock())
         except StoreUnavailable as error:
             found.append(Finding(True, f"{service.name} is in use by a running process ({error})"))
             continue
@@ -73,9 +75,19 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         finally:
             await store.close()
         found += [Finding(False, f"{service.name}: {difference}") for difference in differences]
-        found.append(
-            Finding(waiting == 0, f"{service.name}: indexes as declared; {waiting} events wait to be published")
-        )
+        indexes = "differ" if differences else "as declared"
+        found.append(Finding(waiting == 0, f"{service.name}: indexes {indexes}; {waiting} events wait to be published"))
+    return found
+
+
+async def _mongo(settings: Settings) -> list[Finding]:
+    """Look at the servers that keep documents and keys, each once."""
+    found = []
+    for url in dict.fromkeys(filter(None, (settings.mongo_url, settings.keys_mongo_url))):
+        try:
+            found += [Finding(good, text) for good, text in await examine_server(url)]
+        except StoreUnavailable as error:
+            found.append(Finding(False, str(error)))
     return found
 
 

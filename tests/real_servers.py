@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -22,6 +22,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from shared.embedded_nats import binary
+from shared.store.mongo_client import Driver
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -33,11 +34,18 @@ MONGO_IMAGE: Final = "mongo:8.0.23"
 NATS_IMAGE: Final = "nats:2.15.1-alpine"
 
 MONGO_URL_SETTING: Final = "FIRSTHAND_TEST_MONGO_URL"
+MONGO_DRIVER_SETTING: Final = "FIRSTHAND_TEST_MONGO_DRIVER"
 _ENGINE_ANSWERS_WITHIN: Final = 10  # seconds, for each answer of the engine, which may ask a registry
 _PULLED_WITHIN: Final = 75.0  # seconds; a test's own limit is 120
 _STARTED_WITHIN: Final = 60.0  # seconds, for a mongod on a loaded machine with an empty folder
 _MONGO_PORT: Final = 27017
 _NATS_PORT: Final = 4222
+
+
+def mongo_drivers() -> tuple[Driver, ...]:
+    """The drivers with which the contract suite is to pass: both, or the one that is named."""
+    named = os.environ.get(MONGO_DRIVER_SETTING)
+    return tuple(driver for driver in get_args(Driver) if named in {None, driver})
 
 
 class NotHere(Exception):  # noqa: N818 - says what is the case

@@ -1,6 +1,6 @@
 """The storage port: typed, versioned documents of one institution each, saved together with the event they cause.
 
-Two adapters pass one contract suite (tests/contract/test_store.py): `shared.store.sqlite` and, later, `mongo`.
+Two adapters pass one contract suite (tests/contract/test_store.py): `shared.store.sqlite` and `shared.store.mongo`.
 Only single-document operations exist, so that what must be decided together lives in one document.
 """
 
@@ -144,6 +144,13 @@ class Collection(Protocol[D]):
 
     async def delete(self, document: D) -> None:
         """Remove it if the version is still the one read. Raises Conflict; OutboxNotEmpty while an event waits."""
+        ...
+
+    async def adopt(self, document: D, waiting: Sequence[OutboxEntry] = ()) -> None:
+        """Take a document over from another store as it is: its version, and its events that wait to be published.
+
+        Done again it changes nothing. Raises AlreadyExists when another state of it is here, ValueError for version 0.
+        """
         ...
 
     async def find(

@@ -1,13 +1,13 @@
 """One institution's documents of one kind in SQLite."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Generic, Literal
 
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
-from shared.store import AlreadyExists, Conflict, D, OutboxNotEmpty, Page, Range, Scalar
+from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from shared.store.kinds import already_there, check_adopted, check_event
 from shared.store.sqlite_database import Database
 from shared.store.sqlite_query import conditions, page_query
 from shared.store.sqlite_schema import microseconds, table_of
@@ -28,7 +28,7 @@ class SqliteCollection(Generic[D]):
         self._select = f'SELECT body FROM "{name}" WHERE institution = ? AND id = ?'  # noqa: S608
         self._insert = (
             f'INSERT INTO "{name}" (version, due_at, body, institution, id) '  # noqa: S608
-            "VALUES (1, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
         self._update = (
             f'UPDATE "{name}" SET version = ?, due_at = ?, body = ? '  # noqa: S608
@@ -42,12 +42,12 @@ class SqliteCollection(Generic[D]):
 
     async def insert(self, document: D, event: AnyEvent | None = None) -> D:
         stored, due_at, body = self._next(document, 1)
-        values = (due_at, body, self._institution, document.id)
+        values = (1, due_at, body, self._institution, document.id)
         entry = self._entry(stored, event)
 
         def apply(connection: sqlite3.Connection) -> None:
             if connection.execute(self._insert, values).rowcount == 0:
-                raise AlreadyExists(f"{self._table.name} {stored.id} of {self._institution} is there already")
+                raise already_there(stored)
             _leave(connection, entry)
 
         await self._database.write(apply, leaves_event=event is not None)
@@ -78,6 +78,23 @@ class SqliteCollection(Generic[D]):
                 raise self._conflict(of_document[1])
 
         await self._database.write(apply)
+
+    async def adopt(self, document: D, waiting: Sequence[OutboxEntry] = ()) -> None:
+        check_adopted(document, waiting)
+        stored, due_at, body = self._next(document, document.version)
+        values = (document.version, due_at, body, self._institution, document.id)
+        named = (self._table.name, self._institution, stored.id)
+        entries = [(one.event_id, *named, one.nats_subject, microseconds(one.at), one.body) for one in waiting]
+
+        def apply(connection: sqlite3.Connection) -> None:
+            if connection.execute(self._insert, values).rowcount == 0:
+                if connection.execute(self._select, values[3:]).fetchone() != (body,):
+                    raise already_there(stored)
+                return
+            for entry in entries:
+                _leave(connection, entry)
+
+        await self._database.write(apply, leaves_event=bool(entries))
 
     async def find(
         self,
@@ -115,33 +132,15 @@ class SqliteCollection(Generic[D]):
             after = page.next
 
     def _next(self, document: D, version: int) -> tuple[D, int | None, str]:
-        """Make what is to be stored: the document with its next version, when it is due, its body.
-
-        The kind's own times are put into UTC, so that their texts sort as times. ValueError for a time without a zone
-        or a document of another institution.
-        """
-        if document.institution != self._institution:
-            raise ValueError(f"a document of {document.institution} cannot be kept by {self._institution}")
-        changed: dict[str, Any] = {"version": version}
-        for name in self._table.datetimes:
-            at: datetime | None = getattr(document, name)
-            if at is not None and at.tzinfo is not UTC:
-                if at.utcoffset() is None:
-                    raise ValueError(f"{name} of {self._table.name} {document.id} has no time zone")
-                changed[name] = at.astimezone(UTC)
-        stored = document.model_copy(update=changed)
+        """Make what is to be stored: the document with its next version, when it is due, its body."""
+        stored = self._table.kind.to_keep(document, version, self._institution)
         return stored, microseconds(stored.due_at) if stored.due_at else None, stored.model_dump_json()
 
     def _entry(self, stored: D, event: AnyEvent | None) -> tuple[Any, ...] | None:
         """Make the outbox's row of an event. ValueError unless it is this document's next state."""
         if event is None:
             return None
-        if event.sequence != stored.version:
-            raise ValueError(
-                f"the event's sequence is {event.sequence}, the version it is saved with is {stored.version}"
-            )
-        if event.institution != self._institution:
-            raise ValueError(f"an event of {event.institution} cannot be saved by {self._institution}")
+        check_event(event, stored)
         named = (event.id, self._table.name, self._institution, stored.id, event.nats_subject)
         return (*named, microseconds(event.time), event.wire())
 

@@ -1,18 +1,14 @@
 """From what `find` and `count` are asked to SQL that a declared index answers, and the cursors of pages."""
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any
 
 from shared.identifiers import InstitutionId
-from shared.store import NoSuchPlace, Range, Scalar
+from shared.store import Range, Scalar
+from shared.store.cursors import Order, cursor, place_of
 from shared.store.sqlite_schema import Table, sortable
-
-Order = Literal["asc", "desc"]
-_INTEGER: Final = 2**63  # what SQLite keeps as one
 
 
 @dataclass
@@ -32,32 +28,17 @@ class Conditions:
 
 
 def _source(table: Table, where: Mapping[str, Scalar | Range], sort: str) -> str:
-    """Give the table, and by which index to read it: the shortest declared one that serves.
+    """Give the table, and by which index to read it; ValueError when no declared one serves.
 
-    It serves when it leads with the equalities and goes on with the range or sort; ValueError when none does. It is
-    named to SQLite, which without statistics would rather walk through all documents in the order of their ids.
+    It is named to SQLite, which without statistics would rather walk through all documents in the order of their ids.
     """
-    ranges = [name for name, test in where.items() if isinstance(test, Range)]
-    equal = {name for name in where if name not in ranges}
-    following = {*ranges, *({sort} if sort != "id" else set())}
-    if not where and not following:
-        return f'"{table.name}"'
-    for index in sorted(table.indexes, key=lambda index: len(index.fields)):
-        leading, rest = index.fields[: len(equal)], index.fields[len(equal) :]
-        if set(leading) == equal and (not following or following == set(rest[:1])):
-            return f'"{table.name}" INDEXED BY "{table.index_name(index)}"'
-    asked = ", ".join(
-        [*(f"{name} equal" for name in sorted(equal)), *(f"{name} by range or sort" for name in following)]
-    )
-    raise ValueError(f"{table.name} declares no index for {asked}")
+    index = table.kind.index_for(where, sort)
+    return f'"{table.name}"' if index is None else f'"{table.name}" INDEXED BY "{table.kind.index_name(index)}"'
 
 
 def _operand(table: Table, name: str, value: Scalar) -> str | int | None:
-    if isinstance(value, datetime):
-        return sortable(value)
-    if name in table.datetimes and value is not None:
-        raise ValueError(f"{name} holds a time; {type(value).__name__} is none")
-    return value
+    table.kind.check_operand(name, value)
+    return sortable(value) if isinstance(value, datetime) else value
 
 
 def conditions(
@@ -92,26 +73,7 @@ class Query:
     limit: int
 
     def cursor(self, value: str | int, id_: str) -> str:
-        """Name the place after a row: its sort value and id, so that inserts elsewhere move nothing."""
-        place = json.dumps([self.sort, self.order, value, id_], ensure_ascii=False, separators=(",", ":"))
-        return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str, sort: str, order: Order) -> tuple[str | int, str]:
-    """Read a cursor. Raises NoSuchPlace unless it is one of a find with this sort and order."""
-    try:
-        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        json.dumps(place, ensure_ascii=False).encode()  # half a character is no text that a database takes
-    except (ValueError, RecursionError) as error:
-        raise NoSuchPlace("this is no cursor of a page") from error
-    match place:
-        case [str(of), str(way), str() | int() as value, str(id_)] if (of, way) == (sort, order) and _fits(value):
-            return value, id_
-    raise NoSuchPlace("this cursor belongs to a page of another find")
-
-
-def _fits(value: str | int) -> bool:
-    return isinstance(value, str) or -_INTEGER <= value < _INTEGER
+        return cursor(self.sort, self.order, value, id_)
 
 
 def page_query(
@@ -134,7 +96,7 @@ def page_query(
     if sort != "id":
         given.add(f"{value} IS NOT NULL")
     if after is not None:
-        last, id_ = _place(after, sort, order)
+        last, id_ = place_of(after, sort, order)
         given.add(f"{value} {beyond}= ?", last)
         given.add(f"({value}, id) {beyond} (?, ?)", last, id_)
     sql = f"SELECT body, {value}, id FROM {given.sql()} ORDER BY {by} LIMIT ?"  # noqa: S608 - checked names only

@@ -1,19 +1,16 @@
 """How documents lie in SQLite: a table a kind with the body as JSON, and an index over JSON fields a declared index."""
 
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import AwareDatetime, TypeAdapter
+from pydantic import TypeAdapter
 
-from shared.store import Document, Index
+from shared.store import Document
+from shared.store.kinds import Kind, kind_of, named
 
-_NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 _MICROSECONDS = 1_000_000
 _DATETIME: TypeAdapter[datetime] = TypeAdapter(datetime)
 
@@ -42,37 +39,22 @@ def sortable(at: datetime) -> str:
     return str(_DATETIME.dump_python(at.astimezone(UTC), mode="json")).rstrip("Z")
 
 
-def _is_datetime(annotation: Any) -> bool:
-    """Tell whether a field holds one time or none; a list or table of times is left as it is."""
-    if annotation in (datetime, AwareDatetime):
-        return True
-    return get_origin(annotation) in (Annotated, Union, UnionType) and any(map(_is_datetime, get_args(annotation)))
-
-
-def _name(name: str) -> str:
-    if not _NAME.match(name):
-        raise ValueError(f"{name!r} cannot be the name of a kind or of an indexed field")
-    return name
-
-
 @dataclass(frozen=True)
 class Table:
     """One kind's table. All names in its SQL come from checked names of classes and fields, never from values."""
 
-    name: str
-    indexes: tuple[Index, ...]
-    fields: frozenset[str]
-    datetimes: tuple[str, ...]  # the kind's own fields that hold a time
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        return self.kind.name
 
     def expression(self, field: str) -> str:
         """Give the SQL of a field's value."""
         if field in ("id", "institution", "version"):
             return field
-        value = f"json_extract(body,'$.{_name(field)}')"
-        return f"rtrim({value},'Z')" if field in self.datetimes else value
-
-    def index_name(self, index: Index) -> str:
-        return f"{self.name}__by__{'__'.join(index.fields)}"
+        value = f"json_extract(body,'$.{named(field)}')"
+        return f"rtrim({value},'Z')" if field in self.kind.datetimes else value
 
     def statements(self) -> dict[str, str]:
         """Give what is to be in the database, by name."""
@@ -84,8 +66,8 @@ class Table:
             ),
             f"{name}__due": f'CREATE INDEX "{name}__due" ON "{name}" (due_at, id) WHERE due_at IS NOT NULL',
         }
-        for index in self.indexes:
-            called = self.index_name(index)
+        for index in self.kind.indexes:
+            called = self.kind.index_name(index)
             values = ", ".join(self.expression(field) for field in index.fields)
             declared[called] = f'CREATE INDEX "{called}" ON "{name}" (institution, {values}, id)'
         return declared
@@ -93,20 +75,8 @@ class Table:
 
 @cache
 def table_of(kind: type[Document]) -> Table:
-    """Read a kind's table off its class. ValueError for a name that cannot be one, or an index over no field."""
-    fields = kind.model_fields
-    for index in kind.indexes:
-        for field in index.fields:
-            if field not in fields:
-                raise ValueError(f"{kind.__name__} declares an index over {field!r}, which it does not have")
-    if kind.kind in OUTBOX or kind.kind.startswith("sqlite"):
-        raise ValueError(f"{kind.kind!r} is the name of something else in the database")
-    return Table(
-        name=_name(kind.kind),
-        indexes=kind.indexes,
-        fields=frozenset(fields),
-        datetimes=tuple(name for name, field in fields.items() if _is_datetime(field.annotation)),
-    )
+    """Give a kind's table. ValueError as `kind_of`."""
+    return Table(kind_of(kind))
 
 
 def _present(connection: sqlite3.Connection, table: str) -> dict[str, str]:

@@ -1,0 +1,131 @@
+"""What every adapter knows of a kind of documents: its name and indexes, and how one is made ready to be kept."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from pydantic import AwareDatetime
+
+from shared.events.envelope import AnyEvent
+from shared.identifiers import InstitutionId
+from shared.store import AlreadyExists, D, Document, Index, OutboxEntry, Range, Scalar
+
+_NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
+# What adapters call things of their own, and what databases keep for themselves.
+_TAKEN: Final = re.compile(r"outbox.*|sqlite.*|system.*")
+
+
+def named(name: str) -> str:
+    """Give a name back that may stand in a query. ValueError otherwise."""
+    if not _NAME.match(name):
+        raise ValueError(f"{name!r} cannot be the name of a kind or of an indexed field")
+    return name
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of documents, as read off its class by `kind_of`."""
+
+    name: str
+    indexes: tuple[Index, ...]
+    datetimes: tuple[str, ...]  # the kind's own fields that hold a time; not those of lists, tables or inner models
+
+    def index_name(self, index: Index) -> str:
+        return f"{self.name}__by__{'__'.join(index.fields)}"
+
+    def index_for(self, where: Mapping[str, Scalar | Range], sort: str) -> Index | None:
+        """Choose by which declared index to read: the shortest that serves; None for all documents by id.
+
+        It serves when it leads with the equalities and goes on with the range or sort; ValueError when none does.
+        """
+        ranges = [name for name, test in where.items() if isinstance(test, Range)]
+        equal = {name for name in where if name not in ranges}
+        following = {*ranges, *({sort} if sort != "id" else set())}
+        if not where and not following:
+            return None
+        for index in sorted(self.indexes, key=lambda index: len(index.fields)):
+            leading, rest = index.fields[: len(equal)], index.fields[len(equal) :]
+            if set(leading) == equal and (not following or following == set(rest[:1])):
+                return index
+        asked = ", ".join(
+            [*(f"{name} equal" for name in sorted(equal)), *(f"{name} by range or sort" for name in following)]
+        )
+        raise ValueError(f"{self.name} declares no index for {asked}")
+
+    def check_operand(self, name: str, value: Scalar) -> None:
+        """ValueError when `name` cannot be compared with `value`: where it is no value (to MongoDB, a table is an
+        operator), is no time and should be one, or has no zone.
+        """
+        if not isinstance(value, str | int | datetime | None):
+            raise ValueError(f"{name} cannot be compared with a {type(value).__name__}")  # noqa: TRY004
+        if isinstance(value, datetime):
+            if value.utcoffset() is None:
+                raise ValueError(f"{value} has no time zone")
+        elif name in self.datetimes and value is not None:
+            raise ValueError(f"{name} holds a time; {type(value).__name__} is none")
+
+    def to_keep(self, document: D, version: int, institution: InstitutionId) -> D:
+        """Make what is to be stored: the document with its next version and its own times in UTC.
+
+        ValueError for a time without a zone, or a document of another institution.
+        """
+        if document.institution != institution:
+            raise ValueError(f"a document of {document.institution} cannot be kept by {institution}")
+        changed: dict[str, Any] = {"version": version}
+        for name in self.datetimes:
+            at: datetime | None = getattr(document, name)
+            if at is not None and at.tzinfo is not UTC:
+                if at.utcoffset() is None:
+                    raise ValueError(f"{name} of {self.name} {document.id} has no time zone")
+                changed[name] = at.astimezone(UTC)
+        return document.model_copy(update=changed)
+
+
+def check_event(event: AnyEvent, stored: Document) -> None:
+    """ValueError unless the event tells of the state with which it is saved, in the same institution."""
+    if event.sequence != stored.version:
+        raise ValueError(f"the event's sequence is {event.sequence}, the version it is saved with is {stored.version}")
+    if event.institution != stored.institution:
+        raise ValueError(f"an event of {event.institution} cannot be saved by {stored.institution}")
+
+
+def check_adopted(document: Document, waiting: Sequence[OutboxEntry]) -> None:
+    """ValueError unless the document was stored before, and the events that wait are its own."""
+    if document.version < 1:
+        raise ValueError(f"{document.kind} {document.id} was never stored: only what has a version is taken over")
+    for entry in waiting:
+        if (entry.kind, entry.institution, entry.document_id) != (document.kind, document.institution, document.id):
+            raise ValueError(f"the event {entry.event_id} is not one of {document.kind} {document.id}")
+
+
+def already_there(document: Document) -> AlreadyExists:
+    return AlreadyExists(f"{document.kind} {document.id} of {document.institution} is there already")
+
+
+@cache
+def kind_of(document: type[Document]) -> Kind:
+    """Read a kind off its class. ValueError for a name that cannot be one, or an index over no field."""
+    fields = document.model_fields
+    for index in document.indexes:
+        for field in index.fields:
+            if field not in fields:
+                raise ValueError(f"{document.__name__} declares an index over {field!r}, which it does not have")
+            named(field)
+    if _TAKEN.fullmatch(document.kind):
+        raise ValueError(f"{document.kind!r} is the name of something else in the database")
+    return Kind(
+        name=named(document.kind),
+        indexes=document.indexes,
+        datetimes=tuple(name for name, field in fields.items() if _is_datetime(field.annotation)),
+    )
+
+
+def _is_datetime(annotation: Any) -> bool:
+    """Tell whether a field holds one time or none; a list or table of times is left as it is."""
+    if annotation in (datetime, AwareDatetime):
+        return True
+    return get_origin(annotation) in (Annotated, Union, UnionType) and any(map(_is_datetime, get_args(annotation)))

@@ -1,0 +1,132 @@
+"""The connection to MongoDB: the one place that names a driver, what connections keep to, and errors in our words.
+
+motor is the driver. PyMongo's own async client, its successor, passes the same contract suite;
+docs/decisions/0013-mongo.md says when to change over, which is one word here.
+"""
+
+from typing import Any, Final, Literal
+
+import pymongo.errors as mongo_errors
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
+from pymongo.uri_parser import parse_uri
+
+from shared.store import StoreError, StoreUnavailable
+
+Driver = Literal["motor", "pymongo"]
+
+_PREFIX: Final = "firsthand"
+_OPERATION_WITHIN: Final = 8_000  # milliseconds for one operation, the driver's own second try included
+_PRIMARY_WITHIN: Final = 4_000  # milliseconds to find a primary; an election takes some seconds, then we say 503
+_POOL: Final = 32  # connections a process and database at most
+
+# What the guarantees rest on; an address cannot weaken it. An acknowledged write is on the disks of a majority, a read
+# sees only what a majority has, and a write whose answer was lost is sent once more under the same number.
+_KEPT_TO: Final[dict[str, Any]] = {
+    "w": "majority",
+    "journal": True,
+    "retryWrites": True,
+    "retryReads": True,
+    "readConcernLevel": "majority",
+    "readPreference": "primary",
+    "appname": "firsthand",
+}
+# What an operator may choose in the address.
+_DEFAULTS: Final[dict[str, Any]] = {
+    "timeoutMS": _OPERATION_WITHIN,
+    "serverSelectionTimeoutMS": _PRIMARY_WITHIN,
+    "connectTimeoutMS": _PRIMARY_WITHIN,
+    "waitQueueTimeoutMS": _PRIMARY_WITHIN,
+    "maxPoolSize": _POOL,
+}
+_UNAUTHORIZED: Final = 13
+_AUTHENTICATION_FAILED: Final = 18
+
+
+class Address:
+    """A MongoDB address, read: for whom, and which databases. Shows no password when printed."""
+
+    def __init__(self, url: str) -> None:
+        """Raises StoreUnavailable when it is no address of MongoDB."""
+        try:
+            parsed = parse_uri(url, validate=True, warn=False)
+        except (mongo_errors.PyMongoError, ValueError) as error:
+            raise StoreUnavailable(
+                "FIRSTHAND_MONGO_URL is not usable: mongodb://user:password@host:27017/firsthand?replicaSet=rs0&"
+                f"authSource=admin was expected ({type(error).__name__})."
+            ) from error
+        self._url = url
+        self._chosen = {name.lower() for name in parsed["options"]}
+        self.prefix: str = parsed["database"] or _PREFIX
+        self.hosts = ", ".join(f"{host}:{port or 27017}" for host, port in parsed["nodelist"])
+
+    def __repr__(self) -> str:
+        return f"Address({self.hosts}/{self.prefix})"
+
+    def connect(self, driver: Driver = "motor", *, patient: bool = False) -> Any:
+        """Make a client, which connects when it is first used. `patient`: for work without an end in sight, as an index
+        over many documents is.
+        """
+        defaults = {name: value for name, value in _DEFAULTS.items() if name.lower() not in self._chosen}
+        if patient:
+            defaults["timeoutMS"] = None
+        options: dict[str, Any] = defaults | _KEPT_TO
+        if driver == "motor":
+            return AsyncIOMotorClient(self._url, **options)
+        return AsyncMongoClient[dict[str, Any]](self._url, **options)
+
+
+async def disconnect(client: Any) -> None:
+    """Close a client of either driver."""
+    closing = client.close()
+    if closing is not None:
+        await closing
+
+
+def in_our_words(error: mongo_errors.PyMongoError, hosts: str) -> StoreError:
+    """Say what went wrong without a value of a document, an address's password or a server's stack."""
+    return StoreUnavailable(f"MongoDB at {hosts} {_told(error)}")
+
+
+def _told(error: mongo_errors.PyMongoError) -> str:  # noqa: PLR0911 - one line a case
+    match error:
+        case mongo_errors.InvalidOperation():
+            return "is no longer connected to."
+        case mongo_errors.OperationFailure(code=code) if code in (_UNAUTHORIZED, _AUTHENTICATION_FAILED):
+            return "refuses our user: check the name, the password and its rights."
+        case mongo_errors.ServerSelectionTimeoutError():
+            return "has no primary that answers: is it up, and its replica set initiated?"
+        case mongo_errors.WaitQueueTimeoutError():
+            return "has all its connections to us in use."
+        case mongo_errors.NotPrimaryError():
+            return "is choosing a new primary."
+        case _ if error.timeout:
+            return "did not answer in time; whether it did what was asked is not known."
+        case mongo_errors.AutoReconnect():
+            return "closed the connection; whether it did what was asked is not known."
+        case mongo_errors.OperationFailure():
+            return f"refused: {(error.details or {}).get('codeName') or f'error {error.code}'}."
+    return f"could not do it: {type(error).__name__}."
+
+
+async def examine_server(url: str) -> list[tuple[bool, str]]:
+    """Tell what a server is and whether it keeps what we promise: (good, one sentence) each. Raises StoreUnavailable."""
+    address = Address(url)
+    client = address.connect()
+    try:
+        hello = await client.admin.command("hello")
+        built = await client.admin.command("buildInfo")
+    except mongo_errors.PyMongoError as error:
+        raise in_our_words(error, address.hosts) from error
+    finally:
+        await disconnect(client)
+    where = f"MongoDB at {address.hosts}"
+    if ferret := built.get("ferretdbVersion"):
+        told = f"{where} is FerretDB {ferret}: two writers of one document can both win. It is for trying things out."
+        return [(False, told)]
+    if hello.get("setName"):
+        return [(True, f"{where} is {built['version']}, replica set {hello['setName']}")]
+    if hello.get("msg") == "isdbgrid":
+        return [(True, f"{where} is {built['version']}, a sharded cluster")]
+    told = f"{where} is {built['version']}, alone: a write whose answer is lost is not repeated. Make it a replica set."
+    return [(False, told)]

@@ -1,0 +1,177 @@
+"""One institution's documents of one kind in MongoDB. Every write is one operation on one document."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Generic, Literal
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import DuplicateKeyError
+
+from shared.events.envelope import AnyEvent
+from shared.identifiers import InstitutionId
+from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from shared.store.cursors import cursor, place_of
+from shared.store.kinds import already_there, check_adopted, check_event, kind_of
+from shared.store.mongo_database import Database
+from shared.store.mongo_shape import Raw, document, key, keys_of, operand, path, state, version_of, waiting_event
+
+_PAGE = 200  # documents a page when all are gone through
+_STATE = {"outbox": False, "waiting": False}  # a reader needs no events
+
+
+class MongoCollection(Generic[D]):
+    """One institution's documents of one kind; satisfies `Collection`."""
+
+    def __init__(self, database: Database, kind: type[D], institution: InstitutionId) -> None:
+        self._database = database
+        self._type = kind
+        self._kind = kind_of(kind)
+        self._institution = institution
+
+    async def get(self, id_: str) -> D | None:
+        with self._database.work() as database:
+            raw = await database[self._kind.name].find_one({"_id": key(self._institution, id_)}, _STATE)
+        return document(self._type, raw) if raw else None
+
+    async def insert(self, document: D, event: AnyEvent | None = None) -> D:
+        stored = self._kind.to_keep(document, 1, self._institution)
+        if not await self._add(stored, self._entries(stored, event)):
+            raise already_there(stored)
+        return stored
+
+    async def save(self, document: D, event: AnyEvent | None = None) -> D:
+        stored = self._kind.to_keep(document, document.next_version, self._institution)
+        change: dict[str, Raw] = {"$set": state(self._kind, stored)}
+        for entry in self._entries(stored, event):
+            order = self._database.next_order()
+            change["$set"][f"outbox.{entry.event_id}"] = waiting_event(order, stored.version, entry)
+            change["$min"] = {"waiting": order}
+        as_read = {"_id": key(self._institution, document.id), "version": document.version}
+        with self._database.work() as database:
+            result = await database[self._kind.name].update_one(as_read, change)
+        if not result.matched_count:
+            raise self._conflict(document.id)
+        if event is not None:
+            self._database.event_left()
+        return stored
+
+    async def delete(self, document: D) -> None:
+        as_read = {"_id": key(self._institution, document.id), "version": document.version}
+        with self._database.work() as database:
+            kind = database[self._kind.name]
+            if (await kind.delete_one({**as_read, "outbox": {}})).deleted_count:
+                return
+            there = await kind.find_one(as_read, {"_id": True})
+        if there:
+            raise OutboxNotEmpty(f"{self._kind.name} {document.id} has events that are not yet published")
+        raise self._conflict(document.id)
+
+    async def adopt(self, document: D, waiting: Sequence[OutboxEntry] = ()) -> None:
+        check_adopted(document, waiting)
+        stored = self._kind.to_keep(document, document.version, self._institution)
+        if not await self._add(stored, waiting) and await self.get(stored.id) != stored:
+            raise already_there(stored)
+
+    async def find(
+        self,
+        where: Mapping[str, Scalar | Range] | None = None,
+        *,
+        sort: str = "id",
+        order: Literal["asc", "desc"] = "asc",
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[D]:
+        if limit < 1:
+            raise ValueError("a page holds at least one document")
+        conditions = self._conditions(where or {}, sort)
+        field, way = path(sort), DESCENDING if order == "desc" else ASCENDING
+        by = [("_id", way)] if sort == "id" else [(field, way), ("_id", way)]
+        if sort != "id":
+            conditions.append({field: {"$ne": None}})
+        if after is not None:
+            value, id_ = place_of(after, sort, order)
+            beyond, last = "$lt" if order == "desc" else "$gt", key(self._institution, id_)
+            conditions += (
+                [{"_id": {beyond: last}}]
+                if sort == "id"
+                else [{field: {f"{beyond}e": value}}, {"$or": [{field: {beyond: value}}, {"_id": {beyond: last}}]}]
+            )
+        with self._database.work() as database:
+            found = database[self._kind.name].find({"$and": conditions}, _STATE).sort(by).limit(limit + 1)
+            raws: list[Raw] = await found.to_list(limit + 1)
+        items = [document(self._type, raw) for raw in raws[:limit]]
+        if len(raws) <= limit:
+            return Page(items, None)
+        value = items[-1].id if sort == "id" else _at(raws[limit - 1], field)
+        return Page(items, cursor(sort, order, value, items[-1].id))
+
+    async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int:
+        conditions = self._conditions(where or {}, "id")
+        with self._database.work() as database:  # the driver's own counting is an aggregation
+            told = await database.command("count", self._kind.name, query={"$and": conditions})
+        return int(told["n"])
+
+    async def all(self) -> AsyncIterator[D]:
+        after: str | None = None
+        while True:
+            page = await self.find(limit=_PAGE, after=after)
+            for found in page.items:
+                yield found
+            if page.next is None:
+                return
+            after = page.next
+
+    async def _add(self, stored: D, waiting: Sequence[OutboxEntry]) -> bool:
+        """Insert a document with the events that wait. False when its id is taken."""
+        raw: Raw = {
+            "_id": key(self._institution, stored.id),
+            "institution": self._institution,
+            **state(self._kind, stored),
+            "outbox": {},
+        }
+        for entry in waiting:
+            order = self._database.next_order()
+            raw.setdefault("waiting", order)
+            raw["outbox"][entry.event_id] = waiting_event(order, version_of(entry), entry)
+        try:
+            with self._database.work() as database:
+                await database[self._kind.name].insert_one(raw)
+        except DuplicateKeyError:
+            return False
+        if waiting:
+            self._database.event_left()
+        return True
+
+    def _conditions(self, where: Mapping[str, Scalar | Range], sort: str) -> list[Raw]:
+        """Give the conditions of one institution's documents. ValueError when no declared index serves them."""
+        if self._kind.index_for(where, sort) is None:
+            return [{"_id": keys_of(self._institution)}]
+        conditions: list[Raw] = [{"institution": self._institution}]
+        for name, test in where.items():
+            if isinstance(test, Range):
+                bounds: Raw = {"$ne": None}
+                if test.from_ is not None:
+                    bounds["$gte"] = operand(self._kind, self._institution, name, test.from_)
+                if test.to is not None:
+                    bounds["$lt"] = operand(self._kind, self._institution, name, test.to)
+                conditions.append({path(name): bounds})
+            else:
+                conditions.append({path(name): operand(self._kind, self._institution, name, test)})
+        return conditions
+
+    def _entries(self, stored: D, event: AnyEvent | None) -> list[OutboxEntry]:
+        """Make what the outbox keeps of an event. ValueError unless it is this document's next state."""
+        if event is None:
+            return []
+        check_event(event, stored)
+        named = (self._kind.name, self._institution, stored.id)
+        return [OutboxEntry(*named, event.id, event.nats_subject, event.wire(), event.time)]
+
+    def _conflict(self, id_: str) -> Conflict:
+        return Conflict(f"{self._kind.name} {id_} of {self._institution} is not at the version that was read")
+
+
+def _at(raw: Raw, where: str) -> Any:
+    value: Any = raw
+    for name in where.split("."):
+        value = value[name]
+    return value

@@ -1,0 +1,80 @@
+"""One service's database in MongoDB at work: every operation passes here, is counted, and fails in our words."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pymongo.errors as mongo_errors
+from bson.errors import InvalidDocument
+
+from shared.clock import Clock
+from shared.store import StoreUnavailable
+from shared.store.mongo_client import Address, Driver, disconnect, in_our_words
+
+
+class Database:
+    """The connections to one database from here to `close`; other processes may hold it as well."""
+
+    def __init__(self, address: Address, name: str, clock: Clock, driver: Driver) -> None:
+        self.address = address
+        self.name = name
+        self._clock = clock
+        self._driver = driver
+        self._client = address.connect(driver)
+        self._wakes: list[Callable[[], None]] = []
+        self._in_hand = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+        self._order = 0
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[Any]:
+        """Give the driver's database for one operation. Raises StoreUnavailable; ValueError for what is too large."""
+        if self._closed:
+            raise StoreUnavailable(f"{self.name} is closed")
+        self._in_hand += 1
+        self._idle.clear()
+        try:
+            yield self._client[self.name]
+        except mongo_errors.DuplicateKeyError:
+            raise
+        except InvalidDocument as error:
+            raise ValueError("the document is larger than the 16 MiB that MongoDB takes") from error
+        except mongo_errors.PyMongoError as error:
+            raise in_our_words(error, self.address.hosts) from error
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._idle.set()
+
+    @contextlib.asynccontextmanager
+    async def patient_work(self) -> Any:
+        """Give the database without a limit of time, for making indexes. Raises StoreUnavailable."""
+        client = self.address.connect(self._driver, patient=True)
+        try:
+            with self.work():
+                yield client[self.name]
+        finally:
+            await disconnect(client)
+
+    def next_order(self) -> int:
+        """Give a save its place in the order of saves: microseconds, later than any that this process gave before."""
+        self._order = max(self._order + 1, int(self._clock.now().timestamp() * 1_000_000))
+        return self._order
+
+    def on_event_left(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
+
+    def event_left(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    async def close(self) -> None:
+        """Take no more work, finish what is in hand, close."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._idle.wait()
+        await disconnect(self._client)

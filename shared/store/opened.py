@@ -1,0 +1,31 @@
+"""Which adapter a service's documents and its contacts' keys are kept with: the one place that chooses."""
+
+from pathlib import Path
+
+from shared.clock import Clock
+from shared.settings import Settings
+from shared.store import Store
+from shared.store.mongo import MongoStore
+from shared.store.sqlite import SqliteStore
+
+
+async def open_store(settings: Settings, service: str, clock: Clock) -> Store:
+    """Open a service's documents: in MongoDB where an address is set, else in a file. Raises StoreUnavailable."""
+    if settings.mongo_url:
+        return await MongoStore.open(settings.mongo_url, service, clock)
+    return await SqliteStore.open(store_file(settings, service), clock)
+
+
+async def open_key_store(settings: Settings, service: str, clock: Clock) -> Store:
+    """Open the keys of a service's contacts, which lie apart from what they open. Raises StoreUnavailable."""
+    if url := settings.keys_mongo_url or settings.mongo_url:
+        return await MongoStore.open(url, f"{service}_keys", clock)
+    return await SqliteStore.open(key_store_file(settings, service), clock)
+
+
+def store_file(settings: Settings, service: str) -> Path:
+    return settings.databases / f"{service}.db"
+
+
+def key_store_file(settings: Settings, service: str) -> Path:
+    return settings.key_folder / f"{service}.db"
