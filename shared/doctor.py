@@ -57,9 +57,14 @@ def _keys(settings: Settings) -> list[Finding]:
 
 
 async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
-    found = await _mongo(settings)
-    if not all(finding.good for finding in found):
-        return found  # it would be told again for each service
+    try:
+        found = [
+            Finding(good, text)
+            for url in dict.fromkeys(filter(None, (settings.mongo_url, settings.keys_mongo_url)))
+            for good, text in await examine_server(url)
+        ]
+    except StoreUnavailable as error:
+        return [Finding(False, str(error))]
     for service in services:
         if not settings.mongo_url and not store_file(settings, service.name).exists():
             found.append(Finding(True, f"{service.name} has no database yet; it is made at the first start"))
@@ -67,7 +72,8 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         try:
             store = await open_store(settings, service.name, SystemClock())
         except StoreUnavailable as error:
-            found.append(Finding(True, f"{service.name} is in use by a running process ({error})"))
+            in_use = Finding(True, f"{service.name} is in use by a running process ({error})")
+            found.append(Finding(False, f"{service.name}: {error}") if settings.mongo_url else in_use)
             continue
         try:
             differences = await store.drift(service.documents)
@@ -77,17 +83,6 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         found += [Finding(False, f"{service.name}: {difference}") for difference in differences]
         indexes = "differ" if differences else "as declared"
         found.append(Finding(waiting == 0, f"{service.name}: indexes {indexes}; {waiting} events wait to be published"))
-    return found
-
-
-async def _mongo(settings: Settings) -> list[Finding]:
-    """Look at the servers that keep documents and keys, each once."""
-    found = []
-    for url in dict.fromkeys(filter(None, (settings.mongo_url, settings.keys_mongo_url))):
-        try:
-            found += [Finding(good, text) for good, text in await examine_server(url)]
-        except StoreUnavailable as error:
-            found.append(Finding(False, str(error)))
     return found
 
 

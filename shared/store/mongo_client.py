@@ -110,7 +110,7 @@ def _told(error: mongo_errors.PyMongoError) -> str:  # noqa: PLR0911 - one line 
 
 
 async def examine_server(url: str) -> list[tuple[bool, str]]:
-    """Tell what a server is and whether it keeps what we promise: (good, one sentence) each. Raises StoreUnavailable."""
+    """Tell what a server is and whether it keeps our promises: (good, one sentence) each. Raises StoreUnavailable."""
     address = Address(url)
     client = address.connect()
     try:
