@@ -13,11 +13,10 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from shared.bus import Bus, BusSettings
+from shared.bus.permissions import inbox_prefix
 from shared.bus.relay import Relay
 from shared.clock import Clock, SystemClock
 from shared.events import AnyEvent
-from shared.events.consent import InvitationLinkedV1
-from shared.events.portal import PersonChangedV1
 from shared.keys import Keys, Who
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
@@ -161,8 +160,8 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
             bus.handle(name, _bound(handler, context))
         await bus.start()
         stack.push_async_callback(bus.stop)
-        await bus.listen([PersonChangedV1], _revocation(context), since="all")
-        await bus.listen([InvitationLinkedV1], _replacement(context), since=clock.now() - FAMILY_LIFE)
+        await bus.listen("note_sign_out", _revocation(context), since="all")
+        await bus.listen("note_new_link", _replacement(context), since=clock.now() - FAMILY_LIFE)
         _run(running, "relay", context.relay.run)
         _run(running, "timers", running.timers.run)
         for task in service.background:
@@ -250,10 +249,13 @@ def _mailer(settings: Settings, clock: Clock) -> Mailer:
 
 def bus_settings(settings: Settings) -> BusSettings:
     """Say where NATS is and which institutions this process serves."""
+    user = settings.nats_user
     return BusSettings(
         url=settings.nats_url,
-        user=settings.nats_user,
+        user=user,
         password=SecretStr(settings.nats_password),
+        # Who may hear everybody's answers could read what others are given: a user's own place holds only its own.
+        inbox_prefix=inbox_prefix(user) if user else "_INBOX",
         placement=Placement(settings.placement, settings.served_institutions),
         replicas=settings.stream_replicas,
     )

@@ -1,4 +1,5 @@
-"""The one table of streams, durables and limits. `firsthand topology apply` brings a server to it; services only check.
+"""The one table of streams, durables, what is listened to, and limits. `firsthand topology apply` brings a server to
+it; services only check. `shared/bus/permissions.py` makes of it what each service may do on the server.
 
 A durable is named `<service>_<handler>_<placement>`; replicas of a service share it.
 """
@@ -52,6 +53,19 @@ class Durable:
 
 
 @dataclass(frozen=True)
+class Listening:
+    """What every replica of a service hears for itself, by consumers of its own that go when it goes."""
+
+    service: str
+    name: str
+    events: tuple[type[AnyEvent], ...]
+
+    @property
+    def streams(self) -> tuple["Stream", ...]:
+        return tuple(STREAMS[producer] for producer in sorted({event.service for event in self.events}))
+
+
+@dataclass(frozen=True)
 class Placement:
     """The institutions that a process serves: all, or named ones, so that data stays where an institution wants it."""
 
@@ -65,6 +79,20 @@ class Placement:
 
     def durable_name(self, durable: Durable) -> str:
         return f"{durable.service}_{durable.handler}_{self.name}"
+
+    def heard_subjects(self, listening: Listening, stream: Stream) -> tuple[str, ...]:
+        """The subjects of one stream that are listened to."""
+        events = [event for event in listening.events if event.service == stream.service]
+        return tuple(
+            event.filter_subject(institution) for event in events for institution in self.institutions or ("*",)
+        )
+
+    def listener_names(self, listening: Listening) -> tuple[str, ...]:
+        """The names of the consumers through which replicas listen, of which each replica takes one.
+
+        They are fixed, because the right to make a consumer of any name is the right to change everybody's.
+        """
+        return tuple(f"{listening.service}_{listening.name}_{self.name}_{n}" for n in range(1, LISTENING_REPLICAS + 1))
 
 
 # Ten years: a consent is proved, and a new consumer starts from the beginning. Nothing personal is in them.
@@ -125,6 +153,34 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("portal", "follow_scheduling", _of(scheduling)),
     Durable("portal", "follow_archive", _of(archive)),
 )
+
+
+# Everything that happens to a contact: all that the portal is given but for a case's and a tutor's.
+_CONTACTS = tuple(
+    event
+    for durable in DURABLES
+    if durable.service == "portal"
+    for event in durable.events
+    if event not in (discovery.CaseChangedV1, scheduling.CalendarChangedV1)
+)
+
+# Every service ends sessions at once: of who was signed out, and of who opened a link that was replaced.
+LISTENINGS: Final[tuple[Listening, ...]] = (
+    *(Listening(service, "note_sign_out", (portal.PersonChangedV1,)) for service in STREAMS),
+    *(Listening(service, "note_new_link", (consent.InvitationLinkedV1,)) for service in STREAMS),
+    Listening("archive", "watch_consent", _of(consent)),
+    Listening("portal", "show_live", _CONTACTS),
+)
+# So many replicas of one service may listen at once, in one placement; the next one finds no place and is not ready.
+LISTENING_REPLICAS: Final = 16
+
+# Consent's sign of life, once a second on core NATS: who sends it on which subject, and who hears it.
+CONSENT_PULSE: Final = "fh.pulse.consent"
+PULSES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {CONSENT_PULSE: ("consent", ("archive",))}
+
+
+def listenings_of(service: str) -> tuple[Listening, ...]:
+    return tuple(listening for listening in LISTENINGS if listening.service == service)
 
 
 def durables_of(service: str) -> tuple[Durable, ...]:

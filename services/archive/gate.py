@@ -21,13 +21,12 @@ from services.archive.model import Learners, Recording, Viewer
 from services.archive.repository import Recordings
 from shared.bus import Bus, Listener
 from shared.copies import case_of
-from shared.events import EVENTS, AnyEvent
+from shared.events import AnyEvent
 from shared.events.consent import ConsentRecordState
 from shared.identifiers import InstitutionId
 from shared.service import Context
-from shared.topology import STREAMS, durables_of
+from shared.topology import CONSENT_PULSE, STREAMS, durables_of
 
-PULSE_SUBJECT: Final = "fh.pulse.consent"
 PULSE_LASTS: Final = timedelta(seconds=5)
 
 _STREAM: Final = STREAMS["consent"].name
@@ -163,9 +162,8 @@ class Gate:
 
     async def keep_watch(self) -> None:
         """Listen to consent for as long as the service runs."""
-        events = [event for event in EVENTS.values() if event.service == "consent"]
-        self._listener = await self._context.bus.listen(events, self._hear, since="new")
-        pulse = await self._context.bus.on_beat(PULSE_SUBJECT, self._feel)
+        self._listener = await self._context.bus.listen("watch_consent", self._hear, since="new")
+        pulse = await self._context.bus.on_beat(CONSENT_PULSE, self._feel)
         self.listening.set()
         looks = 0
         try:

@@ -9,9 +9,9 @@ from typing import Final
 from nats.errors import Error as NatsError
 
 from shared.service import Context
-from shared.topology import STREAMS
+from shared.topology import CONSENT_PULSE, STREAMS
 
-SUBJECT: Final = "fh.pulse.consent"
+SUBJECT: Final = CONSENT_PULSE
 _EVERY: Final = 1.0  # seconds
 _LAG: Final = timedelta(seconds=1)  # what is unpublished for longer might be a withdrawal that nobody has heard of
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from services.portal.handlers.journeys import has_entry
 from services.portal.model.journey import Journey
-from services.portal.subscribers import CONTACT_EVENTS
 from shared.bus import Listener
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
@@ -39,7 +38,7 @@ class LivePages:
         async with self._changing:
             self._pages[queue] = (institution, sees)
             if self._listener is None:
-                self._listener = await self._context.bus.listen(CONTACT_EVENTS, self._hear, since="new")
+                self._listener = await self._context.bus.listen("show_live", self._hear, since="new")
         try:
             yield queue
         finally:

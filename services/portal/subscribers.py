@@ -7,16 +7,12 @@ from services.portal.handlers.journeys import enter_event
 from shared.copies import keep_case
 from shared.events.discovery import CaseChangedV1
 from shared.events.envelope import AnyEvent
-from shared.events.scheduling import CalendarChangedV1
 from shared.service import Context, Handler
-from shared.topology import durables_of
+from shared.topology import listenings_of
 
-# Everything that happens to a contact.
-CONTACT_EVENTS: Final[tuple[type[AnyEvent], ...]] = tuple(
-    event
-    for durable in durables_of("portal")
-    for event in durable.events
-    if event not in (CaseChangedV1, CalendarChangedV1)  # a case's, and a tutor's
+# Everything that happens to a contact: what the open pages hear as well.
+CONTACT_EVENTS: Final[tuple[type[AnyEvent], ...]] = next(
+    listening.events for listening in listenings_of("portal") if listening.name == "show_live"
 )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +26,6 @@ from shared.bus.errors import Hopeless
 from shared.bus.listeners import Heard, Listener, Since, StreamListener
 from shared.bus.subscriptions import Deliver, Pull
 from shared.clock import Clock
-from shared.events import AnyEvent
 from shared.metrics import Metrics
 from shared.store import OutboxEntry
 from shared.topology import (
@@ -35,12 +35,14 @@ from shared.topology import (
     Placement,
     dead_letter_subject,
     durables_of,
+    listenings_of,
     replay_durable,
 )
 
 _PUBLISH_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 2.0  # seconds for a look at the server's state
 _CLOSE_WITHIN: Final = 5.0  # seconds
+_REFUSED_FOR: Final = 60.0  # seconds for which a refusal keeps the service from being ready
 CONTENT_TYPE: Final = "application/cloudevents+json"
 
 
@@ -89,7 +91,9 @@ class BusSettings(BaseModel):
 
 
 class NotBound(Exception):  # noqa: N818 - says what is the case
-    """The topology gives the service a handler that the service does not have, or the other way about."""
+    """The topology gives the service a handler that the service does not have, or the other way about; or the service
+    wants to listen to what the topology does not give it.
+    """
 
 
 class NoServer(ConnectionError):  # noqa: N818 - says what is the case
@@ -166,6 +170,7 @@ class Bus:
         self._in_flight: set[asyncio.Future[PubAck]] = set()
         self._stopping = False
         self._away = False
+        self._refusal: tuple[str, float] | None = None  # what the server did not permit last, and when
         self._client: Client | None = None
         self.broker = broker_of(
             f"firsthand-{service}",
@@ -247,6 +252,8 @@ class Bus:
         futures: list[asyncio.Future[PubAck]] = []
         with contextlib.suppress(nats.errors.Error, OSError):
             for entry in entries:
+                if not self.connected:
+                    break  # else it is kept in memory and sent when we are back, whoever published it meanwhile
                 headers = {"Nats-Msg-Id": entry.event_id, "Content-Type": CONTENT_TYPE}
                 futures.append(
                     await self._js.publish_async(entry.nats_subject, entry.body, stream=self._stream, headers=headers)
@@ -268,18 +275,28 @@ class Bus:
             self._log.error("the server refuses events", extra={"stream": self._stream, "reason": str(refusal)})
         return sequences
 
-    async def listen(self, events: Sequence[type[AnyEvent]], call: Heard, *, since: Since) -> Listener:
-        """Hear events at this replica, each once and in its stream's order, with their stream sequences.
+    async def listen(self, name: str, call: Heard, *, since: Since) -> Listener:
+        """Hear the events of a listening of the topology at this replica, each once and in its stream's order, with
+        their stream sequences. Raises NotBound for one that the topology does not have.
 
         `since`: an instant, "new" (from now) or "all". It survives disconnects and restarts without missing any.
         """
-        parts = []
-        institutions = self.settings.placement.institutions or ("*",)
-        for service in sorted({event.service for event in events}):
-            subjects = [e.filter_subject(i) for e in events if e.service == service for i in institutions]
-            parts.append(
-                StreamListener(self.client, STREAMS[service].name, subjects, call=call, since=since, log=self._log)
+        listening = next((one for one in listenings_of(self.service) if one.name == name), None)
+        if listening is None:
+            raise NotBound(f"{self.service}: the topology has no listening {name}")
+        placement = self.settings.placement
+        parts = [
+            StreamListener(
+                self.client,
+                stream.name,
+                placement.heard_subjects(listening, stream),
+                names=placement.listener_names(listening),
+                call=call,
+                since=since,
+                log=self._log,
             )
+            for stream in listening.streams
+        ]
         listener = self._kept(Listener(parts, self._listeners.discard))
         await asyncio.gather(*(part.start(within=_ANSWER_WITHIN) for part in parts))
         return listener
@@ -293,7 +310,9 @@ class Bus:
         """Hear beats; what is missed is missed."""
 
         async def receive(message: Msg) -> None:
-            await call(message.data)
+            # Who may make a consumer can let the server bring a stream's message here, but never as a plain one.
+            if message.subject == subject and not message.reply and not message.headers:
+                await call(message.data)
 
         subscription: Subscription = await self.client.subscribe(subject, cb=receive)
         return self._kept(Listener([subscription], self._listeners.discard))
@@ -323,6 +342,8 @@ class Bus:
         if not self.connected:
             return ["There is no connection to NATS."]
         found = [problem for listener in self._listeners for problem in listener.problems()]
+        if self._refusal and time.monotonic() - self._refusal[1] < _REFUSED_FOR:
+            found.append(f"NATS does not permit what this service needs: {self._refusal[0]}. Are its users up to date?")
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 return found + await differences(self._js, self.settings.placement, service=self.service)
@@ -373,6 +394,8 @@ class Bus:
                     await pull.say_working(longer_than=every / 2)
 
     async def _on_error(self, error: Exception) -> None:
+        if "permissions violation" in str(error).lower():
+            self._refusal = (str(error).removeprefix("nats: "), time.monotonic())
         if self.connected:  # a refused subject, a slow consumer: nothing that waiting mends
             self._log.error("NATS refuses something", extra={"reason": str(error)})
         elif not self._away and not self._stopping:

@@ -1,18 +1,25 @@
-"""What every replica must hear for itself: events in order by an ephemeral consumer, and beats on core NATS."""
+"""What every replica must hear for itself: events in order by an ephemeral consumer, and beats on core NATS.
+
+The consumer's name is one of the few that the topology gives; whoever holds the right to make a consumer of any name
+can change everybody's (docs/decisions/0009-nats-users.md). A name that another replica has is left to it.
+"""
 
 import asyncio
 import contextlib
+import json
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
 import nats.errors
+import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
 from shared.bus.delivery import event_in, reason_of
 from shared.events import AnyEvent, UnknownEvent
@@ -23,8 +30,14 @@ Heard = Callable[[AnyEvent, int], Awaitable[None]]
 _HEARTBEAT: Final = 2.0  # seconds
 _SILENCE: Final = 5.0  # seconds without a word, after which the consumer is made anew
 _READ_WITHIN: Final = 30.0  # seconds in which all that was told before is taken at the start
-_FORGOTTEN_AFTER: Final = 60.0  # seconds; the server removes the consumer of a replica that is gone
+_FORGOTTEN_AFTER: Final = 10.0  # seconds; the server removes the consumer of a replica that is gone
+_ANSWER_WITHIN: Final = 5.0  # seconds
+_NAME_TAKEN: Final = 10148  # the server's code: there is a consumer of this name
 _AGAIN_AFTER: Final = (0.1, 0.5, 1.0, 5.0, 15.0)  # seconds before each further attempt
+
+
+class NoPlace(nats.errors.Error):
+    """As many replicas listen as may."""
 
 
 class Listener:
@@ -60,13 +73,23 @@ class StreamListener:
     """
 
     def __init__(
-        self, client: Client, stream: str, subjects: Sequence[str], *, call: Heard, since: Since, log: logging.Logger
+        self,
+        client: Client,
+        stream: str,
+        subjects: Sequence[str],
+        *,
+        names: Sequence[str],
+        call: Heard,
+        since: Since,
+        log: logging.Logger,
     ) -> None:
+        """`names`: of consumers, one of which this replica takes for as long as it listens."""
         self.stream = stream
         self.seen = 0
         self.problem = ""
         self._client = client
         self._subjects = list(subjects)
+        self._names = random.sample(names, len(names))  # two replicas that begin together rarely want the same one
         self._call = call
         self._since = since
         self._log = log
@@ -125,7 +148,6 @@ class StreamListener:
             deliver_subject=inbox,
             ack_policy=AckPolicy.NONE,
             max_deliver=1,
-            filter_subjects=self._subjects,
             flow_control=True,
             idle_heartbeat=_HEARTBEAT,
             inactive_threshold=_FORGOTTEN_AFTER,
@@ -136,10 +158,14 @@ class StreamListener:
             config.deliver_policy, config.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, self.seen + 1
         elif isinstance(self._since, datetime):
             config.deliver_policy, config.opt_start_time = DeliverPolicy.BY_START_TIME, self._since
+        if len(self._subjects) == 1:
+            config.filter_subject = self._subjects[0]
+        else:
+            config.filter_subjects = self._subjects
         self._expected, self._heard = 1, time.monotonic()
         subscription = await self._client.subscribe(inbox, cb=self._receive)
         try:
-            consumer = await js.add_consumer(self.stream, config)
+            consumer = await self._make_consumer(config)
         except BaseException:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
@@ -150,6 +176,23 @@ class StreamListener:
         if not self._failures:
             self._see_whether_current()
         return subscription
+
+    async def _make_consumer(self, config: ConsumerConfig) -> ConsumerInfo:
+        """Make it under the first of our names that is free. nats-py has no such request: its own would take over one
+        that is there.
+        """
+        for name in self._names:
+            subject = f"$JS.API.CONSUMER.CREATE.{self.stream}.{name}"
+            if config.filter_subject:  # then the server holds us to it
+                subject = f"{subject}.{config.filter_subject}"
+            wanted = {"stream_name": self.stream, "config": config.as_dict() | {"name": name}, "action": "create"}
+            answer = await self._client.request(subject, json.dumps(wanted).encode(), timeout=_ANSWER_WITHIN)
+            told = json.loads(answer.data)
+            if "error" not in told:
+                return ConsumerInfo.from_response(told)
+            if told["error"].get("err_code") != _NAME_TAKEN:
+                raise nats.js.errors.APIError.from_error(told["error"])
+        raise NoPlace
 
     async def _until_lost(self) -> None:
         while time.monotonic() - self._heard < _SILENCE:

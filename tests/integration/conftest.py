@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from shared import topology
 from shared.bus import BusSettings
 from shared.bus.topology_apply import apply
 from shared.embedded_nats import EmbeddedNats
+from shared.events.portal import InstitutionChangedV1
 
 
 @pytest.fixture
@@ -30,3 +32,10 @@ async def bus_settings(nats_server: EmbeddedNats) -> BusSettings:
 @pytest.fixture
 async def nats_url(bus_settings: BusSettings) -> str:
     return bus_settings.url
+
+
+@pytest.fixture
+def institutions_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of the bus listen to what they publish."""
+    more = [topology.Listening(one, "hear_institutions", (InstitutionChangedV1,)) for one in ("portal", "consent")]
+    monkeypatch.setattr(topology, "LISTENINGS", (*topology.LISTENINGS, *more))

@@ -24,7 +24,6 @@ from shared.events.consent import (
     ConsentRecordState,
     ConsentState,
     ErasureRequestedV1,
-    InvitationSentV1,
     InvitationState,
 )
 from shared.identifiers import new_id
@@ -180,8 +179,8 @@ async def test_who_listens_from_the_beginning_has_heard_everything_when_it_begin
             heard.append(event.sequence)
 
         listener = StreamListener(
-            archive.context.bus.client, "FH_CONSENT", ["fh.v1.*.invitation.sent"], call=hear, since="all",
-            log=archive.context.log,
+            archive.context.bus.client, "FH_CONSENT", ["fh.v1.*.invitation.sent"], names=["a", "b"], call=hear,
+            since="all", log=archive.context.log,
         )  # fmt: skip
         await listener.start(2)
         assert len(heard) == 300
@@ -195,7 +194,7 @@ async def test_a_listener_that_was_stopped_is_forgotten_with_its_problems(archiv
     async def cannot(_event: Any, _stream_sequence: int) -> None:
         raise RuntimeError("a page that was closed")
 
-    listener = await bus.listen([InvitationSentV1], cannot, since="new")
+    listener = await bus.listen("watch_consent", cannot, since="new")
     await archive.consent("InvitationSentV1", "none")
     async with asyncio.timeout(5):
         while not any("could not be taken" in problem for problem in await bus.problems()):  # noqa: ASYNC110
