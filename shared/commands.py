@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -12,15 +13,19 @@ from shared.bus.connection import connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.topology_apply import apply, drift
 from shared.console import AsJson, console, nats_url, read_settings, run, stop
+from shared.credentials import make_secrets
 from shared.deployment import bus_settings
 from shared.keys import Keys, Who, rotate
 from shared.settings import Settings
+from shared.store.mongo_setup import prepare, users_in
 from shared.topology import DURABLES, STREAMS, Placement
 
 T = TypeVar("T")
 
 topology_cli = typer.Typer(no_args_is_help=True, help="The streams and durables on the NATS server.")
 dead_letters_cli = typer.Typer(no_args_is_help=True, help="Events that a service could not handle.")
+secrets_cli = typer.Typer(no_args_is_help=True, help="Everything that is secret in a deployment of single services.")
+mongo_cli = typer.Typer(no_args_is_help=True, help="The MongoDB server, where there is one.")
 keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's secrets.")
 
 
@@ -109,6 +114,17 @@ def dead_letters_discard(number: int) -> None:
     print(f"Dead letter {number} is discarded.")
 
 
+@mongo_cli.command("prepare")
+def mongo_prepare(
+    users: Annotated[Path, typer.Argument(help='passwords by service, a JSON object: {"consent": "...", ...}')],
+) -> None:
+    """Initiate the replica set and make a user a service; FIRSTHAND_MONGO_URL is that of one who may. Repeatable."""
+    settings = read_settings()
+    if not settings.mongo_url:
+        raise stop("FIRSTHAND_MONGO_URL is not set: the databases are files, and there is nothing to prepare.")
+    run(prepare(settings.mongo_url, users_in(users), print))
+
+
 @keys_cli.command("create")
 def keys_create() -> None:
     """Make the keys that are missing from FIRSTHAND_KEYS_DIR; `up` does so by itself, `serve` never."""
@@ -126,3 +142,19 @@ def keys_rotate(
     """Make the next pair of signing keys. Give the public one to all services before the private one signs."""
     for path in rotate(read_settings().key_folder, who):
         print(path)
+
+
+@secrets_cli.command("make")
+def secrets_make(
+    folder: Annotated[Path, typer.Argument(help="where they are to lie; keep it as safe as the keys")],
+    mongo: Annotated[
+        str, typer.Option(help="MongoDB's address without a user, e.g. mongodb://mongo:27017/firsthand?replicaSet=rs0")
+    ] = "",
+    nats_store: Annotated[str, typer.Option(help="where the NATS server is to keep its streams")] = "/data",
+) -> None:
+    """Make what is missing of keys, users and passwords, a folder a service, and nats.conf for the server."""
+    try:
+        made = make_secrets(folder, placement=_placement(read_settings()), mongo=mongo, nats_store=nats_store)
+    except (OSError, ValueError) as error:
+        raise stop(f"Secrets cannot be made in {folder}: {error}.") from error
+    print("\n".join(map(str, made)) or f"Everything is there already in {folder}.")

@@ -56,21 +56,24 @@ class Address:
                 f"authSource=admin was expected ({type(error).__name__})."
             ) from error
         self._url = url
-        self._chosen = {name.lower() for name in parsed["options"]}
+        self._chosen = {name.lower(): value for name, value in parsed["options"].items()}
         self.prefix: str = parsed["database"] or _PREFIX
+        self.replica_set: str | None = self._chosen.get("replicaset")
         self.hosts = ", ".join(f"{host}:{port or 27017}" for host, port in parsed["nodelist"])
 
     def __repr__(self) -> str:
         return f"Address({self.hosts}/{self.prefix})"
 
-    def connect(self, driver: Driver = "motor", *, patient: bool = False) -> Any:
+    def connect(self, driver: Driver = "motor", *, patient: bool = False, direct: bool = False) -> Any:
         """Make a client, which connects when it is first used. `patient`: for work without an end in sight, as an index
-        over many documents is.
+        over many documents is. `direct`: to the one server of the address, as long as it is in no replica set.
         """
         defaults = {name: value for name, value in _DEFAULTS.items() if name.lower() not in self._chosen}
         if patient:
             defaults["timeoutMS"] = None
         options: dict[str, Any] = defaults | _KEPT_TO
+        if direct:
+            options |= {"directConnection": True, "replicaSet": None}
         if driver == "motor":
             return AsyncIOMotorClient(self._url, **options)
         return AsyncMongoClient[dict[str, Any]](self._url, **options)

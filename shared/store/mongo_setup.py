@@ -1,0 +1,113 @@
+"""Prepares a MongoDB server for a deployment: its replica set, and a user for each service with rights on its own.
+
+What is there already is left or brought up to date, so it may run at every start. No running service uses this.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pymongo.errors as mongo_errors
+
+from shared.store import StoreUnavailable
+from shared.store.mongo_client import Address, disconnect, in_our_words
+
+Say = Callable[[str], None]
+
+_ANSWERS_WITHIN: Final = 120.0  # seconds; a new server with an empty disk, and then the election of its primary
+_LOOK_EVERY: Final = 0.5  # seconds
+
+_COMMAND_NOT_FOUND: Final = 59
+_ALREADY_INITIALIZED: Final = 23
+_NOT_IMPLEMENTED: Final = 238
+
+
+def users_in(file: Path) -> dict[str, str]:
+    """Read the passwords of the services' users, by service, from a JSON object. Raises StoreUnavailable."""
+    try:
+        users = json.loads(file.read_text())
+    except OSError as error:
+        raise StoreUnavailable(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError:
+        users = None
+    if not isinstance(users, dict) or not all(isinstance(word, str) and word for word in users.values()):
+        raise StoreUnavailable(f'{file} is no JSON object of passwords by service: {{"consent": "..."}}')
+    return users
+
+
+async def prepare(url: str, users: Mapping[str, str], say: Say, *, within: float = _ANSWERS_WITHIN) -> None:
+    """Initiate the replica set that the address names, wait for its primary, and make the users.
+
+    `url` is that of a user who may do so. `within`: seconds that the server has for answering, and again for a primary.
+    Raises StoreUnavailable.
+    """
+    address = Address(url)
+    try:
+        await _initiate(address, say, within)
+        client = address.connect()
+        try:
+            await _answering(client, "isWritablePrimary", within)
+            for service, password in sorted(users.items()):
+                await _user(client, service, password, address.prefix, say)
+        finally:
+            await disconnect(client)
+    except mongo_errors.PyMongoError as error:
+        raise in_our_words(error, address.hosts) from error
+
+
+async def _initiate(address: Address, say: Say, within: float) -> None:
+    """Make a replica set of the one server of the address. Of several, their operator decides who is a member."""
+    if address.replica_set is None:
+        say(f"{address.hosts}: the address names no replica set; none is initiated")
+        return
+    if "," in address.hosts:
+        say(f"{address.hosts}: several servers are a replica set that was initiated by hand")
+        return
+    client = address.connect(direct=True)
+    try:
+        if (await _answering(client, "ok", within)).get("setName"):
+            say(f"{address.hosts} is in a replica set already")
+            return
+        members = [{"_id": 0, "host": address.hosts}]
+        await client.admin.command("replSetInitiate", {"_id": address.replica_set, "members": members})
+        say(f"{address.hosts} is the replica set {address.replica_set} now")
+    except mongo_errors.OperationFailure as error:
+        if error.code == _COMMAND_NOT_FOUND:
+            say(f"{address.hosts} knows no replica sets: it is no mongod")
+        elif error.code != _ALREADY_INITIALIZED:
+            raise
+    finally:
+        await disconnect(client)
+
+
+async def _answering(client: Any, what: str, within: float) -> dict[str, Any]:
+    """Ask the server who it is until `what` is true in its answer. Raises the driver's last error."""
+    until = time.monotonic() + within
+    while True:
+        try:
+            hello: dict[str, Any] = await client.admin.command("hello")
+            if hello.get(what) or time.monotonic() > until:
+                return hello
+        except (mongo_errors.ConnectionFailure, mongo_errors.NotPrimaryError):
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _user(client: Any, service: str, password: str, prefix: str, say: Say) -> None:
+    databases = (f"{prefix}_{service}", f"{prefix}_{service}_keys")
+    roles = [{"role": "readWrite", "db": database} for database in databases]
+    found = await client.admin.command("usersInfo", {"user": service, "db": "admin"})
+    command = "updateUser" if found["users"] else "createUser"
+    try:
+        await client.admin.command(command, service, pwd=password, roles=roles)
+        say(f"user {service}: reads and writes {' and '.join(databases)}")
+    except mongo_errors.OperationFailure as error:
+        if error.code != _NOT_IMPLEMENTED:
+            raise
+        empty = {"roles": []} if command == "createUser" else {}
+        await client.admin.command(command, service, pwd=password, **empty)
+        say(f"user {service}: this server knows no roles, so this user may touch every database. It is no mongod")
