@@ -1,4 +1,4 @@
-"""Sealed media: a recording on disk in chunks, each encrypted, that can be sought without a plain byte on disk.
+"""Sealed media: a recording in chunks, each encrypted, that can be sought without a plain byte on disk.
 
     header    magic (8), chunk size (4), file id (16)
     chunks    nonce (12), ciphertext (64 KiB, the last one shorter), tag (16); bound to the header and their place
@@ -7,6 +7,8 @@
 While an upload runs, the file holds full chunks only, and beside it `<name>.part` is the commit record: how many chunks
 are safe, and the sealed rest that does not fill one yet. It is replaced as a whole at each `sync`, so that a crash at
 any instruction leaves the last acknowledged offset readable. Nonces are random and each file has a key of its own.
+
+Writing is to a local file always; reading is from a `Source`: a local file, or an object in a bucket (`shared.bucket`).
 
 Everything here blocks: call it off the event loop.
 """
@@ -18,9 +20,10 @@ import os
 import secrets
 import struct
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,13 +35,13 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK: Final = 64 * 1024  # plain bytes a chunk
+SLOT: Final = 12 + CHUNK + 16  # sealed bytes that a full chunk takes: nonce, ciphertext, tag
 
 _MAGIC: Final = b"FHMEDIA1"
 _HEADER: Final = struct.Struct(">8sI16s")
 _COUNT: Final = struct.Struct(">Q")
 _NONCE: Final = 12
 _TAG: Final = 16
-_SLOT: Final = _NONCE + CHUNK + _TAG
 _TRAILER: Final = _COUNT.size + _NONCE + _TAG
 
 
@@ -48,6 +51,41 @@ class MediaDamaged(Exception):  # noqa: N818 - says what is the case
 
 class MediaBusy(Exception):  # noqa: N818 - says what is the case
     """Another request is writing this file now."""
+
+
+class Source(Protocol):
+    """Where the bytes of a sealed file come from; threads may share it. Raises OSError, or BucketUnavailable."""
+
+    size: int  # sealed bytes
+    threads: Executor | None  # where to read without blocking the event loop; None: the loop's own threads
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give `length` bytes from `offset`; fewer at the end."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileSource:
+    """A local file, by its descriptor."""
+
+    threads: Executor | None = None
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        return cls(os.open(path, os.O_RDONLY))
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._fd, length, offset)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class _Seal:
@@ -82,14 +120,15 @@ class SealedWriter:
     """Writes one sealed file, over as many interruptions as it takes.
 
     `write` takes bytes, `sync` makes them safe and gives the offset to acknowledge, `finish` completes the file.
-    What was written and not synced is not there after an interruption. Raises MediaBusy, MediaDamaged, OSError.
+    What was written and not synced is not there after an interruption. Raises MediaBusy, MediaDamaged, OSError; without
+    `create` FileNotFoundError where there is no file.
     """
 
-    def __init__(self, path: Path, key: bytes, *, resume: bool = True) -> None:
+    def __init__(self, path: Path, key: bytes, *, resume: bool = True, create: bool = True) -> None:
         self._path = path
         self._key = key
         self.finished = False
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._fd = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
         try:
             self._lock()
             if not (resume and self._continue()):
@@ -138,6 +177,10 @@ class SealedWriter:
         _forget_upload(self._path)
         return size
 
+    def sealed(self) -> FileSource:
+        """The finished file as it lies there. Nobody else writes or removes it before this, too, is closed."""
+        return FileSource(os.dup(self._fd))
+
     def close(self) -> None:
         """Let go of the file. What was not synced is forgotten."""
         if self._fd >= 0:
@@ -171,7 +214,7 @@ class SealedWriter:
         if len(header) < _HEADER.size:
             return False
         self._seal = _Seal(header, self._key)
-        if (size := _whole(self._fd, self._seal)) is not None:
+        if (size := _whole(FileSource(self._fd), self._seal)) is not None:
             self._chunks, rest = divmod(size, CHUNK)
             self._rest = bytearray(rest)  # only its length counts: nothing is written any more
             self.finished = True
@@ -188,7 +231,7 @@ class SealedWriter:
             raise MediaDamaged("the record of what was uploaded belongs to another file")
         (self._chunks,) = _COUNT.unpack(record[_HEADER.size : start])
         self._rest = bytearray(self._seal.open(b"rest", self._chunks, record[start:]))
-        end = _HEADER.size + self._chunks * _SLOT
+        end = _HEADER.size + self._chunks * SLOT
         if os.fstat(self._fd).st_size < end:
             raise MediaDamaged("chunks that were acknowledged are missing")
         os.ftruncate(self._fd, end)
@@ -215,27 +258,32 @@ class SealedReader:
     Raises MediaDamaged at once when the file is not whole, and for each chunk that was changed.
     """
 
-    def __init__(self, path: Path, key: bytes) -> None:
-        self._fd = os.open(path, os.O_RDONLY)
+    def __init__(self, source: Source, key: bytes) -> None:
+        self._source = source
         try:
-            header = os.pread(self._fd, _HEADER.size, 0)
+            header = source.read(0, _HEADER.size)
             if len(header) < _HEADER.size:
                 raise MediaDamaged("the file is shorter than its header")  # noqa: TRY301 - closed below
             self._seal = _Seal(header, key)
-            size = _whole(self._fd, self._seal)
+            size = _whole(source, self._seal)
             if size is None:
                 raise MediaDamaged("the file is not whole, or was sealed with another key")  # noqa: TRY301
         except BaseException:
-            os.close(self._fd)
+            source.close()
             raise
         self.size: Final = size  # plain bytes
+
+    @property
+    def threads(self) -> Executor | None:
+        """Where to read without blocking the event loop."""
+        return self._source.threads
 
     def chunk(self, index: int) -> bytes:
         """Open one chunk."""
         length = min(CHUNK, self.size - index * CHUNK)
         if index < 0 or length <= 0:
             raise IndexError(index)
-        sealed = os.pread(self._fd, _NONCE + length + _TAG, _HEADER.size + index * _SLOT)
+        sealed = self._source.read(_HEADER.size + index * SLOT, _NONCE + length + _TAG)
         return self._seal.open(b"chunk", index, sealed)
 
     def read_range(self, start: int, end: int) -> Iterator[bytes]:
@@ -252,9 +300,7 @@ class SealedReader:
         return SealedFile(self)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -312,15 +358,32 @@ def remove_media(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def _whole(fd: int, seal: _Seal) -> int | None:
+def in_hand(path: Path) -> bool:
+    """Whether somebody holds this file though all its bytes have come: it is being looked at, or put elsewhere."""
+    if _part(path).exists():
+        return False
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _whole(source: Source, seal: _Seal) -> int | None:
     """The plain size, if the trailer is there, true, and where it must be for that size."""
-    length = os.fstat(fd).st_size
-    trailer = os.pread(fd, _TRAILER, max(0, length - _TRAILER))
+    length = source.size
+    trailer = source.read(max(0, length - _TRAILER), _TRAILER)
     if len(trailer) < _TRAILER:
         return None
     (size,) = _COUNT.unpack(trailer[: _COUNT.size])
     full, rest = divmod(size, CHUNK)
-    if length != _HEADER.size + full * _SLOT + (rest + _NONCE + _TAG if rest else 0) + _TRAILER:
+    if length != _HEADER.size + full * SLOT + (rest + _NONCE + _TAG if rest else 0) + _TRAILER:
         return None
     try:
         seal.open(b"trailer", size, trailer[_COUNT.size :])

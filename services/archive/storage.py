@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.files import sync_folder
 from shared.identifiers import InstitutionId
-from shared.media import SealedReader, SealedWriter, remove_media
+from shared.media import FileSource, SealedReader, SealedWriter, remove_media
 
 
 class Shelf:
@@ -28,7 +28,7 @@ class Shelf:
 
     def reader(self, file: str, key: bytes) -> SealedReader:
         """Open a complete file for reading. Raises MediaDamaged."""
-        return SealedReader(self._folder / file, key)
+        return SealedReader(FileSource.at(self._folder / file), key)
 
     def remove(self, file: str) -> None:
         if self._folder.is_dir():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.media import CHUNK, MediaBusy, MediaDamaged, SealedReader, SealedWriter, remove_media
+from shared.media import CHUNK, FileSource, MediaBusy, MediaDamaged, SealedReader, SealedWriter, remove_media
 
 KEY = bytes(range(32))
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 17]
@@ -23,7 +23,7 @@ def sealed(path: Path, content: bytes, key: bytes = KEY) -> Path:
 
 
 def opened(path: Path, key: bytes = KEY) -> bytes:
-    with SealedReader(path, key) as reader:
+    with SealedReader(FileSource.at(path), key) as reader:
         return b"".join(reader.read_range(0, reader.size))
 
 
@@ -42,7 +42,7 @@ def test_any_range_is_what_the_plain_bytes_hold_there(tmp_path: Path, start: int
     path = tmp_path / "m"
     if not path.exists():
         sealed(path, content)
-    with SealedReader(path, KEY) as reader:
+    with SealedReader(FileSource.at(path), KEY) as reader:
         pieces = list(reader.read_range(start, start + length))
     assert b"".join(pieces) == content[start : start + length]
     assert all(0 < len(piece) <= CHUNK for piece in pieces)
@@ -180,7 +180,7 @@ def test_an_unfinished_upload_cannot_be_read(tmp_path: Path) -> None:
         writer.write(b"x" * (2 * CHUNK))
         writer.sync()
         with pytest.raises(MediaDamaged):
-            SealedReader(tmp_path / "m", KEY)
+            SealedReader(FileSource.at(tmp_path / "m"), KEY)
 
 
 def test_two_requests_cannot_write_the_same_recording(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_file_cut_short_is_noticed_at_once(tmp_path: Path, keep: int) -> None:
     path = sealed(tmp_path / "m", os.urandom(2 * CHUNK + 100))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(MediaDamaged):
-        SealedReader(path, KEY)
+        SealedReader(FileSource.at(path), KEY)
 
 
 def test_a_damaged_recording_is_never_overwritten_by_resuming(tmp_path: Path) -> None:
@@ -232,13 +232,13 @@ def test_chunks_cannot_be_exchanged_or_taken_from_another_file(tmp_path: Path) -
             opened(tmp_path / "a")
     (tmp_path / "a").write_bytes(first[: 28 + 2 * slot] + second[28 + 2 * slot :])
     with pytest.raises(MediaDamaged):
-        SealedReader(tmp_path / "a", KEY)
+        SealedReader(FileSource.at(tmp_path / "a"), KEY)
 
 
 def test_another_key_opens_nothing_and_continues_nothing(tmp_path: Path) -> None:
     path = sealed(tmp_path / "m", b"x" * 10)
     with pytest.raises(MediaDamaged):
-        SealedReader(path, bytes(32))
+        SealedReader(FileSource.at(path), bytes(32))
     with SealedWriter(tmp_path / "n", KEY) as writer:
         writer.write(b"x")
         writer.sync()
@@ -279,7 +279,7 @@ def test_a_long_recording_is_written_and_read_in_flat_memory(tmp_path: Path) -> 
             for _ in range(16):
                 writer.write(piece)
             writer.finish()
-        with SealedReader(tmp_path / "m", KEY) as reader:
+        with SealedReader(FileSource.at(tmp_path / "m"), KEY) as reader:
             assert sum(len(part) for part in reader.read_range(0, reader.size)) == 16 * len(piece)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -291,7 +291,7 @@ def test_threads_may_share_one_reader(tmp_path: Path) -> None:
     content = os.urandom(8 * CHUNK)
     path = sealed(tmp_path / "m", content)
     wrong: list[int] = []
-    with SealedReader(path, KEY) as reader:
+    with SealedReader(FileSource.at(path), KEY) as reader:
 
         def read(start: int) -> None:
             if b"".join(reader.read_range(start, start + 2 * CHUNK)) != content[start : start + 2 * CHUNK]:
@@ -308,7 +308,7 @@ def test_threads_may_share_one_reader(tmp_path: Path) -> None:
 def test_the_file_over_a_sealed_one_behaves_as_a_file(tmp_path: Path) -> None:
     content = os.urandom(2 * CHUNK + 77)
     plain = io.BytesIO(content)
-    with SealedReader(sealed(tmp_path / "m", content), KEY) as reader, reader.file() as file:
+    with SealedReader(FileSource.at(sealed(tmp_path / "m", content)), KEY) as reader, reader.file() as file:
         for offset, whence, count in ((0, 0, 10), (CHUNK - 3, 0, 6), (-5, 2, 100), (-20, 1, 7), (5 * CHUNK, 0, 1)):
             assert file.seek(offset, whence) == plain.seek(offset, whence)
             assert _exactly(file, count) == plain.read(count)
@@ -334,5 +334,5 @@ def test_a_video_is_read_through_its_seal(tmp_path: Path) -> None:
         container.mux(stream.encode())
     path = sealed(tmp_path / "m", clear.read_bytes())
     clear.unlink()
-    with SealedReader(path, KEY) as reader, av.open(reader.file(), "r") as container:
+    with SealedReader(FileSource.at(path), KEY) as reader, av.open(reader.file(), "r") as container:
         assert len(list(container.decode(video=0))) == 20
