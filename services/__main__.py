@@ -17,7 +17,7 @@ from services.portal.cli import institution_cli, person_cli, token_cli
 from shared.bus.connection import NoServer
 from shared.bus.topology_apply import apply
 from shared.clock import SystemClock
-from shared.commands import dead_letters_cli, keys_cli, secrets_cli, topology_cli
+from shared.commands import dead_letters_cli, keys_cli, mongo_cli, secrets_cli, topology_cli
 from shared.console import AsJson, Url, console, nats_url, read, read_settings, run, stop
 from shared.deployment import CannotStart, Deployment, bus_settings
 from shared.doctor import examine

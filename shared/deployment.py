@@ -17,7 +17,7 @@ from shared.bus.permissions import inbox_prefix
 from shared.bus.relay import Relay
 from shared.clock import Clock, SystemClock
 from shared.events import AnyEvent
-from shared.keys import Keys, Who
+from shared.keys import SIGNS, Keys
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
 from shared.service import Context, Handler, Service
@@ -31,9 +31,6 @@ from shared.vault import OwnerKey, Vault
 from shared.web.app import MountedPart, build_app
 
 Progress = Callable[[str], None]
-
-# Which key signs which sessions; every other service only verifies.
-_SIGNS: Mapping[str, Who] = {"portal": "staff", "consent": "family"}
 
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
@@ -232,7 +229,7 @@ def _run(running: RunningService, name: str, work: Callable[[], Coroutine[Any, A
 
 def _issuer(service: str, keys: Keys, clock: Clock) -> SessionIssuer | None:
     """Give a service the one key that it signs with, and none to the others."""
-    who = _SIGNS.get(service)
+    who = SIGNS.get(service)
     return SessionIssuer({who: keys.signing[who]}, clock) if who else None
 
 

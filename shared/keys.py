@@ -36,6 +36,8 @@ _NAME: Final = re.compile(
 
 Who = Literal["staff", "family"]
 _WHO: Final[tuple[Who, ...]] = ("staff", "family")
+# Which service signs whose sessions; every other one only verifies.
+SIGNS: Final[Mapping[str, Who]] = {"portal": "staff", "consent": "family"}
 
 
 class KeysError(Exception):

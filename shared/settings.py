@@ -1,23 +1,54 @@
-"""Every setting, read from the environment (`FIRSTHAND_...`). Nothing else reads the environment."""
+"""Every setting, read from the environment (`FIRSTHAND_...`) or files of secrets; nothing else reads either."""
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from shared.identifiers import InstitutionId, InstitutionSlug
 
+_SECRETS: Final = Path("/run/secrets")  # where containers find them
 
-class Settings(BaseSettings):
+
+class ToldSettings(BaseSettings):
+    """Settings of the environment, and beneath it of files: `FIRSTHAND_NATS_PASSWORD` may be the content of
+    `firsthand_nats_password` in the folder of secrets, which shows in no listing of processes or containers.
+    """
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there are no such files here
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its folder is fixed when this is imported
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        folder = Path(os.environ.get("FIRSTHAND_SECRETS_DIR") or _SECRETS)
+        files = [SecretsSettingsSource(settings_cls, secrets_dir=folder)] if folder.is_dir() else []
+        return init_settings, env_settings, *files
+
+
+class Settings(ToldSettings):
     """The settings of one process. The defaults are the embedded deployment on this machine."""
 
     model_config = SettingsConfigDict(env_prefix="FIRSTHAND_", extra="ignore", frozen=True)
 
     data: Annotated[Path, Field(description="databases, media, NATS streams and mail lie below it")] = Path("data")
     keys_dir: Annotated[Path | None, Field(description="keys lie apart, so that data backups leave them out")] = None
+    secrets_dir: Annotated[
+        Path, Field(description="files named after settings, in small letters, hold what the environment does not")
+    ] = _SECRETS
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="0 takes a free one")] = 8080
     public_url: Annotated[
@@ -25,13 +56,14 @@ class Settings(BaseSettings):
     ] = ""
     nats_url: Annotated[str, Field(description="empty: the embedded server")] = ""
     mongo_url: Annotated[
-        str, Field(description="mongodb://..., whose path names the databases' prefix; empty: SQLite files below `data`")
+        str,
+        Field(description="mongodb://..., whose path names the databases' prefix; empty: SQLite files below `data`"),
     ] = ""
     keys_mongo_url: Annotated[str, Field(description="where contacts' keys lie; empty: as mongo_url")] = ""
     media_url: Annotated[
         str, Field(description="s3://bucket/prefix for finished recordings; empty: a folder below `data`")
     ] = ""
-    nats_user: str = ""
+    nats_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", description="also part of a subject")] = ""
     nats_password: str = ""
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     smtp_url: Annotated[str, Field(description="empty: mail is kept in a folder that a page shows")] = ""
@@ -49,6 +81,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _there(cls, value: Path) -> Path:
+        if value != _SECRETS and not value.is_dir():
+            raise ValueError(f"there is no folder {value}")
+        return value
 
     @field_validator("public_url")
     @classmethod

@@ -3,12 +3,14 @@
 from typing import Annotated, Final
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import ToldSettings
 
 _GIB: Final = 1024**3
 
 
-class ArchiveSettings(BaseSettings):
+class ArchiveSettings(ToldSettings):
     """What archive takes in, and how long an upload may be left unfinished."""
 
     model_config = SettingsConfigDict(env_prefix="FIRSTHAND_ARCHIVE_", extra="ignore", frozen=True)
