@@ -64,19 +64,26 @@ class Address:
     def __repr__(self) -> str:
         return f"Address({self.hosts}/{self.prefix})"
 
-    def connect(self, driver: Driver = "motor", *, patient: bool = False, direct: bool = False) -> Any:
+    def connect(self, driver: Driver = "motor", *, patient: bool = False) -> Any:
         """Make a client, which connects when it is first used. `patient`: for work without an end in sight, as an index
-        over many documents is. `direct`: to the one server of the address, as long as it is in no replica set.
+        over many documents is.
         """
         defaults = {name: value for name, value in _DEFAULTS.items() if name.lower() not in self._chosen}
         if patient:
             defaults["timeoutMS"] = None
         options: dict[str, Any] = defaults | _KEPT_TO
-        if direct:
-            options |= {"directConnection": True, "replicaSet": None}
         if driver == "motor":
             return AsyncIOMotorClient(self._url, **options)
         return AsyncMongoClient[dict[str, Any]](self._url, **options)
+
+    def connect_as(self, user: str, password: str, *, direct: bool = False) -> Any:
+        """Make a client for an administrator who is not in the address. `direct`: to the one server of the address,
+        while it is in no replica set yet.
+        """
+        options: dict[str, Any] = _DEFAULTS | {"username": user, "password": password, "authSource": "admin"}
+        if direct:
+            options |= {"directConnection": True, "replicaSet": None}
+        return AsyncIOMotorClient(self._url, **options)
 
 
 async def disconnect(client: Any) -> None:

@@ -4,19 +4,20 @@ What is there already is left or brought up to date, so it may run at every star
 """
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pymongo.errors as mongo_errors
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
 from shared.store import StoreUnavailable
 from shared.store.mongo_client import Address, disconnect, in_our_words
 
 Say = Callable[[str], None]
 
+_ROOT: Final = "root"
 _ANSWERS_WITHIN: Final = 120.0  # seconds; a new server with an empty disk, and then the election of its primary
 _LOOK_EVERY: Final = 0.5  # seconds
 
@@ -25,40 +26,51 @@ _ALREADY_INITIALIZED: Final = 23
 _NOT_IMPLEMENTED: Final = 238
 
 
-def users_in(file: Path) -> dict[str, str]:
-    """Read the passwords of the services' users, by service, from a JSON object. Raises StoreUnavailable."""
+class User(BaseModel):
+    """A user to be made, as `firsthand secrets make` writes it."""
+
+    user: str
+    password: SecretStr
+    databases: tuple[str, ...]
+
+
+_USERS: Final = TypeAdapter(tuple[User, ...])
+
+
+def read_secrets(folder: Path) -> tuple[str, tuple[User, ...]]:
+    """Read root's password and the users to be made, as `firsthand secrets make` wrote them. Raises StoreUnavailable."""
+    file = folder / "mongo-root-password"
     try:
-        users = json.loads(file.read_text())
+        password = file.read_text("utf-8").strip()
+        file = folder / "mongo-users.json"
+        return password, _USERS.validate_json(file.read_bytes())
     except OSError as error:
         raise StoreUnavailable(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError:
-        users = None
-    if not isinstance(users, dict) or not all(isinstance(word, str) and word for word in users.values()):
-        raise StoreUnavailable(f'{file} is no JSON object of passwords by service: {{"consent": "..."}}')
-    return users
+    except ValidationError as error:
+        raise StoreUnavailable(f"{file} is not as `firsthand secrets make` writes it.") from error
 
 
-async def prepare(url: str, users: Mapping[str, str], say: Say, *, within: float = _ANSWERS_WITHIN) -> None:
+async def prepare(url: str, password: str, users: Sequence[User], say: Say, *, within: float = _ANSWERS_WITHIN) -> None:
     """Initiate the replica set that the address names, wait for its primary, and make the users.
 
-    `url` is that of a user who may do so. `within`: seconds that the server has for answering, and again for a primary.
+    `password` is that of the user root. `within`: seconds that the server has for answering, and again for a primary.
     Raises StoreUnavailable.
     """
     address = Address(url)
     try:
-        await _initiate(address, say, within)
-        client = address.connect()
+        await _initiate(address, password, say, within)
+        client = address.connect_as(_ROOT, password)
         try:
             await _answering(client, "isWritablePrimary", within)
-            for service, password in sorted(users.items()):
-                await _user(client, service, password, address.prefix, say)
+            for user in users:
+                await _make(client, user, say)
         finally:
             await disconnect(client)
     except mongo_errors.PyMongoError as error:
         raise in_our_words(error, address.hosts) from error
 
 
-async def _initiate(address: Address, say: Say, within: float) -> None:
+async def _initiate(address: Address, password: str, say: Say, within: float) -> None:
     """Make a replica set of the one server of the address. Of several, their operator decides who is a member."""
     if address.replica_set is None:
         say(f"{address.hosts}: the address names no replica set; none is initiated")
@@ -66,7 +78,7 @@ async def _initiate(address: Address, say: Say, within: float) -> None:
     if "," in address.hosts:
         say(f"{address.hosts}: several servers are a replica set that was initiated by hand")
         return
-    client = address.connect(direct=True)
+    client = address.connect_as(_ROOT, password, direct=True)
     try:
         if (await _answering(client, "ok", within)).get("setName"):
             say(f"{address.hosts} is in a replica set already")
@@ -97,17 +109,18 @@ async def _answering(client: Any, what: str, within: float) -> dict[str, Any]:
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _user(client: Any, service: str, password: str, prefix: str, say: Say) -> None:
-    databases = (f"{prefix}_{service}", f"{prefix}_{service}_keys")
-    roles = [{"role": "readWrite", "db": database} for database in databases]
-    found = await client.admin.command("usersInfo", {"user": service, "db": "admin"})
+async def _make(client: Any, user: User, say: Say) -> None:
+    """Make a user, or give it the password and rights that it is to have."""
+    roles = [{"role": "readWrite", "db": database} for database in user.databases]
+    found = await client.admin.command("usersInfo", {"user": user.user, "db": "admin"})
     command = "updateUser" if found["users"] else "createUser"
+    password = user.password.get_secret_value()
     try:
-        await client.admin.command(command, service, pwd=password, roles=roles)
-        say(f"user {service}: reads and writes {' and '.join(databases)}")
+        await client.admin.command(command, user.user, pwd=password, roles=roles)
+        say(f"user {user.user}: reads and writes {' and '.join(user.databases)}")
     except mongo_errors.OperationFailure as error:
         if error.code != _NOT_IMPLEMENTED:
             raise
-        empty = {"roles": []} if command == "createUser" else {}
-        await client.admin.command(command, service, pwd=password, **empty)
-        say(f"user {service}: this server knows no roles, so this user may touch every database. It is no mongod")
+        none = {"roles": []} if command == "createUser" else {}
+        await client.admin.command(command, user.user, pwd=password, **none)
+        say(f"user {user.user}: this server knows no roles, so this user may touch every database. It is no mongod")
