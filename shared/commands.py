@@ -17,7 +17,7 @@ from shared.credentials import make_secrets
 from shared.deployment import bus_settings
 from shared.keys import Keys, Who, rotate
 from shared.settings import Settings
-from shared.store.mongo_setup import prepare, users_in
+from shared.store.mongo_setup import prepare, read_secrets
 from shared.topology import DURABLES, STREAMS, Placement
 
 T = TypeVar("T")
@@ -116,13 +116,14 @@ def dead_letters_discard(number: int) -> None:
 
 @mongo_cli.command("prepare")
 def mongo_prepare(
-    users: Annotated[Path, typer.Argument(help='passwords by service, a JSON object: {"consent": "...", ...}')],
+    folder: Annotated[Path, typer.Argument(help="where mongo-root-password and mongo-users.json lie")],
 ) -> None:
-    """Initiate the replica set and make a user a service; FIRSTHAND_MONGO_URL is that of one who may. Repeatable."""
+    """Initiate the replica set of FIRSTHAND_MONGO_URL, an address without user, and make the services' users."""
     settings = read_settings()
     if not settings.mongo_url:
         raise stop("FIRSTHAND_MONGO_URL is not set: the databases are files, and there is nothing to prepare.")
-    run(prepare(settings.mongo_url, users_in(users), print))
+    password, users = read_secrets(folder)
+    run(prepare(settings.mongo_url, password, users, print))
 
 
 @keys_cli.command("create")

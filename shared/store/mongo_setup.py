@@ -38,7 +38,7 @@ _USERS: Final = TypeAdapter(tuple[User, ...])
 
 
 def read_secrets(folder: Path) -> tuple[str, tuple[User, ...]]:
-    """Read root's password and the users to be made, as `firsthand secrets make` wrote them. Raises StoreUnavailable."""
+    """Read root's password and the users to make, as `firsthand secrets make` wrote them. Raises StoreUnavailable."""
     file = folder / "mongo-root-password"
     try:
         password = file.read_text("utf-8").strip()
