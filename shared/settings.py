@@ -61,8 +61,23 @@ class Settings(ToldSettings):
     ] = ""
     keys_mongo_url: Annotated[str, Field(description="where contacts' keys lie; empty: as mongo_url")] = ""
     media_url: Annotated[
-        str, Field(description="s3://bucket/prefix for finished recordings; empty: a folder below `data`")
+        str,
+        Field(
+            # A bucket's name as S3 has it, then a prefix of plain segments.
+            pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.-]+)*/?)?$",
+            description="s3://bucket/prefix for finished recordings; empty: a folder below `data`",
+        ),
     ] = ""
+    media_endpoint: Annotated[
+        str,
+        Field(
+            pattern=r"^(https?://[^/\s]+/?)?$",
+            description="the S3 server's address, where it is not Amazon's; http:// for one on a private network",
+        ),
+    ] = ""
+    media_region: str = ""
+    media_access_key_id: str = ""
+    media_secret_access_key: str = ""
     nats_user: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", description="also part of a subject")] = ""
     nats_password: str = ""
     stream_replicas: Annotated[int, Field(ge=1, le=5)] = 1
