@@ -1,23 +1,35 @@
-"""From the outbox to the stream: every saved event is published, and removed only when the server has it."""
+"""From the outbox to the stream: every saved event is published, and removed only when the server has it.
+
+Each replica publishes what it finds, whoever saved it: so an event of a replica that was killed before it published is
+on its way within `_SWEEP`, and who is cut off from NATS holds nothing up. An event that two publish is stored once: the
+server knows it by its id, for as long as its duplicate window lasts (`shared.topology`).
+"""
 
 import asyncio
 import logging
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.metrics import Metrics
-from shared.store import Store, StoreError
+from shared.store import OutboxEntry, Store, StoreError
 from shared.topology import STREAMS
 
 _BATCH: Final = 256  # events in flight at once
-_SWEEP: Final = 1.0  # seconds between two looks for what a crash left
+# Seconds between two looks for what another replica left. A withdrawal is obeyed within a second of its save, also when
+# the replica that saved it is killed at that instant: this wait, and what publishing and hearing take, fit into it.
+_SWEEP: Final = 0.5
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds after each further attempt in vain
+# Seconds after which what was read is read again before it is published. This process may have been stopped meanwhile,
+# another one have published it, and the server have forgotten its id: then it would be in the stream twice.
+_STALE: Final = 5.0
 
 
 class Relay:
-    """Publishes one service's outbox, in the order of the saves. Two of them at work publish nothing twice."""
+    """Publishes one service's outbox, in the order of the saves. Several of them at work publish nothing twice."""
 
     def __init__(self, store: Store, bus: Bus, clock: Clock, metrics: Metrics) -> None:
         self._store = store
@@ -28,6 +40,8 @@ class Relay:
         self._log = logging.getLogger(f"firsthand.{bus.service}")
         self._wake = asyncio.Event()
         self._in_vain = 0
+        # In the stream, but the store did not take that down: not to be published again however long that lasts.
+        self._to_remove: set[str] = set()
         store.on_outbox(self.wake)
 
     def wake(self) -> None:
@@ -61,20 +75,22 @@ class Relay:
 
     async def publish_batch(self) -> bool:
         """Publish the oldest events; returns whether to go on at once. Raises nothing: what fails stays."""
+        read_at = time.monotonic()
         try:
             entries = await self._store.outbox(limit=_BATCH)
             self._metrics.outbox(len(entries))
             if not entries:
+                self._to_remove.clear()
                 return False
-            acknowledged = await self._bus.publish_all(entries) if self._bus.connected else []
-            if acknowledged:
-                await self._store.published(acknowledged)
+            if time.monotonic() - read_at > _STALE:
+                return True
+            done = await self._publish(entries)
+            if done:
+                await self._store.published(done)
+                self._to_remove.clear()
         except StoreError as error:
             return self._failed(f"the store does not answer ({type(error).__name__})")
-        now = self._clock.now()
-        for entry in acknowledged:
-            self._metrics.published(self._stream, (now - entry.at).total_seconds())
-        if len(acknowledged) < len(entries):
+        if len(done) < len(entries):
             return self._failed("NATS does not take them")
         if self._in_vain:
             self._log.info("events are published again")
@@ -82,9 +98,19 @@ class Relay:
         return True
 
     async def oldest_unpublished(self) -> datetime | None:
-        """Tell the time of the oldest event that waits; None when none does."""
+        """Tell the time of the oldest event that waits, whichever replica saved it; None when none does."""
         entries = await self._store.outbox(limit=1)
         return entries[0].at if entries else None
+
+    async def _publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Give those of the entries that are in the stream now."""
+        waiting = [entry for entry in entries if entry.event_id not in self._to_remove]
+        acknowledged = await self._bus.publish_all(waiting) if waiting and self._bus.connected else []
+        now = self._clock.now()
+        for entry in acknowledged:
+            self._metrics.published(self._stream, (now - entry.at).total_seconds())
+        known = self._to_remove = self._to_remove | {entry.event_id for entry in acknowledged}
+        return [entry for entry in entries if entry.event_id in known]
 
     def _failed(self, why: str) -> bool:
         if not self._in_vain:
