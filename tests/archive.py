@@ -100,7 +100,12 @@ class Archive:
 
     async def beat(self) -> None:
         info = await self.nats.jetstream().stream_info("FH_CONSENT")
-        await self.nats.publish("fh.pulse.consent", json.dumps({"sequence": info.state.last_seq}).encode())
+        await self.say(info.state.last_seq)
+
+    async def say(self, sequence: int) -> None:
+        """Beat as a consent that looked now."""
+        beat = {"at": self.clock.now().isoformat(), "sequence": sequence}
+        await self.nats.publish("fh.pulse.consent", json.dumps(beat).encode())
         await self.nats.flush()
 
     async def meeting_finished(self, recording: str = "expected", institution: InstitutionId = QU) -> None:

@@ -4,6 +4,10 @@ Archive's store is a moment behind consent's, or far behind while this service c
 every consent event for itself, and keeps what the store does not know yet (`overrides`). Both together are complete
 once the durable has stored all that lies before the place from which this replica listens. Consent's pulse says up to
 where its events go; without a fresh pulse, or with one that names an event not yet heard, the gate is shut.
+
+Several replicas of consent beat, and a beat may come late: through a connection that was held up, or because its sender
+or this process was stopped for a while. So a beat is as old as the look that it tells of, by its sender's clock, and
+one with a lower sequence takes nothing back.
 """
 
 import asyncio
@@ -28,6 +32,9 @@ from shared.service import Context
 from shared.topology import CONSENT_PULSE, STREAMS, durables_of
 
 PULSE_LASTS: Final = timedelta(seconds=5)
+# So far may a clock of consent's go ahead of ours: a dead consent is believed for that much longer. One that goes
+# behind is believed for that much shorter.
+_CLOCKS_DIFFER: Final = timedelta(seconds=2)
 
 _STREAM: Final = STREAMS["consent"].name
 _HANDLER: Final = "follow_consent"  # what brings consents into the store
@@ -49,12 +56,8 @@ class NotOpen(Exception):  # noqa: N818 - says what is the case
     """The viewer may not see it, or there is no such recording. No reason is given."""
 
 
-@dataclass(frozen=True)
-class Pulse:
-    """Consent's last sign of life, and the stream sequence of its last event."""
-
-    heard_at: datetime
-    sequence: int
+class StreamWentBack(Exception):  # noqa: N818 - says what is the case
+    """Consent's stream ends before a place that was told of, as after a restore: what was heard says nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,10 @@ class Gate:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._pulse: Pulse | None = None
+        self._pulse_at: datetime | None = None  # when the last known look of consent's began
+        self._last_told = 0  # the highest stream sequence that a pulse named
+        self._told_at: datetime | None = None  # when one named it last
+        self._clocks_agree = True
         self._listener: Listener | None = None
         self._heard = 0  # stream sequence
         self._stored = 0  # stream sequence up to which the store is complete
@@ -99,8 +105,10 @@ class Gate:
 
     async def standing(self, institution: InstitutionId, contact_id: str) -> Recording | None:
         """The recording under the newest consent that this replica knows of, whether or not the gate is open."""
+        key = (institution, contact_id)
+        before = self._overrides.get(key)  # while we read, the store may come to know it and we forget it
         recording = await Recordings(self._context, institution).get(contact_id)
-        override = self._overrides.get((institution, contact_id))
+        override = self._overrides.get(key) or before
         if recording is None or override is None:
             return recording
         return recording.under(override.consent, override.sequence, self._context.clock.now())
@@ -136,9 +144,9 @@ class Gate:
 
     def _pulse_is_fresh(self) -> bool:
         """A clock that was set back makes a pulse old, never young."""
-        if self._pulse is None:
+        if self._pulse_at is None:
             return False
-        return timedelta(0) <= self._context.clock.now() - self._pulse.heard_at < PULSE_LASTS
+        return timedelta(0) <= self._context.clock.now() - self._pulse_at < PULSE_LASTS
 
     @property
     def _complete(self) -> bool:
@@ -148,10 +156,6 @@ class Gate:
     @property
     def _applied(self) -> int:
         return max(self._heard, self._stored)
-
-    @property
-    def _last_told(self) -> int:
-        return self._pulse.sequence if self._pulse else 0
 
     async def _learners(self, recording: Recording) -> Learners:
         case = await case_of(self._context, recording.institution, recording.contact.case_id)
@@ -175,6 +179,7 @@ class Gate:
                     await self._prune()
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
+            self._pulse_at = None  # who still asks this gate is told that it cannot tell
             await pulse.stop()
             await self._listener.stop()
 
@@ -192,13 +197,25 @@ class Gate:
     async def _feel(self, payload: bytes) -> None:
         try:
             told = json.loads(payload)
-            sequence = int(told["sequence"] if isinstance(told, dict) else told)
+            sequence, at = int(told["sequence"]), datetime.fromisoformat(told["at"])
+            age = self._context.clock.now() - at
         except (ValueError, KeyError, TypeError):
             return  # what cannot be read is no sign of life
-        self._pulse = Pulse(self._context.clock.now(), sequence)
+        now = self._context.clock.now()
+        if sequence >= self._last_told:
+            self._last_told, self._told_at = sequence, now
+        agree = -_CLOCKS_DIFFER <= age < PULSE_LASTS
+        if agree:
+            known = self._pulse_at if self._pulse_at and self._pulse_at <= now else at
+            self._pulse_at = min(max(known, at), now)
+        elif self._clocks_agree:
+            self._context.log.warning("a pulse of consent is late, or the clocks differ", extra={"by": str(age)})
+        self._clocks_agree = agree
 
     async def _look(self) -> None:
-        """See how far the durable has stored, as long as that can matter."""
+        """See how far the durable has stored, as long as that can matter. Raises StreamWentBack."""
+        if self._pulse_is_fresh() and self._told_at and self._context.clock.now() - self._told_at >= PULSE_LASTS:
+            raise StreamWentBack(f"{_STREAM} ends before {self._last_told}")
         if self._covered and self._applied >= self._last_told:
             return
         assert self._listener is not None
@@ -206,9 +223,9 @@ class Gate:
         self._begun = self._begun or self._listener.seen(_STREAM)
         if not self._begun:
             return
-        if await self._context.bus.given_up(_HANDLER):
-            return  # acknowledged, but not in the store: shut, unless this replica heard all of it
         stored = await self._context.bus.acknowledged(_HANDLER)
+        if await self._context.bus.given_up(_HANDLER):  # asked second: what is given up was not acknowledged before
+            return  # acknowledged, but not in the store: shut, unless this replica heard all of it
         self._covered = self._covered or stored >= self._begun
         if self._covered:
             # Events of institutions that are served elsewhere are never heard here, but done with all the same.

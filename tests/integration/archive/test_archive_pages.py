@@ -72,7 +72,7 @@ async def test_a_page_tells_the_true_reason_why_nothing_is_shown(archive: Archiv
     await archive.withdraw()
     closed = await archive.until_answer(404, "/archive/watch/c1", {**PAGE, **archive.student()})
     assert "Families decide what may be seen" in closed.text
-    await archive.nats.publish("fh.pulse.consent", b'{"sequence": 999}')
+    await archive.say(999)
     unsure = await archive.until_answer(503, "/archive/watch/c1", {**PAGE, **archive.student()})
     assert "This is not the family" in unsure.text
 

@@ -4,7 +4,6 @@
 
 import asyncio
 import hashlib
-import json
 import socket
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 import nats
 import pytest
 
+from services.archive.gate import gate_of
 from shared.clock import ManualClock
 from tests.archive import AKL, FULL, Archive, running, served
 
@@ -113,10 +113,23 @@ async def test_without_consents_pulse_nothing_plays_and_the_true_reason_is_given
 
 async def test_a_pulse_that_names_an_event_not_yet_heard_shuts_the_gate(archive: Archive, film: bytes) -> None:
     await archive.released(film)
-    await archive.nats.publish("fh.pulse.consent", json.dumps({"sequence": 999}).encode())
+    await archive.say(999)
     await archive.until_answer(503, "/archive/api/v1/recordings/c1/plays", archive.student())
     await archive.nats.publish("fh.pulse.consent", b"nonsense")
-    await archive.beat()
+    await archive.beat()  # by another replica, which looked before: it takes nothing back
+    await asyncio.sleep(0.1)
+    await archive.until_answer(503, "/archive/api/v1/recordings/c1/plays", archive.student())
+
+
+async def test_a_stream_that_was_set_back_is_watched_anew(archive: Archive, film: bytes) -> None:
+    await archive.released(film)
+    await archive.say(999)  # and then what it was before: the server was given back what a backup held
+    await archive.until_answer(503, "/archive/api/v1/recordings/c1/plays", archive.student())
+    archive.clock.advance(timedelta(seconds=5))
+    async with asyncio.timeout(10):
+        while not gate_of(archive.context).sure:
+            await archive.beat()
+            await asyncio.sleep(0.05)
     await archive.until_answer(200, "/archive/api/v1/recordings/c1/plays", archive.student())
 
 
