@@ -2,6 +2,8 @@
 
 Every second the documents that are due are given to the service, which saves them (versioned) with `due_at` moved on.
 Two replicas may look at the same document; one save wins and the other is refused, so that the effect happens once.
+What is caused outside of the store, such as a mail, comes after that save, which moves `due_at` far enough ahead for
+nobody else to begin the same meanwhile.
 """
 
 import asyncio
@@ -14,7 +16,8 @@ from shared.store import AlreadyExists, Conflict, Document, StoreUnavailable
 
 _EVERY: Final = 1.0  # seconds between two looks
 _BATCH: Final = 32  # documents at once, so that one slow mail server does not keep all others waiting
-# A document whose timer failed is left alone for a while, so that one bad document does not starve the others.
+# A document whose timer failed is left alone for a while, so that one bad document does not starve the others. Each
+# replica counts for itself.
 _AFTER_FAILURE: Final = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
 
 
@@ -35,13 +38,20 @@ class Timers:
             await asyncio.sleep(_EVERY)
 
     async def look(self) -> int:
-        """Fire everything that is due now; tells how many documents were looked at."""
+        """Fire everything that is due now, each document once; tells how many documents were looked at."""
         now, looked = self._context.clock.now(), 0
         for kind, on_due in self._timers.items():
+            fired: set[tuple[str, str]] = set()
             while due := await self._context.store.due(kind, now, _BATCH):
-                await asyncio.gather(*(self._fire(on_due, document) for document in due))
-                looked += len(due)
-                if len(due) < _BATCH:
+                again = [document for document in due if (document.institution, document.id) in fired]
+                for document in again:  # else a batch of them would keep us turning, and all others waiting
+                    self._context.log.warning("a document stays due", extra={"kind": kind.kind})
+                    await self._put_off(document, _AFTER_FAILURE[0])
+                fresh = [document for document in due if (document.institution, document.id) not in fired]
+                await asyncio.gather(*(self._fire(on_due, document) for document in fresh))
+                fired |= {(document.institution, document.id) for document in fresh}
+                looked += len(fresh)
+                if len(due) < _BATCH or not fresh:
                     break
         return looked
 

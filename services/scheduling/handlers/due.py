@@ -1,5 +1,8 @@
 """What is due of a meeting: voided times are set free, reminders become letters, letters are sent."""
 
+from datetime import datetime, timedelta
+from typing import Final
+
 from services.scheduling.handlers.calendars import free_time
 from services.scheduling.handlers.personal import open_personal
 from services.scheduling.handlers.rooms import join_url, provider_of
@@ -10,6 +13,10 @@ from shared.bus.errors import Transient
 from shared.copies import institution_of
 from shared.mail import MailRefused
 from shared.service import Context, retrying
+
+# Whoever sends a meeting's letters says so in the document: for so long no other replica begins to send them too. A
+# mail server may take 20 seconds for each of the one or two; a killed sender's letters wait until it is over.
+_SENDING: Final = timedelta(minutes=2)
 
 
 async def on_due(context: Context, meeting: Meeting) -> None:
@@ -24,7 +31,7 @@ async def on_due(context: Context, meeting: Meeting) -> None:
         meeting.note_freed()
     meeting.take_reminders(now)
     if meeting.letters:
-        meeting.due_at = now
+        claim(meeting, now)
         meeting = await scheduling.save_meeting(meeting)
         await _send(context, meeting)
     else:
@@ -32,8 +39,14 @@ async def on_due(context: Context, meeting: Meeting) -> None:
         await scheduling.save_meeting(meeting)
 
 
+def claim(meeting: Meeting, now: datetime) -> None:
+    """Say, with the save that follows, that the letters that wait are being sent here."""
+    if meeting.letters:
+        meeting.due_at = now + _SENDING
+
+
 async def write_at_once(context: Context, meeting: Meeting) -> None:
-    """Send the letters that wait; where mail does not work now, the timer goes on trying."""
+    """Send the letters that wait and were claimed; where mail does not work now, the timer goes on trying."""
     try:
         await _send(context, meeting)
     except Transient:
@@ -48,24 +61,28 @@ async def _set_free(context: Context, meeting: Meeting) -> None:
 
 
 async def _send(context: Context, meeting: Meeting) -> None:
-    """Send a meeting's letters and note that they are gone. Raises MailUnavailable."""
+    """Send a meeting's letters and note that they are gone. Raises MailUnavailable: then the claim is given up."""
     if not meeting.letters:
         return
-    sent, refused = await _hand_over(context, meeting)
+    scheduling = Scheduling(context, meeting.institution)
 
-    async def note() -> None:
-        scheduling = Scheduling(context, meeting.institution)
+    async def note(keys: set[str], *, delivered: bool, refused: bool) -> None:
         current = await scheduling.known_meeting(meeting.id)
         if current.state == "erased":
             # The erasure came between opening the address and sending: nothing of it may stay.
             await context.mail.erase(meeting.institution, meeting.id)
             return
-        keys = {letter.key for letter in meeting.letters}
-        current.note_sent(keys, delivered=sent and not context.mail.keeps, refused=refused)
+        current.note_sent(keys, delivered=delivered, refused=refused)
         current.plan_ahead(context.clock.now())
         await scheduling.save_meeting(current)
 
-    await retrying(note)
+    try:
+        sent, refused = await _hand_over(context, meeting)
+    except Transient:
+        await retrying(lambda: note(set(), delivered=False, refused=False))
+        raise
+    keys = {letter.key for letter in meeting.letters}
+    await retrying(lambda: note(keys, delivered=sent and not context.mail.keeps, refused=refused))
 
 
 async def _hand_over(context: Context, meeting: Meeting) -> tuple[bool, bool]:
@@ -104,4 +121,4 @@ async def _hand_over(context: Context, meeting: Meeting) -> tuple[bool, bool]:
     return sent, False
 
 
-__all__ = ["on_due", "write_at_once"]
+__all__ = ["claim", "on_due", "write_at_once"]

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from services.scheduling.handlers.calendars import free_time
-from services.scheduling.handlers.due import write_at_once
+from services.scheduling.handlers.due import claim, write_at_once
 from services.scheduling.handlers.rooms import room_for
 from services.scheduling.model import Meeting, Reservation
 from services.scheduling.repository import Scheduling
@@ -54,6 +54,7 @@ async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
     now = context.clock.now()
     room = await room_for(context, meeting, reservation)
     caused = meeting.hold(reservation, room, now)
+    claim(meeting, now)
     meeting = await scheduling.save_meeting(
         meeting, _record(caused, meeting, event, now, event.actor) if caused else None
     )
