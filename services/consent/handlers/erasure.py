@@ -45,8 +45,9 @@ async def complete_erasure(context: Context, journey: Journey, *, cause: AnyEven
     """Erase our own, and say so only when it is true. Every step may be done twice."""
     journeys = Journeys(context, journey.institution)
     own = _own_answer(context, journey)
-    journey.token = journey.draft = journey.birth_year = None
-    journey = await journeys.save(journey)
+    if journey.token or journey.draft or journey.birth_year:  # another replica may be at it too: no save in vain
+        journey.token = journey.draft = journey.birth_year = None
+        journey = await journeys.save(journey)
     await _erase_own(context, journey.institution, journey.id)
     journey.erase(context.clock.now(), mark=context.vault.mark("receipt", journey.institution, journey.id), own=own)
     await journeys.save(journey, ErasureCompletedV1, cause=cause)

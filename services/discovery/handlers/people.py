@@ -92,7 +92,10 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
         return
     repository = Repository(context, event.institution)
     person = await repository.people.get(event.subject)
-    if person is None or not person.take(event):
+    if person is None:
+        return
+    if not person.take(event):
+        await _agree(context, person, event.time)
         return
     if person.standing != "erased":
         before, person.standing = person.standing, standing_of(event.data)
@@ -104,6 +107,19 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
             person.said_no_at = None
         await _keep_place(repository, person, event.time)
     await repository.people.save(person)
+
+
+async def _agree(context: Context, person: Person, at: datetime) -> None:
+    """Bring the ledger and the case's places in line with where the contact stands, after an event that counts no more.
+
+    The event may be this handler's own second try: it noted a no (at `at`) or a place, and then another one, which
+    handled a later event at the same time, saved first.
+    """
+    if person.said_no_at:
+        await _note_no(context, person, person.said_no_at)
+    if person.said_no_at != at:
+        await _take_back_no(context, person, at)
+    await _keep_place(Repository(context, person.institution), person, at)
 
 
 async def _erase_as_asked(context: Context, event: ErasureRequestedV1) -> None:
@@ -222,16 +238,18 @@ async def _note_no(context: Context, person: Person, at: datetime) -> None:
     ledger = Ledger(context)
     for mark in person.on_deployment:
         entry = await ledger.entry(mark)
-        entry.note_no(at)
-        await ledger.keep(entry)
+        if at not in entry.said_no:
+            entry.note_no(at)
+            await ledger.keep(entry)
 
 
 async def _take_back_no(context: Context, person: Person, at: datetime) -> None:
     ledger = Ledger(context)
     for mark in person.on_deployment:
         entry = await ledger.entry(mark)
-        entry.take_back_no(at)
-        await ledger.keep(entry)
+        if at in entry.said_no:
+            entry.take_back_no(at)
+            await ledger.keep(entry)
 
 
 def _unknown(event: ErasureRequestedV1) -> Person:
