@@ -6,7 +6,7 @@
 | raises Conflict or AlreadyExists | is handled again at once, ten times; then later |
 | raises Transient or StoreUnavailable | comes again later, and later each time, without end |
 | raises Hopeless, or the message is no event of ours | is a dead letter |
-| raises anything else | comes again later; after five deliveries it is a dead letter |
+| raises anything else | comes again later; after five deliveries a second time here makes it a dead letter |
 | is cancelled, because we stop | comes again at once, to somebody else |
 """
 
@@ -58,6 +58,9 @@ class Delivery:
         self._deliveries = deliveries
         self._metrics = metrics
         self._log = log
+        # Stream and sequence of what failed here and came again. Deliveries are counted over all replicas and whatever
+        # their reason: an event that waited for the store, or for others to save, has had many when it first fails.
+        self._failed: set[tuple[str, int]] = set()
 
     async def __call__(self, message: Msg) -> None:
         started = time.perf_counter()
@@ -71,6 +74,7 @@ class Delivery:
 
     async def _settle(self, message: Msg) -> str:
         count = message.metadata.num_delivered
+        place = (message.metadata.stream, message.metadata.sequence.stream)
         try:
             event = self._read(message)
             with within(event.traceparent):
@@ -82,9 +86,11 @@ class Delivery:
         except (Transient, StoreUnavailable) as error:
             return await self._later(message, "delayed", error)
         except Exception as error:  # noqa: BLE001 - a handler may fail in any way; the event must be settled
-            if count >= self._deliveries:
+            if count >= self._deliveries and place in self._failed:
                 return await self._give_up(message, error)
+            self._failed.add(place)
             return await self._later(message, "failed", error)
+        self._failed.discard(place)
         await message.ack()
         return "done"
 
@@ -122,6 +128,7 @@ class Delivery:
         except Exception as failure:  # noqa: BLE001 - whatever keeps it from the dead letters, it must not be lost
             return await self._later(message, "delayed", failure)
         self._log.error("event is a dead letter", extra={**_where(self._handler, message), "reason": reason})
+        self._failed.discard((message.metadata.stream, message.metadata.sequence.stream))
         await message.ack()
         return "dead"
 
