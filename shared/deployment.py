@@ -20,7 +20,7 @@ from shared.events import AnyEvent
 from shared.keys import SIGNS, Keys
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
-from shared.service import Context, Handler, Service
+from shared.service import Context, Handler, Service, retrying
 from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from shared.settings import Settings
 from shared.store import Store
@@ -182,7 +182,8 @@ async def _apply_erasure_ledger(running: RunningService) -> None:
     """Erase again what a data restore brought back, before any door opens."""
     for institution in await running.keys.institutions(OwnerKey):
         for owner in await running.context.vault.erased(institution):
-            await running.service.restore_erasure(running.context, institution, owner)
+            restore = partial(running.service.restore_erasure, running.context, institution, owner)
+            await retrying(restore)  # another replica that starts now does the same
 
 
 def _bound(handler: Handler, context: Context) -> Callable[[AnyEvent], Coroutine[Any, Any, None]]:

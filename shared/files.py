@@ -1,8 +1,13 @@
-"""Writing a file so that a crash leaves it whole or as it was."""
+"""Writing a file so that a crash leaves it whole or as it was, and removing a folder that others use."""
 
+import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
+from typing import Final
+
+_TRIES: Final = 20  # to remove a folder; each of them takes what was written into it during the one before
 
 
 def write_whole(path: Path, content: bytes, *, replace: bool) -> bool:
@@ -27,6 +32,26 @@ def write_whole(path: Path, content: bytes, *, replace: bool) -> bool:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+    return True
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove a folder with all that it holds, also while another process removes it too or writes into it. False if it
+    was not there. Raises OSError.
+    """
+    if not folder.is_dir():
+        return False
+    for attempt in range(_TRIES):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            gone_or_grown = isinstance(error, FileNotFoundError) or error.errno == errno.ENOTEMPTY
+            if not gone_or_grown or attempt == _TRIES - 1:
+                raise
+        if not folder.exists():
+            break
+    if folder.parent.is_dir():
+        sync_folder(folder.parent)
     return True
 
 

@@ -7,7 +7,6 @@ part.
 
 import asyncio
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,7 @@ import aiosmtplib
 
 from shared.bus.errors import Hopeless, Transient
 from shared.clock import Clock
-from shared.files import sync_folder, write_whole
+from shared.files import remove_folder, sync_folder, write_whole
 from shared.identifiers import InstitutionId
 
 # CRLF as on the wire, 7 bits so that any server on the way takes it.
@@ -287,9 +286,5 @@ def _letter(institution: InstitutionId, path: Path, content: bytes) -> Letter:
 
 
 def _erase(folder: Path) -> int:
-    if not folder.is_dir():
-        return 0
     count = len([*folder.glob("*.eml")])
-    shutil.rmtree(folder, ignore_errors=False)
-    sync_folder(folder.parent)
-    return count
+    return count if remove_folder(folder) else 0

@@ -40,11 +40,11 @@ class ViewLog:
         await self._save(institution, contact_id, viewer, seconds + (kept.seconds if kept else 0), now)
         await self.save_what_waits()
 
-    async def save_what_waits(self) -> None:
-        """Save what was kept back for longer than a minute."""
+    async def save_what_waits(self, *, all_of_it: bool = False) -> None:
+        """Save what was kept back for longer than a minute, or all of it."""
         now = self._context.clock.now()
         for key, kept in list(self._kept.items()):
-            if now - kept.saved_at < _SAVE_EVERY:
+            if now - kept.saved_at < _SAVE_EVERY and not all_of_it:
                 continue
             del self._kept[key]
             if kept.seconds:
@@ -80,3 +80,4 @@ async def keep_view_log(context: Context) -> None:
             await log.save_what_waits()
     finally:
         del _LOGS[context.bus]
+        await log.save_what_waits(all_of_it=True)  # a replica that is stopped in order loses nothing
