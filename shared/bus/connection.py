@@ -330,10 +330,16 @@ class Bus:
         return max(floor, last) if not info.num_pending and not info.num_ack_pending else floor
 
     async def given_up(self, handler: str) -> int:
-        """Tell how many events this handler could not take: they count as acknowledged, and are dead letters."""
+        """Tell how many events this handler could not take: they count as acknowledged, and are dead letters.
+
+        What is given to this service once more counts too, until it is taken.
+        """
         subject = dead_letter_subject(self.service, handler)
         info = await self._js.stream_info(DEAD_LETTERS, subjects_filter=subject)
-        return (info.state.subjects or {}).get(subject, 0)
+        # Asked second: a dead letter is given again before it is removed.
+        replays = await self._js.consumer_info(DEAD_LETTERS, replay_durable(self.settings.placement.name, self.service))
+        again = (replays.num_pending or 0) + (replays.num_ack_pending or 0)
+        return int((info.state.subjects or {}).get(subject, 0)) + again
 
     async def problems(self) -> list[str]:
         """Tell in plain sentences what keeps the service from being ready; empty when nothing does."""

@@ -99,8 +99,8 @@ class Relay:
 
     async def oldest_unpublished(self) -> datetime | None:
         """Tell the time of the oldest event that waits, whichever replica saved it; None when none does."""
-        entries = await self._store.outbox(limit=1)
-        return entries[0].at if entries else None
+        entries = await self._store.outbox(limit=_BATCH)  # their order is that of the saves, by several clocks
+        return min((entry.at for entry in entries), default=None)
 
     async def _publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         """Give those of the entries that are in the stream now."""
