@@ -13,15 +13,18 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
+from obstore.store import S3Store
 
 from shared.media import SLOT, MediaDamaged, Source
 from shared.settings import Settings
 from shared.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 T = TypeVar("T")
 
@@ -32,8 +35,8 @@ _MOST_AHEAD: Final = 32 * SLOT  # two MiB: what one player may hold here
 _READERS: Final = 16  # threads
 _PUTTERS: Final = 4
 _LOOK_EVERY: Final = 1.0  # seconds between two questions whether a put may go on
-_TIMES: Final = ClientConfig(connect_timeout="3s", timeout="30s")  # of one request, its body included
-_AGAIN: Final = RetryConfig(max_retries=2, retry_timeout=timedelta(seconds=20))
+_TIMES: "Final[ClientConfig]" = {"connect_timeout": "3s", "timeout": "30s"}  # of one request, its body included
+_AGAIN: "Final[RetryConfig]" = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 _ROUNDS: Final = 10  # of listing and removing, before it is said that objects do not go
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _ENDS: Final = 64  # bytes of an object's beginning and end that are asked for first; header and trailer are less

@@ -1,15 +1,15 @@
 """The use cases that follow events and time: await, obey the consent, end, erase."""
 
-import asyncio
-
 from services.archive.model import Recording, RecordingEvent
 from services.archive.repository import Recordings, Uploads, Viewings, shelf_of
+from shared.bus.errors import Transient
 from shared.events.archive import ArchiveErasedV1
 from shared.events.consent import ConsentState, ErasureRequestedV1
 from shared.events.discovery import ErasedState
 from shared.events.envelope import Event
 from shared.events.scheduling import MeetingFinishedV1
 from shared.identifiers import InstitutionId
+from shared.media import MediaBusy
 from shared.service import Context
 
 ERASED = ["media", "uploads", "key", "view-log"]
@@ -61,7 +61,7 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
     recordings = Recordings(context, institution)
     recording = await recordings.get(contact_id)
     if recording is None or recording.state == "erased":  # so at most files came back
-        await asyncio.to_thread(shelf_of(context, institution, contact_id).clear)
+        await shelf_of(context, institution, contact_id).clear_folder()  # the bucket: `erase_what_came_late`
         return
     await _destroy(context, institution, contact_id)
     recording.erase(recording.erasure_id, context.clock.now())
@@ -82,7 +82,10 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
     while found := await uploads.of(contact_id):
         for upload in found:
             await uploads.forget(upload)
-    await asyncio.to_thread(shelf_of(context, institution, contact_id).clear)
+    try:
+        await shelf_of(context, institution, contact_id).clear()
+    except MediaBusy:  # whoever holds it sees within a second that it is no longer wanted
+        raise Transient from None
     await Viewings(context, institution).forget(contact_id)
     await context.store.compact()
 

@@ -128,9 +128,10 @@ class PlayResponse(Response):
     async def _send(self, send: Send, *, head: bool) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         position = self._span.end if head else self._span.start
+        reading = asyncio.get_running_loop()
         while position < self._span.end:
             end = min(self._span.end, (position // CHUNK + 1) * CHUNK)
-            piece = await asyncio.to_thread(self._read, position, end)
+            piece = await reading.run_in_executor(self._reader.threads, self._read, position, end)
             await self._showing.still_admitted()
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._sent += len(piece)

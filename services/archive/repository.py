@@ -7,6 +7,7 @@ from pydantic import AwareDatetime
 
 from services.archive.model import Recording, RecordingEvent
 from services.archive.storage import Shelf
+from shared.bucket import bucket_of
 from shared.events import AnyEvent
 from shared.events.contact import ContactReference
 from shared.identifiers import InstitutionId
@@ -189,4 +190,4 @@ class Viewings:
 
 def shelf_of(context: Context, institution: InstitutionId, contact_id: str) -> Shelf:
     """Where the sealed files of a contact lie."""
-    return Shelf(context.settings.media, institution, contact_id)
+    return Shelf(context.settings.media, bucket_of(context.settings), institution, contact_id)

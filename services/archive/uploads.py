@@ -13,6 +13,7 @@ from services.archive.probing import Findings, NotMedia, examine
 from services.archive.repository import Recordings, Upload, Uploads, shelf_of
 from services.archive.settings import ArchiveSettings
 from services.archive.storage import Shelf
+from shared.bucket import BucketUnavailable
 from shared.copies import institution_of
 from shared.identifiers import InstitutionId, new_id
 from shared.media import MediaBusy, SealedWriter
@@ -22,8 +23,6 @@ from shared.vault import KeyErased
 
 _WRITE: Final = 1024 * 1024  # bytes handed to the disk at once
 _SYNC: Final = 16 * 1024 * 1024  # bytes after which what came is made safe, though the request goes on
-_TRIES: Final = 20
-_TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the file in less than one
 _CHECK_TAKES: Final = timedelta(minutes=2)  # after so long somebody else takes up the checking of a complete upload
 _REMEMBERED: Final = timedelta(days=1)  # how long a completed or refused upload is still answered for
 _KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
@@ -68,9 +67,11 @@ async def begin_upload(
             due_at=expires_at,
         )
     )
-    await asyncio.to_thread(_shelf(context, upload).prepare)
-    async with _writing(context, upload):
-        pass
+    try:
+        key = await context.vault.media_key(institution, contact_id)
+        await _shelf(context, upload).begin(upload.file, key)
+    except KeyErased:
+        raise Refused("closed") from None
     try:
         await _admitting(context, institution, contact_id)  # an erasure may have come between
     except Refused:
@@ -80,12 +81,13 @@ async def begin_upload(
 
 
 async def offset_of(context: Context, upload: Upload) -> int:
-    """How many bytes are safe. Raises MediaBusy while another request writes."""
-    if upload.stage != "receiving":
-        return upload.length
-    async with _writing(context, upload) as writer:
-        offset = writer.offset
-    if offset == upload.length:  # a crash came between the last byte and the checking
+    """How many bytes are safe; of a complete upload only once it is held. Raises as `complete`."""
+    if upload.stage == "receiving":
+        async with _writing(context, upload) as writer:
+            offset = writer.offset
+    else:
+        offset = upload.length
+    if offset == upload.length and upload.stage in ("receiving", "checking"):  # it was not held at its last byte
         await complete(context, upload)
     return offset
 
@@ -100,7 +102,7 @@ async def receive(
     """
     await _admitting(context, upload.institution, upload.contact_id)
     if upload.stage != "receiving":
-        raise WrongOffset(upload.length)
+        raise WrongOffset(await offset_of(context, upload))
     digest = hashlib.sha256() if sha256 else None
     async with _writing(context, upload) as writer:
         if writer.offset != offset:
@@ -119,7 +121,7 @@ async def receive(
             raise ChecksumMismatch
         safe = await asyncio.to_thread(writer.sync)
     if await Uploads(context, upload.institution).get(upload.id) is None:  # it was erased meanwhile
-        await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
+        await _shelf(context, upload).remove(upload.file)
         raise NotThere
     return safe
 
@@ -133,43 +135,48 @@ async def receive_whole(
         upload.length = await receive(context, upload, offset=0, chunks=chunks)
         if upload.length == 0:
             raise Refused("empty")  # noqa: TRY301 - what was begun is ended below
-        return await complete(context, upload)
     except BaseException:
         await end_upload(context, upload)
         raise
+    return await complete(context, upload)
 
 
 async def complete(context: Context, upload: Upload) -> Recording:
-    """Check what came and hold it. May be repeated after a crash at any point. Raises Refused, NotThere."""
+    """Check what came, bring it to where it stays, and hold it. May be repeated after a crash at any point.
+
+    Raises Refused, NotThere; MediaBusy while somebody else does so; BucketUnavailable: it is tried again when due.
+    """
     uploads = Uploads(context, upload.institution)
     now = context.clock.now()
     if upload.stage == "refused":
         raise Refused("not-media")
     upload.stage, upload.due_at = "checking", now + _CHECK_TAKES
-    upload = await uploads.save(upload)
+    try:
+        upload = await uploads.save(upload)
+    except Conflict:
+        raise MediaBusy("somebody else checks this recording, or has ended the upload") from None
     try:
         recording = await Recordings(context, upload.institution).get(upload.contact_id)
         if recording is None or not recording.was_taken_in(upload.file):
-            found = await _examined(context, upload)
-            recording = await retrying(lambda: _hold(context, upload, found))
+            recording = await _taken_in(context, upload)
     except Refused:
-        await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
+        await _shelf(context, upload).remove(upload.file)
         upload.stage, upload.due_at = "refused", context.clock.now() + _REMEMBERED
         await uploads.save(upload)
         raise
+    await _tidy(context, upload, recording)
     upload.stage, upload.due_at = "done", context.clock.now() + _REMEMBERED
     with suppress(Conflict):  # somebody else took the checking up as well, and came to the same end
         await uploads.save(upload)
-    await _tidy(context, recording)
     return recording
 
 
 async def end_upload(context: Context, upload: Upload) -> None:
-    """Forget an upload and what came of it; a recording that it became stays."""
-    await Uploads(context, upload.institution).forget(upload)
+    """Forget an upload and what came of it; a recording that it became stays. Raises MediaBusy while it is taken in."""
     recording = await Recordings(context, upload.institution).get(upload.contact_id)
     if recording is None or recording.media is None or recording.media.file != upload.file:
-        await asyncio.to_thread(_shelf(context, upload).remove, upload.file)
+        await _shelf(context, upload).remove(upload.file)
+    await Uploads(context, upload.institution).forget(upload)
 
 
 async def look_after_upload(context: Context, upload: Upload) -> None:
@@ -181,6 +188,10 @@ async def look_after_upload(context: Context, upload: Upload) -> None:
         await complete(context, upload)
     except (Refused, KeyErased):
         context.log.info("an upload was refused after a restart")
+    except MediaBusy:
+        context.log.info("an upload is being taken in by somebody else")
+    except BucketUnavailable as error:
+        context.log.warning("a recording waits in the media folder: %s", error)
 
 
 # -- parts
@@ -199,22 +210,13 @@ async def _admitting(context: Context, institution: InstitutionId, contact_id: s
 async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWriter]:
     try:
         key = await context.vault.media_key(upload.institution, upload.contact_id)
-        writer = await _opened(_shelf(context, upload), upload.file, key)
+        writer = await _shelf(context, upload).writer(upload.file, key)
     except (KeyErased, FileNotFoundError):
         raise Refused("closed") from None
     try:
         yield writer
     finally:
         await asyncio.to_thread(writer.close)
-
-
-async def _opened(shelf: Shelf, file: str, key: bytes) -> SealedWriter:
-    """Open the file as soon as nobody else writes it. Raises MediaBusy when somebody goes on doing so."""
-    for _ in range(_TRIES - 1):
-        with suppress(MediaBusy):
-            return await asyncio.to_thread(shelf.writer, file, key)
-        await asyncio.sleep(_TRY_EVERY)
-    return await asyncio.to_thread(shelf.writer, file, key)
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -250,19 +252,26 @@ async def _write(context: Context, upload: Upload, writer: SealedWriter, piece: 
         await _admitting(context, upload.institution, upload.contact_id)
 
 
-async def _examined(context: Context, upload: Upload) -> Findings:
+async def _taken_in(context: Context, upload: Upload) -> Recording:
+    """Look at what came, put it where it stays, hold it: in this order, and with the file in hand all the while."""
+
+    async def still() -> None:
+        await _admitting(context, upload.institution, upload.contact_id)
+
     async with _writing(context, upload) as writer:
         await asyncio.to_thread(writer.finish)
+        found = await _examined(context, upload)
+        await _shelf(context, upload).put(upload.file, writer, still)
+        return await retrying(lambda: _hold(context, upload, found))
+
+
+async def _examined(context: Context, upload: Upload) -> Findings:
     key = await context.vault.media_key(upload.institution, upload.contact_id)
-
-    def look() -> Findings:
-        with _shelf(context, upload).reader(upload.file, key) as reader:
-            return examine(reader)
-
-    try:
-        return await asyncio.to_thread(look)
-    except NotMedia:
-        raise Refused("not-media") from None
+    with await _shelf(context, upload).reader(upload.file, key) as reader:
+        try:
+            return await asyncio.to_thread(examine, reader)
+        except NotMedia:
+            raise Refused("not-media") from None
 
 
 async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
@@ -289,11 +298,12 @@ async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
     return await recordings.save(recording, told, at=now, actor=upload.by)
 
 
-async def _tidy(context: Context, recording: Recording) -> None:
-    """Remove what the recording replaced."""
-    shelf = shelf_of(context, recording.institution, recording.id)
+async def _tidy(context: Context, upload: Upload, recording: Recording) -> None:
+    """Leave the recording in one place, and remove what it replaced."""
+    shelf = _shelf(context, upload)
+    await shelf.settle(upload.file)
     for file in recording.replaced:
-        await asyncio.to_thread(shelf.remove, file)
+        await shelf.remove(file)
 
 
 def _shelf(context: Context, upload: Upload) -> Shelf:
