@@ -35,6 +35,7 @@ NATS_IMAGE: Final = "nats:2.15.1-alpine"
 
 MONGO_URL_SETTING: Final = "FIRSTHAND_TEST_MONGO_URL"
 MONGO_DRIVER_SETTING: Final = "FIRSTHAND_TEST_MONGO_DRIVER"
+_WHOLE_WRITES: Final = "one-write-at-a-time"  # what the FerretDB of `.ci/ferretdb` tells of itself
 _ENGINE_ANSWERS_WITHIN: Final = 10  # seconds, for each answer of the engine, which may ask a registry
 _PULLED_WITHIN: Final = 75.0  # seconds; a test's own limit is 120
 _STARTED_WITHIN: Final = 60.0  # seconds, for a mongod on a loaded machine with an empty folder
@@ -59,6 +60,7 @@ class MongoServer:
     url: str  # without a path
     name: str  # for people: program and version
     true_mongod: bool
+    whole_writes: bool  # two writers of one document cannot both win
     container: "Container | None" = field(default=None, repr=False)  # may be killed and started again: its port stays
 
     def client(self) -> MongoClient[dict[str, Any]]:
@@ -95,6 +97,8 @@ def mongo_url(request: pytest.FixtureRequest, mongo_server: MongoServer) -> Iter
     """The server's URL with a prefix of this test's own, whose databases are dropped afterwards."""
     if request.node.get_closest_marker("true_mongo") and not mongo_server.true_mongod:
         pytest.skip(f"not run: needs a true mongod; this is {mongo_server.name}")
+    if request.node.get_closest_marker("races") and not mongo_server.whole_writes:
+        pytest.skip(f"not run: needs a server whose writes are whole; this is {mongo_server.name}")
     prefix = f"t{secrets.token_hex(5)}"
     yield mongo_server.url_of(prefix)
     with mongo_server.client() as client:
@@ -152,7 +156,8 @@ def _described(url: str, container: "Container | None" = None, *, without: str =
         pytest.fail(f"{MONGO_URL_SETTING} names a server that does not answer: {error}", pytrace=False)
     ferret = told.get("ferretdbVersion")
     name = f"FerretDB {ferret}" if ferret else f"mongod {told['version']}"
-    return MongoServer(url, f"{name} ({without})" if without else name, not ferret, container)
+    whole_writes = not ferret or _WHOLE_WRITES in ferret
+    return MongoServer(url, f"{name} ({without})" if without else name, not ferret, whole_writes, container)
 
 
 @contextlib.contextmanager

@@ -169,7 +169,7 @@ class TestOneDocument:
         with pytest.raises(Conflict):
             await visits.save(gone)
 
-    @pytest.mark.true_mongo
+    @pytest.mark.races
     async def test_fifty_writers_of_one_document_lose_nothing(self, store: Store, visits: Collection[Visit]) -> None:
         await visits.insert(visit())
 
