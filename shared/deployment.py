@@ -59,6 +59,8 @@ class RunningService:
                 await store.ping()
             except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
                 found.append(f"the {name} does not answer: {error}")
+        if self.service.problems:
+            found += await self.service.problems(self.context)
         return found + await self.context.bus.problems()
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from shared.bucket import BucketUnavailable, bucket_of
 from shared.bus.connection import NoServer
 from shared.bus.topology_apply import drift
 from shared.clock import SystemClock
@@ -27,6 +28,7 @@ async def examine(settings: Settings, services: list[Service]) -> list[Finding]:
         *_address(settings),
         *_keys(settings),
         *await _stores(settings, services),
+        *await _bucket(settings),
         *await _topology(settings),
     ]
 
@@ -84,6 +86,18 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         indexes = "differ" if differences else "as declared"
         found.append(Finding(waiting == 0, f"{service.name}: indexes {indexes}; {waiting} events wait to be published"))
     return found
+
+
+async def _bucket(settings: Settings) -> list[Finding]:
+    bucket = bucket_of(settings)
+    if bucket is None:
+        return []
+    try:
+        await bucket.check()
+    except BucketUnavailable as error:
+        where = settings.media_endpoint or "Amazon's address, as FIRSTHAND_MEDIA_ENDPOINT is not set"
+        return [Finding(False, f"{error}. It was asked for at {where}.")]
+    return [Finding(True, f"the bucket {bucket.name} answers; finished recordings lie there")]
 
 
 async def _topology(settings: Settings) -> list[Finding]:

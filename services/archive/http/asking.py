@@ -10,6 +10,7 @@ from services.archive.gate import CannotTell, NotOpen
 from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, REFUSALS
 from services.archive.model import Refused, Viewer
 from services.archive.uploads import NotThere
+from shared.bucket import BucketUnavailable
 from shared.media import MediaBusy, MediaDamaged
 from shared.service import Context
 from shared.sessions import Family, Staff
@@ -48,6 +49,13 @@ def told() -> Iterator[None]:
         raise Problem(503, CANNOT_TELL_TITLE, CANNOT_TELL, headers={"Retry-After": _RETRY_AFTER}) from None
     except (NotOpen, NotThere, KeyErased, FileNotFoundError):
         raise Problem(404, NOT_OPEN_TITLE, NOT_OPEN) from None
+    except BucketUnavailable as error:
+        raise Problem(
+            503,
+            N_("Recordings cannot be reached right now"),
+            N_("Nothing is lost, and nothing has to be done again. Try again in a moment."),
+            headers={"Retry-After": str(error.retry_after)},
+        ) from None
     except MediaBusy:
         raise Problem(
             423,
