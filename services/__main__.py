@@ -203,6 +203,21 @@ def import_posts_command(
 
 
 @cli.command()
+def migrate(
+    to: Annotated[
+        str, typer.Option(help="mongodb://..., whose path names the databases' prefix; default: FIRSTHAND_MONGO_URL")
+    ] = "",
+    keys_to: Annotated[str, typer.Option(help="another server for contacts' keys")] = "",
+    compare_only: Annotated[bool, typer.Option("--compare-only", help="move nothing, tell what differs")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move the SQLite databases of a stopped deployment to MongoDB, and compare both sides journey by journey."""
+    from shared.migrate_command import migrate as migrate_to
+
+    migrate_to(read_settings(), list(SERVICES.values()), to, keys_to, compare_only=compare_only, as_json=as_json)
+
+
+@cli.command()
 def doctor() -> None:
     """Examine this deployment: settings, keys, stores, topology; say what to do."""
     findings = run(examine(read_settings(), list(SERVICES.values())))

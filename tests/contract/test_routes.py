@@ -27,7 +27,13 @@ TEMPLATES = sorted(
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/app.py"))
 
 # Only a repository asks the store, always for one institution; the frame does for what every service keeps.
-MAY_ASK_THE_STORE = ("services/*/repository.py", "shared/copies.py", "shared/timers.py", "shared/vault.py")
+MAY_ASK_THE_STORE = (
+    "services/*/repository.py",
+    "shared/copies.py",
+    "shared/migration.py",
+    "shared/timers.py",
+    "shared/vault.py",
+)
 
 # Where an institution may be made from text, and why there.
 MAY_NAME_AN_INSTITUTION = {
