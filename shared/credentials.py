@@ -5,6 +5,7 @@
                                      the deployment key, all public keys, and the private one that it signs with
     operator/                        the NATS user of the commands
     nats.conf                        for the server: its users with hashes of their passwords, and what they may do
+    nats-more-users.json             yours, if you have other users: [{"user", "password", "permissions"}]
     mongo-users.json                 users of MongoDB to be made: [{"user", "password", "databases"}]
     mongo-keyfile, mongo-root-password
 
@@ -66,14 +67,17 @@ def make_secrets(folder: Path, *, placement: Placement, mongo: str = "", nats_st
         for key in sorted(keys.glob("*.key")):
             if _is_for(service, key.name):
                 made.once(Path(service, key.name), key.read_text)
-    made.always(Path("nats.conf"), lambda old: nats_conf(passwords, placement, store=nats_store, old=old))
+    more = _more_users(folder / "nats-more-users.json")
+    made.always(Path("nats.conf"), lambda old: nats_conf(passwords, placement, store=nats_store, more=more, old=old))
     if mongo:
         _make_mongo(made, mongo)
     return made.paths
 
 
-def nats_conf(passwords: Mapping[str, str], placement: Placement, *, store: str, old: str = "") -> str:
-    """Write the server's configuration for these users. `old`: the one before, whose hashes are kept."""
+def nats_conf(
+    passwords: Mapping[str, str], placement: Placement, *, store: str, more: list[dict[str, Any]], old: str = ""
+) -> str:
+    """Write the server's configuration for these users, and for `more` as they are. The hashes of `old` are kept."""
     known = _hashes(old)
     users = []
     for user, password in passwords.items():
@@ -92,16 +96,35 @@ def nats_conf(passwords: Mapping[str, str], placement: Placement, *, store: str,
         # What the server has acknowledged is on disk: docs/decisions/0001-consuming.md has the cost.
         "jetstream": {"store_dir": store, "sync_interval": "always"},
         "max_payload": _MAX_PAYLOAD,
-        "authorization": {"users": users},
+        "authorization": {"users": users + more},
     }
     return _HEADER + json.dumps(config, indent=2) + "\n"
 
 
+def _more_users(path: Path) -> list[dict[str, Any]]:
+    """Read users that are not ours, written as the server wants them. Raises ValueError."""
+    if not path.exists():
+        return []
+    try:
+        users: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        names = [one["user"] for one in users]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is no list of users with their passwords and permissions") from error
+    if not isinstance(users, list) or {*names} & {*USERS}:
+        raise ValueError(f"{path} is no list of users, or names one of ours")
+    return users
+
+
+def read_conf(conf: str) -> dict[str, Any]:
+    """Read a configuration that `nats_conf` wrote. Raises ValueError."""
+    read: dict[str, Any] = json.loads("\n".join(line for line in conf.splitlines() if not line.startswith("#")))
+    return read
+
+
 def _hashes(conf: str) -> dict[str, str]:
     """The users' hashes in a configuration of ours; none in one that cannot be read."""
-    body = "".join(line for line in conf.splitlines() if not line.startswith("#"))
     try:
-        return {one["user"]: one["password"] for one in json.loads(body)["authorization"]["users"]}
+        return {one["user"]: one["password"] for one in read_conf(conf)["authorization"]["users"]}
     except (ValueError, LookupError, TypeError):
         return {}
 

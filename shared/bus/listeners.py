@@ -100,6 +100,7 @@ class StreamListener:
         self._heard = 0.0
         self._expected = 1
         self._failures = 0
+        self._refused = False  # the caller could not take the last event: a problem until it can
         self._consumer = ""
         self._task: asyncio.Task[None] | None = None
 
@@ -173,7 +174,8 @@ class StreamListener:
         on_the_way = consumer.delivered.consumer_seq if consumer.delivered else 0
         self._consumer, self._before = consumer.name, on_the_way + (consumer.num_pending or 0)
         self._attached.set()
-        if not self._failures:
+        if not self._refused:
+            self._failures = 0
             self._see_whether_current()
         return subscription
 
@@ -189,7 +191,8 @@ class StreamListener:
             answer = await self._client.request(subject, json.dumps(wanted).encode(), timeout=_ANSWER_WITHIN)
             told = json.loads(answer.data)
             if "error" not in told:
-                return ConsumerInfo.from_response(told)
+                made: ConsumerInfo = ConsumerInfo.from_response(told)
+                return made
             if told["error"].get("err_code") != _NAME_TAKEN:
                 raise nats.js.errors.APIError.from_error(told["error"])
         raise NoPlace
@@ -229,6 +232,7 @@ class StreamListener:
             self._log.error("listener passes over what is no event", extra=self._where(sequence.stream, error))
         except Exception as error:  # noqa: BLE001 - it is tried again, whatever it was
             self._failures += 1
+            self._refused = True
             self.problem = f"Event {sequence.stream} of {self.stream} could not be taken: {reason_of(error)}."
             self._log.warning(
                 "listener could not take an event",
@@ -237,7 +241,7 @@ class StreamListener:
             self._lost.set()
             return
         self._expected += 1
-        self._failures = 0
+        self._failures, self._refused = 0, False
         self.seen = sequence.stream
         self._see_whether_current()
 

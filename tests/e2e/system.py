@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from shared.bus import BusSettings
 from shared.bus.topology_apply import apply
+from shared.credentials import make_secrets, read_conf
 from shared.embedded_nats import EmbeddedNats
 from shared.keys import Keys
+from shared.topology import Placement
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 _READY_WITHIN = 40.0  # seconds; a loaded machine of two cores
@@ -90,6 +93,18 @@ class System:
         return self.programs["up"]
 
 
+class ServerWithUsers(EmbeddedNats):
+    """The embedded server, which besides its own user has those of a configuration that `secrets make` wrote."""
+
+    def __init__(self, folder: Path, conf: Path) -> None:
+        super().__init__(folder)
+        self._users = read_conf(conf.read_text(encoding="utf-8"))["authorization"]["users"]
+
+    def _config(self) -> dict[str, Any]:
+        config = super()._config()
+        return config | {"authorization": {"users": [config["authorization"], *self._users]}}
+
+
 def _environment(data: Path, port: int, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FIRSTHAND_")}
     ours = {"FIRSTHAND_DATA": str(data), "FIRSTHAND_PORT": str(port), "PYTHONUNBUFFERED": "1"}
@@ -111,10 +126,10 @@ async def all_in_one(folder: Path) -> AsyncIterator[System]:
 
 @asynccontextmanager
 async def apart(folder: Path) -> AsyncIterator[System]:
-    """Every service as a process of its own, one nats-server, and a reverse proxy that joins the prefixes."""
+    """Every service as a process with its own secrets, one nats-server, and a reverse proxy that joins the prefixes."""
     data = folder / "data"
-    Keys.load(_made(data / "keys"), {}, create=True)
-    nats = EmbeddedNats(folder / "nats")
+    make_secrets(data, placement=Placement())
+    nats = ServerWithUsers(folder / "nats", data / "nats.conf")
     await apply(BusSettings(url=await nats.start()))
     ports = {service: free_port() for service in SERVICES}
     proxy = await asyncio.start_server(lambda r, w: _join(ports, r, w), "127.0.0.1", 0)
@@ -122,7 +137,14 @@ async def apart(folder: Path) -> AsyncIterator[System]:
     programs = {
         service: Program(
             ("serve", service),
-            _environment(data, port, FIRSTHAND_NATS_URL=nats.url, FIRSTHAND_PUBLIC_URL=url),
+            _environment(
+                data,
+                port,
+                FIRSTHAND_NATS_URL=f"nats://{nats.url.rpartition('@')[2]}",
+                FIRSTHAND_PUBLIC_URL=url,
+                FIRSTHAND_SECRETS_DIR=str(data / service),
+                FIRSTHAND_KEYS_DIR=str(data / service),
+            ),
             f"http://127.0.0.1:{port}/{service}/readyz",
             folder / f"{service}.log",
         )
@@ -135,11 +157,6 @@ async def apart(folder: Path) -> AsyncIterator[System]:
         await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
         proxy.close()
         await nats.stop()
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, mode=0o700)
-    return folder
 
 
 async def _join(ports: dict[str, int], client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
