@@ -149,11 +149,11 @@ class Bucket:
 
         await self._in_thread(clear)
 
-    async def folders(self, folder: str = "") -> list[str]:
+    async def folders(self, folder: str) -> list[str]:
         """The names of the folders in a folder."""
 
         def look() -> list[str]:
-            found = obstore.list_with_delimiter(self._store, folder or None)
+            found = obstore.list_with_delimiter(self._store, folder)
             return [path.rstrip("/").rpartition("/")[2] for path in found["common_prefixes"]]
 
         return await self._in_thread(look)

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final
 
+from services.archive.model import Recording
 from services.archive.repository import shelf_of
 from shared.bucket import BucketUnavailable, bucket_of
-from shared.identifiers import InstitutionId
 from shared.service import Context
 
 _LOOK_EVERY: Final = 3600.0  # seconds
@@ -41,8 +41,7 @@ async def erase_what_came_late(context: Context) -> None:
     """
     if (bucket := bucket_of(context.settings)) is None:
         return
-    for name in await bucket.folders():
-        institution = InstitutionId(name)
+    for institution in await context.store.institutions(Recording):
         there = set(await bucket.folders(institution))
         for contact_id in there.intersection(await context.vault.erased(institution)):
             context.log.warning("the bucket held something of an erased contact", extra={"contact": contact_id})
