@@ -16,10 +16,12 @@ from shared.store import StoreError, StoreUnavailable
 Driver = Literal["motor", "pymongo"]
 
 _PREFIX: Final = "firsthand"
-_OPERATION_WITHIN: Final = 8_000  # milliseconds for one operation, the driver's own second try included
-_PRIMARY_WITHIN: Final = 4_000  # milliseconds to find a primary; an election takes some seconds, then we say 503
+# Milliseconds for one operation, looking for a primary and the driver's own second try included. An election may take
+# longer; whoever waits at a door is better served by "again in five seconds" than by a page that does not come.
+_OPERATION_WITHIN: Final = 5_000
 _POOL: Final = 32  # connections a process and database at most
 
+READ_CONCERN: Final = "majority"
 # What the guarantees rest on; an address cannot weaken it. An acknowledged write is on the disks of a majority, a read
 # sees only what a majority has, and a write whose answer was lost is sent once more under the same number.
 _KEPT_TO: Final[dict[str, Any]] = {
@@ -27,16 +29,16 @@ _KEPT_TO: Final[dict[str, Any]] = {
     "journal": True,
     "retryWrites": True,
     "retryReads": True,
-    "readConcernLevel": "majority",
+    "readConcernLevel": READ_CONCERN,
     "readPreference": "primary",
     "appname": "firsthand",
 }
 # What an operator may choose in the address.
 _DEFAULTS: Final[dict[str, Any]] = {
     "timeoutMS": _OPERATION_WITHIN,
-    "serverSelectionTimeoutMS": _PRIMARY_WITHIN,
-    "connectTimeoutMS": _PRIMARY_WITHIN,
-    "waitQueueTimeoutMS": _PRIMARY_WITHIN,
+    "serverSelectionTimeoutMS": _OPERATION_WITHIN,
+    "connectTimeoutMS": _OPERATION_WITHIN,
+    "waitQueueTimeoutMS": _OPERATION_WITHIN,
     "maxPoolSize": _POOL,
 }
 _UNAUTHORIZED: Final = 13

@@ -11,6 +11,7 @@ from shared.identifiers import InstitutionId
 from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
 from shared.store.cursors import cursor, place_of
 from shared.store.kinds import already_there, check_adopted, check_event, kind_of
+from shared.store.mongo_client import READ_CONCERN
 from shared.store.mongo_database import Database
 from shared.store.mongo_shape import Raw, document, key, keys_of, operand, path, state, version_of, waiting_event
 
@@ -106,9 +107,9 @@ class MongoCollection(Generic[D]):
 
     async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int:
         conditions = self._conditions(where or {}, "id")
+        asked = {"query": {"$and": conditions}, "readConcern": {"level": READ_CONCERN}}
         with self._database.work() as database:  # the driver's own counting is an aggregation
-            told = await database.command("count", self._kind.name, query={"$and": conditions})
-        return int(told["n"])
+            return int((await database.command("count", self._kind.name, **asked))["n"])
 
     async def all(self) -> AsyncIterator[D]:
         after: str | None = None
