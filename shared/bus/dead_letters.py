@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import nats.js.errors
 from nats.aio.msg import Msg
@@ -13,6 +13,7 @@ from shared.bus.delivery import ORIGINAL_SUBJECT
 from shared.topology import DEAD_LETTERS, dead_letter_subject, replay_subject
 
 _PREFIX = "Firsthand-"
+_RUBBISH = "this is no dead letter of a handler"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class DeadLetters:
     async def replay(self, number: int) -> None:
         """Give it to its handler once more, which may make it a new dead letter. Raises NoSuchDeadLetter."""
         letter = await self.show(number)
+        if not letter.subject:
+            raise NoSuchDeadLetter(f"Dead letter {number} was left by nobody's handler; it can only be discarded.")
         subject = replay_subject(letter.placement, letter.service, letter.handler)
         headers = {"Nats-Msg-Id": f"replay.{number}", ORIGINAL_SUBJECT: letter.subject}
         await self._js.publish(subject, letter.body, headers=headers, stream=DEAD_LETTERS)
@@ -99,18 +102,23 @@ class DeadLetters:
 
 
 def _letter(raw: RawStreamMsg) -> DeadLetter:
+    """Read one. A user of the server can leave anything among them; it must hide nothing."""
     headers = raw.headers or {}
-    _, _, service, handler = (raw.subject or "").split(".")
-    return DeadLetter(
-        number=raw.seq or 0,
-        service=service,
-        handler=handler,
-        placement=headers[f"{_PREFIX}Placement"],
-        reason=headers[f"{_PREFIX}Reason"],
-        stream=headers[f"{_PREFIX}Stream"],
-        sequence=int(headers[f"{_PREFIX}Sequence"]),
-        subject=headers[ORIGINAL_SUBJECT],
-        deliveries=int(headers[f"{_PREFIX}Deliveries"]),
-        at=datetime.fromisoformat(headers[f"{_PREFIX}Time"]),
-        body=raw.data or b"",
-    )
+    service, handler, *_ = [*(raw.subject or "").split(".")[2:], "", ""]
+    try:
+        return DeadLetter(
+            number=raw.seq or 0,
+            service=service,
+            handler=handler,
+            placement=headers[f"{_PREFIX}Placement"],
+            reason=headers[f"{_PREFIX}Reason"],
+            stream=headers[f"{_PREFIX}Stream"],
+            sequence=int(headers[f"{_PREFIX}Sequence"]),
+            subject=headers[ORIGINAL_SUBJECT],
+            deliveries=int(headers[f"{_PREFIX}Deliveries"]),
+            at=datetime.fromisoformat(headers[f"{_PREFIX}Time"]),
+            body=raw.data or b"",
+        )
+    except (KeyError, ValueError):
+        never = datetime.fromtimestamp(0, UTC)
+        return DeadLetter(raw.seq or 0, service, handler, "", _RUBBISH, "", 0, "", 0, never, raw.data or b"")

@@ -19,7 +19,8 @@ from nats.aio.client import Client
 from shared import topology
 from shared.bus import Bus, BusSettings, Hopeless, NotPublished, connection, listeners
 from shared.bus.connection import connected
-from shared.bus.dead_letters import DeadLetter, DeadLetters
+from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
+from shared.bus.delivery import ORIGINAL_SUBJECT
 from shared.bus.permissions import OPERATOR, USERS, inbox_prefix
 from shared.bus.topology_apply import apply, drift
 from shared.clock import SystemClock
@@ -349,6 +350,19 @@ async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(se
         (third,) = await letters(1)
         await of_operator.discard(third.number)
         assert await letters(0) == []
+
+
+async def test_rubbish_among_the_dead_letters_hides_none_and_can_be_discarded(server: Server) -> None:
+    async with stranger(server, "archive") as one, connected(server.settings(OPERATOR)) as client:
+        for headers in ({}, {ORIGINAL_SUBJECT: "fh.v1.qu-cdm.case.changed", "Firsthand-Sequence": "many"}):
+            await one.client.jetstream().publish("fh.dead.archive.keep_case", b"nothing", headers=headers)
+        letters = DeadLetters(client.jetstream())
+        (first, second) = [letter async for letter in letters.list()]
+        assert (first.service, first.handler, first.body) == ("archive", "keep_case", b"nothing")
+        with pytest.raises(NoSuchDeadLetter, match="can only be discarded"):
+            await letters.replay(first.number)
+        await letters.discard(first.number)
+        assert [letter async for letter in letters.list()] == [second]
 
 
 async def test_the_operator_mends_what_differs(server: Server) -> None:
