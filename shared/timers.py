@@ -19,6 +19,7 @@ _BATCH: Final = 32  # documents at once, so that one slow mail server does not k
 # A document whose timer failed is left alone for a while, so that one bad document does not starve the others. Each
 # replica counts for itself.
 _AFTER_FAILURE: Final = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
+_IN_VAIN: Final = 2  # rounds of one look; then the next look is waited for
 
 
 class Timers:
@@ -42,17 +43,18 @@ class Timers:
         now, looked = self._context.clock.now(), 0
         for kind, on_due in self._timers.items():
             fired: set[tuple[str, str]] = set()
+            in_vain = 0  # rounds that brought none that was not fired before
             while due := await self._context.store.due(kind, now, _BATCH):
-                again = [document for document in due if (document.institution, document.id) in fired]
-                for document in again:  # else a batch of them would keep us turning, and all others waiting
-                    self._context.log.warning("a document stays due", extra={"kind": kind.kind})
-                    await self._put_off(document, _AFTER_FAILURE[0])
                 fresh = [document for document in due if (document.institution, document.id) not in fired]
                 await asyncio.gather(*(self._fire(on_due, document) for document in fresh))
                 fired |= {(document.institution, document.id) for document in fresh}
                 looked += len(fresh)
-                if len(due) < _BATCH or not fresh:
+                in_vain = 0 if fresh else in_vain + 1
+                if len(due) < _BATCH or in_vain == _IN_VAIN:
                     break
+                if not fresh:  # all others wait behind them
+                    self._context.log.error("documents stay due", extra={"kind": kind.kind, "documents": len(due)})
+                    await asyncio.gather(*(self._put_off(document, _AFTER_FAILURE[0]) for document in due))
         return looked
 
     async def _fire(self, on_due: Timer, document: Document) -> None:

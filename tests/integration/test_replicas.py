@@ -1,0 +1,674 @@
+"""Two and three replicas of a service on one database: what one process alone would never show.
+
+What each test is about stands in docs/decisions/0012-replicas.md.
+"""
+
+# ruff: noqa: ASYNC110 - what is waited for is told by another replica or over HTTP
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import nats
+import pytest
+from nats.js.api import StreamConfig
+
+from services.archive.gate import gate_of
+from services.archive.repository import Recordings
+from services.consent import pulse as pulses
+from services.discovery.handlers import people
+from services.discovery.repository import Ledger, Repository
+from services.scheduling.handlers.due import on_due
+from services.scheduling.model import Letter, Meeting
+from shared.bus import Bus, BusSettings
+from shared.bus import relay as relays
+from shared.bus.relay import Relay
+from shared.clock import ManualClock, SystemClock
+from shared.deployment import Deployment
+from shared.events import AnyEvent, parse_event
+from shared.events.consent import ConsentChangedV1, ConsentWithdrawnV1
+from shared.events.portal import InstitutionChangedV1, InstitutionState
+from shared.identifiers import InstitutionId
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.store import Conflict, Document, OutboxEntry, Store, StoreUnavailable
+from shared.store.sqlite import SqliteStore
+from shared.timers import Timers
+from shared.topology import STREAMS, durables_of
+from shared.vault import KeyErased
+from tests import archive as archives
+from tests import consent_house
+from tests.archive import QU, START, Archive
+from tests.consent_house import House
+from tests.integration.discovery import house as discoveries
+from tests.media import video
+from tests.replicas import Seat, shared_stores
+from tests.told import alone
+
+SLUG = InstitutionId("qu-cdm")
+STREAM = STREAMS["portal"].name
+PLAYS = "/archive/api/v1/recordings/c1/plays"
+
+
+# -- publishing
+
+
+class School(Document):
+    """An institution, whose every save causes an event."""
+
+    kind: ClassVar[str] = "school"
+
+    def changed(self) -> InstitutionChangedV1:
+        state = InstitutionState(slug=SLUG, name="A School", country="QA", zone="Asia/Qatar", languages=["en"])
+        return InstitutionChangedV1.record(
+            institution=SLUG, subject=self.id, sequence=self.next_version, at=SystemClock().now(), actor="x", data=state
+        )
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await SqliteStore.open(tmp_path / "portal.db", SystemClock())
+    await opened.prepare([School])
+    yield opened
+    await opened.close()
+
+
+async def _ignore(_event: AnyEvent) -> None:
+    """Take what this test is not about."""
+
+
+@asynccontextmanager
+async def bus_of(service: str, settings: BusSettings) -> AsyncIterator[Bus]:
+    bus = Bus(service, settings, clock=SystemClock(), metrics=Metrics(service))
+    for durable in durables_of(service):
+        bus.handle(durable.handler, _ignore)
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+@asynccontextmanager
+async def replicas_of_portal(
+    settings: BusSettings, store: Store, count: int
+) -> AsyncIterator[list[tuple[Seat, Relay]]]:
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(count):
+            bus, seat = await stack.enter_async_context(bus_of("portal", settings)), Seat(store)
+            found.append((seat, Relay(seat, bus, SystemClock(), Metrics("portal"))))
+        yield found
+
+
+@asynccontextmanager
+async def at_work(*replicas: Relay) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(relay.run()) for relay in replicas]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def add_schools(store: Any, count: int, *, first: int = 0) -> None:
+    schools = store.collection(School, SLUG)
+    made = [School(id=f"school-{n:04}", institution=SLUG) for n in range(first, first + count)]
+    await asyncio.gather(*(schools.insert(school, school.changed()) for school in made))
+
+
+async def until_empty(store: Any, within: float = 15) -> None:
+    async with asyncio.timeout(within):
+        while await store.outbox(limit=1):
+            await asyncio.sleep(0.005)
+
+
+async def in_stream(settings: BusSettings) -> int:
+    client = await nats.connect(settings.url)
+    try:
+        return (await client.jetstream().stream_info(STREAM)).state.messages
+    finally:
+        await client.close()
+
+
+async def remember_ids_for(settings: BusSettings, seconds: float) -> None:
+    """Let the server forget an event's id soon, as it does in earnest after its duplicate window."""
+    client = await nats.connect(settings.url)
+    config: StreamConfig = (await client.jetstream().stream_info(STREAM)).config
+    await client.jetstream().update_stream(dataclasses.replace(config, duplicate_window=seconds))
+    await client.close()
+
+
+async def test_what_a_killed_replica_had_saved_is_published_by_another_within_a_second(
+    bus_settings: BusSettings, store: SqliteStore
+) -> None:
+    async with replicas_of_portal(bus_settings, store, 2) as ((killed, _), (_, other)), at_work(other):
+        await asyncio.sleep(0.1)  # it waits now, and nobody wakes it
+        saved_at = time.monotonic()
+        await add_schools(killed, 3)
+        await until_empty(store)
+        assert time.monotonic() - saved_at < 0.9
+    assert await in_stream(bus_settings) == 3
+
+
+async def test_three_replicas_that_save_and_publish_at_once_publish_nothing_twice_and_keep_a_documents_order(
+    bus_settings: BusSettings, store: SqliteStore
+) -> None:
+    async def change_often(seat: Any, name: str, times: int) -> None:
+        schools = seat.collection(School, SLUG)
+        for _ in range(times):
+            while True:
+                school = await schools.get(name)
+                with contextlib.suppress(Conflict):
+                    await schools.save(school, school.changed())
+                    break
+
+    async with replicas_of_portal(bus_settings, store, 3) as replicas, at_work(*(relay for _, relay in replicas)):
+        await add_schools(replicas[0][0], 5)
+        for n in range(5):
+            await asyncio.gather(*(change_often(seat, f"school-{n:04}", 20) for seat, _ in replicas))
+        await until_empty(store)
+        client = await nats.connect(bus_settings.url)
+        js = client.jetstream()
+        events = [parse_event((await js.get_msg(STREAM, seq)).data or b"") for seq in range(1, 306)]
+        await client.close()
+    assert await in_stream(bus_settings) == 305
+    for n in range(5):
+        assert [one.sequence for one in events if one.subject == f"school-{n:04}"] == list(range(1, 62))
+
+
+async def test_a_replica_that_was_stopped_after_reading_reads_again_before_it_publishes(
+    bus_settings: BusSettings, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await remember_ids_for(bus_settings, 0.1)
+    monkeypatch.setattr(relays, "_STALE", 0.3)
+    read = store.outbox
+    async with replicas_of_portal(bus_settings, store, 2) as ((slow_seat, slow), (_, other)):
+        await add_schools(store, 4)
+
+        async def then_stopped(limit: int = 256) -> Sequence[OutboxEntry]:
+            """As SIGSTOP does to a process that has just read."""
+            entries = await read(limit)
+            slow_seat.outbox = read
+            assert await other.publish_batch()
+            await asyncio.sleep(0.5)
+            return entries
+
+        slow_seat.outbox = then_stopped
+        assert await slow.publish_batch()
+        assert not await slow.publish_batch()
+    assert await in_stream(bus_settings) == 4
+
+
+async def test_what_is_in_the_stream_is_not_published_again_however_long_the_store_does_not_note_it(
+    bus_settings: BusSettings, store: SqliteStore
+) -> None:
+    await remember_ids_for(bus_settings, 0.1)
+    async with replicas_of_portal(bus_settings, store, 1) as ((seat, relay),):
+        await add_schools(store, 4)
+
+        async def full(_entries: Sequence[OutboxEntry]) -> None:
+            raise StoreUnavailable("the disk is full")
+
+        seat.published = full
+        assert not await relay.publish_batch()
+        await asyncio.sleep(0.3)
+        assert not await relay.publish_batch()
+        del seat.published
+        await add_schools(store, 1, first=4)
+        await until_empty_by(relay, store)
+    assert await in_stream(bus_settings) == 5
+
+
+async def until_empty_by(relay: Relay, store: Store) -> None:
+    while await relay.publish_batch():
+        pass
+    assert not await store.outbox()
+
+
+# -- timers
+
+
+async def test_a_document_that_is_due_is_fired_once_by_two_replicas(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    async with alone("scheduling", tmp_path, clock) as service:
+        meetings, done = service.context.store.collection(Meeting, QU), Counter[str]()
+        for n in range(100):
+            await meetings.insert(_meeting(f"m{n:03}", due_at=START))
+
+        async def fire(_context: Any, meeting: Meeting) -> None:
+            await meetings.save(meeting.model_copy(update={"due_at": None}))
+            done[meeting.id] += 1
+
+        await asyncio.gather(*(Timers(service.context, {Meeting: fire}).look() for _ in range(2)))
+        assert len(done) == 100
+        assert set(done.values()) == {1}
+
+
+async def test_a_full_batch_that_stays_due_neither_turns_without_end_nor_holds_up_the_others(tmp_path: Path) -> None:
+    clock, fired = ManualClock(START), Counter[str]()
+    async with alone("scheduling", tmp_path, clock) as service:
+        meetings = service.context.store.collection(Meeting, QU)
+        for n in range(70):
+            await meetings.insert(_meeting(f"m{n:03}", due_at=START - timedelta(minutes=100 - n)))
+
+        async def forget(_context: Any, meeting: Meeting) -> None:
+            """Leave it due, but for the last one."""
+            fired[meeting.id] += 1
+            if meeting.id == "m069":
+                await meetings.save(meeting.model_copy(update={"due_at": None}))
+
+        timers = Timers(service.context, {Meeting: forget})
+        async with asyncio.timeout(10):
+            await timers.look()
+        assert len(fired) == 70
+        assert set(fired.values()) == {1}
+
+
+class SlowMail:
+    """A mail server that takes its time, and says what it was given."""
+
+    keeps = False
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def send(self, _institution: str, _owner: str, key: str, **_mail: Any) -> None:
+        self.given.append(key)
+        self.asked.set()
+        await self.answers.wait()
+
+
+async def test_a_mail_that_one_replica_is_sending_is_not_sent_by_another_meanwhile(tmp_path: Path) -> None:
+    clock, mail = ManualClock(START), SlowMail()
+    async with alone("scheduling", tmp_path, clock) as service:
+        context = dataclasses.replace(service.context, mail=mail)  # type: ignore[arg-type]
+        await context.store.collection(Meeting, QU).insert(await _with_letter(context))
+        first, second = (Timers(context, {Meeting: on_due}) for _ in range(2))
+        sending = asyncio.create_task(first.look())
+        await mail.asked.wait()
+        for _ in range(3):
+            clock.advance(timedelta(seconds=10))
+            await second.look()
+        mail.answers.set()
+        await sending
+        await second.look()
+        assert mail.given == ["c1-1"]
+        kept = await context.store.collection(Meeting, QU).get("c1")
+        assert kept is not None
+        assert (kept.letters, kept.due_at, kept.mail_delivered) == ([], None, True)
+
+
+async def test_a_mail_whose_sender_was_killed_is_sent_by_another(tmp_path: Path) -> None:
+    clock, mail = ManualClock(START), SlowMail()
+    async with alone("scheduling", tmp_path, clock) as service:
+        context = dataclasses.replace(service.context, mail=mail)  # type: ignore[arg-type]
+        await context.store.collection(Meeting, QU).insert(await _with_letter(context))
+        first, second = (Timers(context, {Meeting: on_due}) for _ in range(2))
+        killed = asyncio.create_task(first.look())
+        await mail.asked.wait()
+        killed.cancel()
+        mail.answers.set()
+        clock.advance(timedelta(minutes=2))
+        await second.look()
+        assert mail.given == ["c1-1", "c1-1"]  # at least once, by one Message-ID
+
+
+def _meeting(id_: str, **fields: Any) -> Meeting:
+    contact = archives.CONTACT.model_copy(update={"contact_id": id_})
+    return Meeting(id=id_, institution=QU, contact=contact, tutor_id="tutor1", language="en", **fields)
+
+
+async def _with_letter(context: Any) -> Meeting:
+    sealed = await context.vault.seal_many(QU, "c1", {"zone": "Asia/Qatar", "address": "canary@home.example"})
+    at = START + timedelta(days=3)
+    letter = Letter(kind="confirmed", key="c1-1", starts_at=at, ends_at=at + timedelta(hours=1), sequence=0, at=START)
+    return _meeting(
+        "c1", state="scheduled", reach_by="email", letters=[letter], due_at=START, starts_at=at,
+        ends_at=at + timedelta(hours=1), **sealed,
+    )  # fmt: skip
+
+
+# -- playback
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture(scope="module")
+def film() -> bytes:
+    return video(2)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, nats_url: str, clock: ManualClock) -> AsyncIterator[tuple[Archive, Archive]]:
+    """Two replicas of archive."""
+    async with (
+        shared_stores(),
+        archives.running(tmp_path / "data", nats_url, clock) as one,
+        archives.running(tmp_path / "data", nats_url, clock) as two,
+    ):
+        yield one, two
+
+
+async def test_a_withdrawal_ends_playback_on_every_replica_within_a_second(
+    pair: tuple[Archive, Archive], film: bytes
+) -> None:
+    one, two = pair
+    await one.released(film)
+    await two.until_answer(200, PLAYS, two.student())
+    ended = time.monotonic()
+    await one.withdraw()
+    for replica in pair:
+        await replica.until_answer(404, "/archive/media/c1", replica.student())
+    assert time.monotonic() - ended < 1
+
+
+async def test_a_withdrawal_ends_playback_on_every_replica_also_when_none_can_store_it(
+    pair: tuple[Archive, Archive], film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = pair
+    await one.released(film)
+    await two.until_answer(200, PLAYS, two.student())
+
+    async def cannot(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(Recordings, "save", cannot)
+    await one.withdraw()
+    for replica in pair:
+        await replica.until_answer(404, "/archive/media/c1", replica.student())
+
+
+async def test_a_beat_that_arrives_late_opens_no_gate(pair: tuple[Archive, Archive], film: bytes) -> None:
+    one, _ = pair
+    await one.released(film)
+    last = (await one.nats.jetstream().stream_info("FH_CONSENT")).state.last_seq
+    looked_at = one.clock.now()
+    one.clock.advance(timedelta(seconds=10))  # consent died; what was on its way, or in a stopped process, comes now
+    late = {"at": looked_at.isoformat(), "sequence": last}
+    for _ in range(3):
+        await one.nats.publish(pulses.SUBJECT, json.dumps(late).encode())
+        await one.nats.flush()
+        await asyncio.sleep(0.1)
+        for replica in pair:
+            assert (await replica.http.get(PLAYS, headers=replica.student())).status_code == 503
+    await one.beat()
+    for replica in pair:
+        await replica.until_answer(200, PLAYS, replica.student())
+
+
+async def test_one_replica_of_consent_that_beats_is_enough_and_a_late_one_beside_it_does_no_harm(
+    pair: tuple[Archive, Archive], film: bytes
+) -> None:
+    one, _ = pair
+    await one.released(film)
+    last = (await one.nats.jetstream().stream_info("FH_CONSENT")).state.last_seq
+    behind = {"at": one.clock.now().isoformat(), "sequence": last - 1}
+    for _ in range(8):
+        one.clock.advance(timedelta(seconds=1))
+        await one.beat()
+        await one.nats.publish(pulses.SUBJECT, json.dumps(behind).encode())
+        await one.nats.flush()
+        for replica in pair:
+            await replica.until_answer(200, PLAYS, replica.student())
+
+
+async def test_a_clock_of_consents_that_goes_far_ahead_is_not_believed(archive: Archive, film: bytes) -> None:
+    await archive.released(film)
+    archive.clock.advance(timedelta(seconds=10))
+    last = (await archive.nats.jetstream().stream_info("FH_CONSENT")).state.last_seq
+    ahead = {"at": (archive.clock.now() + timedelta(minutes=5)).isoformat(), "sequence": last}
+    await archive.nats.publish(pulses.SUBJECT, json.dumps(ahead).encode())
+    await archive.nats.flush()
+    await asyncio.sleep(0.1)
+    assert (await archive.http.get(PLAYS, headers=archive.student())).status_code == 503
+
+
+@pytest.fixture
+async def archive(pair: tuple[Archive, Archive]) -> Archive:
+    return pair[0]
+
+
+async def test_a_withdrawal_that_is_stored_and_forgotten_while_the_gate_reads_still_counts(
+    archive: Archive, film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive.released(film)
+    gate, read, save = gate_of(archive.context), Recordings.get, Recordings.save
+    may_store, reading = asyncio.Event(), asyncio.Event()
+
+    async def later(self: Recordings, *what: Any, **more: Any) -> Any:
+        await may_store.wait()
+        return await save(self, *what, **more)
+
+    async def read_before_it_is_stored(self: Recordings, contact_id: str) -> Any:
+        found = await read(self, contact_id)
+        if not reading.is_set():
+            reading.set()
+            may_store.set()
+            await archive.until("recording.withdrawn")
+            await gate._prune()
+            assert not gate._overrides
+        return found
+
+    monkeypatch.setattr(Recordings, "save", later)
+    await archive.withdraw()
+    async with asyncio.timeout(5):
+        while not (known := gate._overrides.get((QU, "c1"))) or known.consent.state != "withdrawn":
+            await asyncio.sleep(0.005)
+    monkeypatch.setattr(Recordings, "get", read_before_it_is_stored)
+    standing = await gate.standing(QU, "c1")
+    assert reading.is_set()
+    assert standing is not None
+    assert standing.state == "withdrawn"
+
+
+# -- consent
+
+
+@pytest.fixture
+async def houses(tmp_path: Path, nats_url: str) -> AsyncIterator[list[House]]:
+    """Three replicas of consent, whose clocks the tests move one by one."""
+    async with shared_stores(), AsyncExitStack() as stack:
+        found = [await stack.enter_async_context(consent_house.running(tmp_path, nats_url)) for _ in range(3)]
+        await consent_house.begin(found[0])
+        yield found
+
+
+def end(house: House, *names: str) -> None:
+    """Kill background tasks of a replica."""
+    for task in house.deployment.running["consent"].tasks:
+        if task.get_name() in {f"consent-{name}" for name in names}:
+            task.cancel()
+
+
+async def test_a_withdrawal_that_a_killed_replica_saved_is_told_by_another_within_a_second(
+    houses: list[House], nats_url: str
+) -> None:
+    killed, two, _ = houses
+    _, family = await killed.granted()
+    await until_empty(killed.context.store)
+    client, told = await nats.connect(nats_url), asyncio.Event()
+
+    async def hear(_message: Any) -> None:
+        told.set()
+
+    await client.subscribe("fh.v1.*.consent.withdrawn", cb=hear)
+    await client.flush()
+    end(killed, "relay", "pulse")
+    await asyncio.sleep(0)
+    await killed.api("POST", "/family/withdraw", {"erase": "in-7-days"}, who=family)
+    async with asyncio.timeout(0.9):
+        await told.wait()
+    await until_empty(two.context.store)
+    assert (await two.journey()).consent.state == "withdrawn"
+    await client.close()
+
+
+async def test_no_replica_beats_while_an_event_of_any_waits(houses: list[House], nats_url: str) -> None:
+    client, heard = await nats.connect(nats_url), []
+
+    async def hear(message: Any) -> None:
+        heard.append(json.loads(message.data))
+
+    for house in houses:
+        end(house, "relay", "pulse")
+    await client.subscribe(pulses.SUBJECT, cb=hear)
+    await client.flush()
+    await until_drained(houses[0])
+
+    async def all_beat() -> int:
+        heard.clear()
+        for house in houses:
+            await pulses.beat(house.context)
+            await house.context.bus.client.flush()
+        await client.flush()
+        return len(heard)
+
+    assert await all_beat() == 3
+    await houses[0].discover()  # saved by one, and published by none
+    for house in houses:
+        house.clock.advance(timedelta(seconds=1))
+    assert await all_beat() == 0
+    await until_drained(houses[2])
+    assert await all_beat() == 3
+    last = await houses[0].context.bus.last_sequence("FH_CONSENT")
+    assert {one["sequence"] for one in heard} == {last}
+    await client.close()
+
+
+async def until_drained(house: House) -> None:
+    async with asyncio.timeout(5):
+        while await house.context.relay.drain(1):
+            pass
+
+
+async def test_a_beat_is_as_old_as_its_look(houses: list[House], nats_url: str) -> None:
+    house, heard = houses[0], []
+    client = await nats.connect(nats_url)
+
+    async def hear(message: Any) -> None:
+        heard.append(json.loads(message.data))
+
+    for one in houses:
+        end(one, "pulse")
+    await client.subscribe(pulses.SUBJECT, cb=hear)
+    await client.flush()
+    began = house.clock.now()
+    look = house.context.relay.oldest_unpublished
+
+    async def look_and_be_stopped() -> datetime | None:
+        found = await look()
+        house.clock.advance(timedelta(seconds=10))
+        return found
+
+    await until_empty(house.context.store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.context.relay, "oldest_unpublished", look_and_be_stopped)
+        await pulses.beat(house.context)
+    await house.context.bus.client.flush()
+    await client.flush()
+    await client.close()
+    assert [one["at"] for one in heard] == [began.isoformat()]
+
+
+async def test_the_last_answers_of_an_erasure_that_reach_two_replicas_at_once_complete_it_once(
+    houses: list[House], nats_url: str
+) -> None:
+    one, two, three = houses
+    _, family = await one.granted()
+    await one.api("POST", "/family/withdraw", {"erase": "now"}, who=family)
+    journey = await one.journey()
+    assert journey.current_stage() == "erasing"
+    client, completed = await nats.connect(nats_url), []
+
+    async def hear(message: Any) -> None:
+        completed.append(message)
+
+    await client.subscribe("fh.v1.*.erasure.completed", cb=hear)
+    await client.flush()
+    answers = [(one, "discovery"), (two, "scheduling"), (three, "archive")]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(_until_taken(house, service) for house, service in answers))
+    await until_empty(one.context.store)
+    await client.flush()
+    assert (await two.journey()).consent.state == "erased"
+    assert len(completed) == 1
+    await client.close()
+
+
+async def _until_taken(house: House, service: str) -> None:
+    """Handle the answer as a delivery does: again at once, ten times."""
+    for attempt in range(10):
+        try:
+            return await house.erased_by("c1", service)
+        except Conflict:
+            if attempt == 9:
+                raise
+    return None
+
+
+async def test_what_was_destroyed_through_one_replica_lives_on_in_no_other(houses: list[House]) -> None:
+    one, two, _ = houses
+    sealed = await one.context.vault.seal(SLUG, "c1", "name", "Maryam")
+    assert await two.context.vault.open(SLUG, "c1", "name", sealed) == "Maryam"
+    await two.context.vault.media_key(SLUG, "c1")
+    await one.context.vault.erase(SLUG, "c1")
+    with pytest.raises(KeyErased):
+        await two.context.vault.open(SLUG, "c1", "name", sealed)
+    with pytest.raises(KeyErased):
+        await two.context.vault.seal(SLUG, "c1", "name", "Maryam")
+    with pytest.raises(KeyErased):
+        await two.context.vault.media_key(SLUG, "c1")
+
+
+# -- discovery
+
+
+async def test_a_withdrawal_and_its_undoing_handled_at_once_leave_the_ledger_and_the_place_as_the_last_says(
+    tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(discoveries.NOW)
+    settings = Settings(data=tmp_path / "data", nats_url=nats_url)
+    from services.discovery.app import SERVICE
+    from shared.keys import Keys
+    from shared.sessions import SessionIssuer
+
+    async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
+        keys = Keys.load(settings.key_folder)
+        house = discoveries.House(deployment, clock, SessionIssuer(keys.signing, clock), settings.data)
+        await house.policies(discoveries.OAK)
+        contact = await house.contact()
+        withdrawn = discoveries.told(contact, ConsentWithdrawnV1, 5, "withdrawn")
+        undone = discoveries.told(contact, ConsentChangedV1, 6, "granted", scopes=["meet"])
+        keep = people._keep_place
+        first = True
+
+        async def and_another_replica_is_faster(*what: Any) -> None:
+            nonlocal first
+            await keep(*what)
+            if first:
+                first = False
+                await people.follow_consent(house.context, undone)
+
+        monkeypatch.setattr(people, "_keep_place", and_another_replica_is_faster)
+        with pytest.raises(Conflict):
+            await people.follow_consent(house.context, withdrawn)
+        await people.follow_consent(house.context, withdrawn)  # as a delivery does
+        repository = Repository(house.context, discoveries.OAK)
+        person = await repository.person(contact["contact_id"])
+        entries = [await Ledger(house.context).entry(mark) for mark in person.on_deployment]
+        places = await repository.places.get(person.case_id)
+        assert person.standing == "active"
+        assert [entry.said_no for entry in entries] == [[] for _ in entries]
+        assert places is not None
+        assert person.marks[0] in places.taken
