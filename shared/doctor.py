@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shared.bucket import BucketUnavailable, bucket_of
-from shared.bus.connection import NoServer
+from shared.bus.connection import NoServer, NotPermitted
 from shared.bus.topology_apply import drift
 from shared.clock import SystemClock
 from shared.deployment import bus_settings
@@ -106,6 +106,8 @@ async def _topology(settings: Settings) -> list[Finding]:
         return [Finding(False, "no NATS server runs; start `firsthand up`, or set FIRSTHAND_NATS_URL")]
     try:
         differences = await drift(bus_settings(settings.model_copy(update={"nats_url": url})))
+    except NotPermitted as error:
+        return [Finding(False, str(error))]
     except NoServer as error:
         return [Finding(False, f"{error} Is FIRSTHAND_NATS_URL right, and the server up?")]
     return [Finding(False, f"topology: {one}") for one in differences] or [

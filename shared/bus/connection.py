@@ -104,6 +104,13 @@ class NoServer(ConnectionError):  # noqa: N818 - says what is the case
         super().__init__(f"The NATS server at {places} took no connection: {told}.")
 
 
+class NotPermitted(NoServer):
+    """The server took us, but not what we asked for."""
+
+    def __init__(self, refusal: str) -> None:
+        ConnectionError.__init__(self, f"{refusal}. The commands need the NATS user `operator`, or one who may do all.")
+
+
 class NotPublished(Exception):  # noqa: N818 - says what is the case
     """The server did not acknowledge an event; publishing it again is safe."""
 
@@ -126,7 +133,15 @@ def broker_of(name: str, settings: BusSettings, **callbacks: Any) -> NatsBroker:
 
 @asynccontextmanager
 async def connected(settings: BusSettings) -> AsyncIterator[Client]:
-    """Connect for a moment, as the commands do. Raises NoServer within a second or two when there is none."""
+    """Connect for a moment, as the commands do. Raises NoServer within a second or two when there is none, and
+    NotPermitted when a request was not answered because this user may not ask it.
+    """
+    refusals: list[str] = []
+
+    async def note(error: Exception) -> None:
+        if refusal := _refusal_in(error):
+            refusals.append(refusal)
+
     options: dict[str, Any] = {"user_credentials": str(settings.credentials)} if settings.credentials else {}
     if settings.user:
         options |= {"user": settings.user, "password": settings.password.get_secret_value()}
@@ -138,19 +153,25 @@ async def connected(settings: BusSettings) -> AsyncIterator[Client]:
             max_reconnect_attempts=1,  # else it tries a server that is not there for two minutes
             reconnect_time_wait=1,
             inbox_prefix=settings.inbox_prefix,
-            error_cb=_quiet,
+            error_cb=note,  # anything else is raised to the caller
             **options,
         )
     except (nats.errors.Error, OSError) as error:
         raise NoServer(settings.places, error) from error
     try:
         yield client
+    except TimeoutError as error:
+        if refusals:
+            raise NotPermitted(refusals[0]) from error
+        raise
     finally:
         await client.close()
 
 
-async def _quiet(_error: Exception) -> None:
-    """Say nothing: the error is raised to the caller."""
+def _refusal_in(error: Exception) -> str:
+    """What the server does not permit; empty for another error."""
+    text = str(error).removeprefix("nats: ")
+    return f"NATS does not permit it: {text}" if "permissions violation" in text.lower() else ""
 
 
 class Bus:
@@ -349,7 +370,7 @@ class Bus:
             return ["There is no connection to NATS."]
         found = [problem for listener in self._listeners for problem in listener.problems()]
         if self._refusal and time.monotonic() - self._refusal[1] < _REFUSED_FOR:
-            found.append(f"NATS does not permit what this service needs: {self._refusal[0]}. Are its users up to date?")
+            found.append(f"{self._refusal[0]}. Has this service its own user, and the server the newest nats.conf?")
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 return found + await differences(self._js, self.settings.placement, service=self.service)
@@ -400,8 +421,8 @@ class Bus:
                     await pull.say_working(longer_than=every / 2)
 
     async def _on_error(self, error: Exception) -> None:
-        if "permissions violation" in str(error).lower():
-            self._refusal = (str(error).removeprefix("nats: "), time.monotonic())
+        if refusal := _refusal_in(error):
+            self._refusal = (refusal, time.monotonic())
         if self.connected:  # a refused subject, a slow consumer: nothing that waiting mends
             self._log.error("NATS refuses something", extra={"reason": str(error)})
         elif not self._away and not self._stopping:

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 
 from shared import topology
 from shared.bus import Bus, BusSettings, Hopeless, NotPublished, connection, listeners
-from shared.bus.connection import connected
+from shared.bus.connection import NoServer, connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.delivery import ORIGINAL_SUBJECT
 from shared.bus.permissions import OPERATOR, USERS, inbox_prefix
@@ -350,6 +350,11 @@ async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(se
         (third,) = await letters(1)
         await of_operator.discard(third.number)
         assert await letters(0) == []
+
+
+async def test_a_command_without_the_operators_user_says_whose_it_needs(server: Server) -> None:
+    with pytest.raises(NoServer, match=r"consumer\.info.*need the NATS user `operator`"):
+        await drift(server.settings("consent"))
 
 
 async def test_rubbish_among_the_dead_letters_hides_none_and_can_be_discarded(server: Server) -> None:
