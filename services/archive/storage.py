@@ -6,13 +6,13 @@ media folder is asked first: a file leaves it only after it is in the bucket.
 """
 
 import asyncio
-import shutil
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 from shared.bucket import Bucket
-from shared.files import sync_folder
+from shared.files import remove_folder
 from shared.identifiers import InstitutionId
 from shared.media import FileSource, MediaBusy, SealedReader, SealedWriter, in_hand, remove_media
 
@@ -101,11 +101,10 @@ class Shelf:
             remove_media(self._folder / file)
 
     def _clear_folder(self) -> None:
-        if self._folder.is_dir():
+        with contextlib.suppress(FileNotFoundError):  # another replica removes it too
             for path in self._folder.iterdir():
                 self._must_be_free(path)
-            shutil.rmtree(self._folder)
-            sync_folder(self._folder.parent)
+        remove_folder(self._folder)
 
     def _must_be_free(self, path: Path) -> None:
         """An object that appears after its file was removed would be left behind."""

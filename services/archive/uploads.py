@@ -182,7 +182,9 @@ async def end_upload(context: Context, upload: Upload) -> None:
 async def look_after_upload(context: Context, upload: Upload) -> None:
     """When due: take up a checking that a crash left; forget what is over."""
     if upload.stage != "checking":
-        await end_upload(context, upload)
+        # Its last bytes may have come just now, to another replica, which checks it: then this raises Conflict.
+        upload.due_at = context.clock.now() + _CHECK_TAKES
+        await end_upload(context, await Uploads(context, upload.institution).save(upload))
         return
     try:
         await complete(context, upload)
