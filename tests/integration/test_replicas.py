@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,10 +22,13 @@ import pytest
 from nats.js.api import StreamConfig
 
 from services.archive.gate import gate_of
-from services.archive.repository import Recordings
+from services.archive.repository import Recordings, Uploads
+from services.archive.uploads import look_after_upload
 from services.consent import pulse as pulses
+from services.discovery.app import SERVICE as DISCOVERY
 from services.discovery.handlers import people
 from services.discovery.repository import Ledger, Repository
+from services.portal.app import SERVICE as PORTAL
 from services.scheduling.handlers.due import on_due
 from services.scheduling.model import Letter, Meeting
 from shared.bus import Bus, BusSettings
@@ -37,7 +40,9 @@ from shared.events import AnyEvent, parse_event
 from shared.events.consent import ConsentChangedV1, ConsentWithdrawnV1
 from shared.events.portal import InstitutionChangedV1, InstitutionState
 from shared.identifiers import InstitutionId
+from shared.keys import Keys
 from shared.metrics import Metrics
+from shared.sessions import SessionIssuer
 from shared.settings import Settings
 from shared.store import Conflict, Document, OutboxEntry, Store, StoreUnavailable
 from shared.store.sqlite import SqliteStore
@@ -46,9 +51,10 @@ from shared.topology import STREAMS, durables_of
 from shared.vault import KeyErased
 from tests import archive as archives
 from tests import consent_house
-from tests.archive import QU, START, Archive
+from tests.archive import QU, START, TUS, Archive
 from tests.consent_house import House
 from tests.integration.discovery import house as discoveries
+from tests.integration.portal.running import Portal
 from tests.media import video
 from tests.replicas import Seat, shared_stores
 from tests.told import alone
@@ -472,6 +478,181 @@ async def test_a_withdrawal_that_is_stored_and_forgotten_while_the_gate_reads_st
     assert standing.state == "withdrawn"
 
 
+# -- uploads, and what is kept of them
+
+
+async def test_an_upload_goes_on_at_whichever_replica_its_next_piece_reaches(
+    pair: tuple[Archive, Archive], film: bytes
+) -> None:
+    one, two = pair
+    await one.awaiting()
+    place, half = await begin_upload(one, film), len(film) // 2
+    assert (await one.patch(place, 0, film[:half])).status_code == 204
+    answer = await two.http.head(place, headers={**two.tutor(), **TUS})
+    assert answer.headers["upload-offset"] == str(half)
+    assert (await two.patch(place, half, film[half:])).status_code == 204
+    await one.beat()
+    assert (await one.until_answer(200, "/archive/family/media", one.family())).content == film
+
+
+async def test_two_replicas_never_write_one_upload_at_the_same_time(pair: tuple[Archive, Archive], film: bytes) -> None:
+    one, two = pair
+    await one.awaiting()
+    place = await begin_upload(one, film)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield film[:1000]
+        begun.set()
+        await may_end.wait()
+        yield film[1000:]
+
+    slow = asyncio.create_task(one.patch(place, 0, slowly()))
+    await begun.wait()
+    assert (await two.patch(place, 0, film)).status_code == 423
+    may_end.set()
+    assert (await slow).status_code == 204
+
+
+async def test_an_expiry_that_two_replicas_see_removes_no_recording_that_is_just_complete(
+    pair: tuple[Archive, Archive], film: bytes
+) -> None:
+    one, two = pair
+    await one.awaiting()
+    await one.upload(film)
+    uploads = Uploads(one.context, QU)
+    (upload,) = await uploads.of("c1")
+    stale = upload.model_copy(update={"stage": "receiving", "version": upload.version - 1})  # read a moment ago
+    for replica in pair:
+        with pytest.raises(Conflict):
+            await look_after_upload(replica.context, stale)
+    await two.beat()
+    assert (await two.until_answer(200, "/archive/family/media", two.family())).content == film
+    one.clock.advance(timedelta(days=2))  # what is over is forgotten by both at once
+    await asyncio.gather(*(replica.deployment.running["archive"].timers.look() for replica in pair))
+    async with asyncio.timeout(5):
+        while await uploads.of("c1"):
+            await asyncio.sleep(0.01)
+    assert len(one.media_files()) == 1
+
+
+async def test_what_one_replica_erases_while_another_takes_it_in_is_gone(
+    pair: tuple[Archive, Archive], film: bytes
+) -> None:
+    one, two = pair
+    await one.awaiting()
+    place = await begin_upload(one, film)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield film[:1000]
+        begun.set()
+        await may_end.wait()
+        yield film[1000:]
+
+    taking = asyncio.create_task(two.patch(place, 0, slowly()))
+    await begun.wait()
+    await one.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
+    await one.until("archive.erased")
+    may_end.set()
+    assert (await taking).status_code in {404, 409}
+    assert one.media_files() == []
+    assert await Uploads(two.context, QU).of("c1") == []
+
+
+async def begin_upload(archive: Archive, content: bytes) -> str:
+    headers = {**archive.tutor(), **TUS, "Upload-Length": str(len(content))}
+    made = await archive.http.post("/archive/api/v1/recordings/c1/uploads", headers=headers)
+    assert made.status_code == 201, made.text
+    return str(made.headers["location"])
+
+
+async def test_replicas_that_start_at_once_after_a_restore_erase_again_without_falling_over_each_other(
+    tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes
+) -> None:
+    async with shared_stores(), AsyncExitStack() as stack:
+        one = await stack.enter_async_context(archives.running(tmp_path / "data", nats_url, clock))
+        await one.released(film)
+        await one.context.vault.erase(QU, "c1")  # by the ledger it is erased, but here are its data
+        more = [stack.enter_async_context(archives.running(tmp_path / "data", nats_url, clock)) for _ in range(3)]
+        started = await asyncio.gather(*more)
+        for replica in (one, *started):
+            recording = await Recordings(replica.context, QU).get("c1")
+            assert recording is not None
+            assert recording.state == "erased"
+        assert one.media_files() == []
+
+
+# -- people
+
+
+@pytest.fixture
+async def portals(tmp_path: Path, nats_url: str) -> AsyncIterator[list[Portal]]:
+    """Two replicas of the portal."""
+    moment = ManualClock(datetime(2026, 11, 21, 9, tzinfo=UTC))
+    settings = Settings(data=tmp_path / "data", nats_url=nats_url)
+    async with shared_stores(), AsyncExitStack() as stack:
+        found = []
+        for _ in range(2):
+            started = Deployment.started(settings, [PORTAL], clock=moment, create_keys=True)
+            found.append(Portal(await stack.enter_async_context(started), moment))
+        await found[0].add()
+        await found[0].person("c@school.example", "coordinator")
+        yield found
+
+
+async def test_who_is_signed_out_by_one_replica_is_out_of_the_other_within_a_second(portals: list[Portal]) -> None:
+    one, two = portals
+    person_id = await one.person("t@school.example", "tutor")
+    page = "/portal/api/v1/journeys"
+    async with (
+        one.signed_in("t@school.example") as here,
+        two.client() as there,
+        one.signed_in("c@school.example") as boss,
+    ):
+        there.cookies = here.cookies
+        assert (await there.get(page)).status_code == 200
+        one.clock.advance(timedelta(seconds=2))
+        assert (await boss.patch(f"/portal/api/v1/people/{person_id}", json={"active": False})).is_success
+        async with asyncio.timeout(1):
+            while (await there.get(page)).status_code != 401:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_sign_in_link_that_is_used_at_two_replicas_at_once_signs_in_once(portals: list[Portal]) -> None:
+    link = await portals[0].link("c@school.example")
+    async with portals[0].client() as here, portals[1].client() as there:
+        answers = await asyncio.gather(here.post(link), there.post(link))
+    assert sorted(answer.status_code for answer in answers) == [303, 410]
+
+
+# -- events in hand
+
+
+async def test_an_event_that_waited_for_others_is_no_dead_letter_when_it_first_fails_itself(
+    bus_settings: BusSettings,
+) -> None:
+    failures: list[Exception] = [*(Conflict("somebody was first") for _ in range(70)), ValueError("a hiccup")]
+    done = asyncio.Event()
+
+    async def handle(_event: AnyEvent) -> None:
+        if failures:
+            raise failures.pop(0)
+        done.set()
+
+    consumer = Bus("consent", bus_settings, clock=SystemClock(), metrics=Metrics("consent"))
+    for durable in durables_of("consent"):
+        consumer.handle(durable.handler, handle if durable.handler == "keep_institution" else _ignore)
+    await consumer.start()
+    async with bus_of("portal", bus_settings) as portal:
+        event = School(id="one", institution=SLUG).changed()
+        await portal.publish(OutboxEntry("school", SLUG, "one", event.id, event.nats_subject, event.wire(), event.time))
+        async with asyncio.timeout(10):
+            await done.wait()
+        assert await consumer.given_up("keep_institution") == 0
+    await consumer.stop()
+
+
 # -- consent
 
 
@@ -639,11 +820,8 @@ async def test_a_withdrawal_and_its_undoing_handled_at_once_leave_the_ledger_and
 ) -> None:
     clock = ManualClock(discoveries.NOW)
     settings = Settings(data=tmp_path / "data", nats_url=nats_url)
-    from services.discovery.app import SERVICE
-    from shared.keys import Keys
-    from shared.sessions import SessionIssuer
 
-    async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
+    async with Deployment.started(settings, [DISCOVERY], clock=clock, create_keys=True) as deployment:
         keys = Keys.load(settings.key_folder)
         house = discoveries.House(deployment, clock, SessionIssuer(keys.signing, clock), settings.data)
         await house.policies(discoveries.OAK)
