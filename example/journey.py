@@ -384,7 +384,7 @@ THE_CHAIN = (
 
 async def play_demo(url: str, keys: Keys, clock: Clock, say: Callable[[str], None]) -> Json:
     """Play one whole journey in an institution of its own, withdrawal included; gives its events."""
-    stamp = f"{clock.now():%Y%m%d-%H%M%S}"
+    stamp = f"{clock.now():%Y%m%d-%H%M%S-%f}"  # several may be played in one second
     async with school(url, keys, clock, f"demo-{stamp}", name="Demonstration College") as college:
         say(f"institution {college.slug} with a coordinator, a tutor and a student")
         await open_case(college, "DEMO")
