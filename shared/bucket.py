@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from shared.media import SLOT, MediaDamaged, Source
@@ -38,7 +38,9 @@ _LOOK_EVERY: Final = 1.0  # seconds between two questions whether a put may go o
 _TIMES: "Final[ClientConfig]" = {"connect_timeout": "3s", "timeout": "30s"}  # of one request, its body included
 _AGAIN: "Final[RetryConfig]" = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 _ROUNDS: Final = 10  # of listing and removing, before it is said that objects do not go
+# The library has kinds of errors for some of these, but not from every request; its text always has both.
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
+_REFUSED: Final = re.compile(r"status code: 40[13]")
 _ENDS: Final = 64  # bytes of an object's beginning and end that are asked for first; header and trailer are less
 
 
@@ -196,7 +198,7 @@ class Bucket:
                 raise BucketUnavailable(f"there is no bucket {self.name}") from None
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError("there is no such object") from None
-            if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+            if _REFUSED.search(str(error)):
                 raise BucketUnavailable(
                     f"the bucket {self.name} refuses us ({code or 'no reason given'}): look at key, policy and clock"
                 ) from None

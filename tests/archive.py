@@ -211,8 +211,8 @@ class Archive:
 
 
 @contextlib.asynccontextmanager
-async def running(data: Path, url: str, clock: ManualClock) -> AsyncIterator[Archive]:
-    settings = Settings(data=data, nats_url=url, port=0)
+async def running(data: Path, url: str, clock: ManualClock, **more: Any) -> AsyncIterator[Archive]:
+    settings = Settings(data=data, nats_url=url, port=0, **more)
     async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
         keys = Keys.load(settings.key_folder)
         connection = await nats.connect(url)

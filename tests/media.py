@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import struct
 import wave
 from typing import Literal
@@ -20,6 +21,18 @@ def sound(seconds: float = 1.0, rate: int = 8000) -> bytes:
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(frames)
+    return out.getvalue()
+
+
+def noise(size: int, mark: bytes = b"") -> bytes:
+    """A WAV file of about `size` bytes that nothing compresses; `mark` stands in every 4096 of them."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48000)
+        for _ in range(size // 4096):
+            file.writeframes(mark + os.urandom(4096 - len(mark)))
     return out.getvalue()
 
 

@@ -1,13 +1,17 @@
 """One running archive for each test, with recordings to take in."""
 
-from collections.abc import AsyncIterator
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import obstore
 import pytest
 
 from shared.clock import ManualClock
 from tests.archive import START, Archive, running
-from tests.media import video
+from tests.buckets import URL_SETTING, S3Server, Way
+from tests.media import noise, video
 
 
 @pytest.fixture
@@ -29,3 +33,28 @@ def film() -> bytes:
 @pytest.fixture(scope="session")
 def long_film() -> bytes:
     return video(6, size=480)
+
+
+@pytest.fixture(scope="session")
+def long_sound() -> bytes:
+    """Twenty MiB: three parts of an upload."""
+    return noise(20 * 1024 * 1024)
+
+
+@pytest.fixture
+def s3() -> Iterator[S3Server]:
+    if not (url := os.environ.get(URL_SETTING)):
+        pytest.skip(f"no S3 server here: {URL_SETTING} names none, and `.ci/s3` starts one")
+    server = S3Server(url, f"test-{secrets.token_hex(5)}/media")
+    yield server
+    if left := [one["path"] for one in obstore.list(server.store).collect()]:
+        obstore.delete(server.store, left)
+
+
+@pytest.fixture
+async def way(s3: S3Server) -> AsyncIterator[Way]:
+    way = Way(s3.port)
+    way.flowing.set()
+    await way.restore()
+    yield way
+    await way.cut()
