@@ -197,7 +197,7 @@ class Archive:
     async def released(self, content: bytes, **consent: Any) -> str:
         await self.awaiting(**consent)
         assert (await self.upload(content)).status_code == 204
-        sha = (await self.until("recording.archived")).data.sha256
+        sha: str = (await self.until("recording.archived")).data.sha256
         await self.consent("ConsentReleasedV1", released=True, released_sha256=sha, **consent)
         await self.until("recording.published")
         await self.until_answer(200, "/archive/api/v1/recordings/c1/plays", self.student())

@@ -5,7 +5,7 @@ import math
 import os
 import struct
 import wave
-from typing import Literal
+from typing import Any, Literal
 
 import av
 
@@ -42,10 +42,10 @@ def video(seconds: float = 1.0, *, container: Literal["mp4", "webm"] = "mp4", si
     fps, rate = 10, 48000
     out = io.BytesIO()
     with av.open(out, mode="w", format=container) as file:
-        pictures = file.add_stream(codec, rate=fps)
+        pictures: Any = file.add_stream(codec, rate=fps)
         pictures.width = pictures.height = size
         pictures.pix_fmt = "yuv420p"
-        sounds = file.add_stream(audio_codec, rate=rate)
+        sounds: Any = file.add_stream(audio_codec, rate=rate)
         state = seed + 1
         for _ in range(int(seconds * fps)):
             frame = av.VideoFrame(size, size, "yuv420p")
