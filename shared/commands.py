@@ -12,10 +12,15 @@ from shared.bus import BusSettings
 from shared.bus.connection import connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.topology_apply import apply, drift
+from shared.clock import SystemClock
 from shared.console import AsJson, console, nats_url, read_settings, run, stop
 from shared.credentials import make_secrets
 from shared.deployment import bus_settings
+from shared.files import write_whole
 from shared.keys import Keys, Who, rotate
+from shared.ledger import NoLedger, erasures
+from shared.ledger import apply as apply_ledger
+from shared.ledger import read as read_ledger
 from shared.settings import Settings
 from shared.store.mongo_setup import prepare, read_secrets
 from shared.topology import DURABLES, STREAMS, Placement
@@ -27,6 +32,7 @@ dead_letters_cli = typer.Typer(no_args_is_help=True, help="Events that a service
 secrets_cli = typer.Typer(no_args_is_help=True, help="Everything that is secret in a deployment of single services.")
 mongo_cli = typer.Typer(no_args_is_help=True, help="The MongoDB server, where there is one.")
 keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's secrets.")
+ledger_cli = typer.Typer(no_args_is_help=True, help="Whose keys were destroyed, to be applied to restored keys.")
 
 
 def _reachable(settings: Settings) -> BusSettings:
@@ -159,3 +165,34 @@ def secrets_make(
     except (OSError, ValueError) as error:
         raise stop(f"Secrets cannot be made in {folder}: {error}.") from error
     print("\n".join(map(str, made)) or f"Everything is there already in {folder}.")
+
+
+@ledger_cli.command("export")
+def ledger_export(file: Annotated[Path, typer.Argument(help="is written anew, whole or not at all")]) -> None:
+    """Write down every erasure. In the embedded deployment: while it does not run."""
+
+    async def export() -> list[str]:
+        return [entry.model_dump_json() async for entry in erasures(read_settings(), tuple(STREAMS), SystemClock())]
+
+    try:
+        lines = run(export())
+        write_whole(file, "".join(f"{line}\n" for line in lines).encode(), replace=True)
+    except NoLedger as error:
+        raise stop(f"Nothing is written: {error}") from error
+    except OSError as error:
+        raise stop(f"{file} cannot be written: {error.strerror}.") from error
+    console.print(f"{len(lines)} erasures are in {file}.")
+
+
+@ledger_cli.command("apply")
+def ledger_apply(file: Annotated[Path, typer.Argument(help="what `ledger export` wrote")]) -> None:
+    """Destroy again, after keys were restored from a backup and before anything starts, what the ledger names."""
+    try:
+        with file.open(encoding="utf-8") as lines:
+            entries = read_ledger(lines, tuple(STREAMS))
+    except (OSError, UnicodeDecodeError) as error:
+        raise stop(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}.") from error
+    except NoLedger as error:
+        raise stop(f"{file}: {error}. Nothing was applied.") from error
+    destroyed = run(apply_ledger(entries, read_settings(), SystemClock()))
+    console.print(f"{len(entries)} erasures read; {destroyed} keys that were here again are destroyed.")

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar, Final, NewType
 
 from cryptography.exceptions import InvalidTag
@@ -98,19 +99,7 @@ class Vault:
 
     async def erase(self, institution: InstitutionId, owner: str) -> None:
         """Destroy the owner's key for good and note it in the ledger. Also without a key, also twice."""
-        keys = self._keys.collection(OwnerKey, institution)
-        while True:
-            key = await keys.get(owner)
-            now = self._clock.now()
-            try:
-                if key is None:
-                    tombstone = OwnerKey(id=owner, institution=institution, made_at=now, erased=True, erased_at=now)
-                    await keys.insert(tombstone)
-                elif not key.erased:
-                    await keys.save(key.model_copy(update={"wrapped": "", "erased": True, "erased_at": now}))
-                break
-            except (AlreadyExists, Conflict):  # another replica sealed or erased at this moment: look again
-                continue
+        await destroy_key(self._keys, institution, owner, self._clock.now())
         await self._keys.compact()  # also when it was erased before: a crash may have come between the two
 
     async def erased(self, institution: InstitutionId) -> list[str]:
@@ -183,6 +172,27 @@ class Vault:
                 f"The key of {key.institution} given to {self._service} does not open what it sealed before. "
                 "Give back the deployment key, or the institution's own key, that was in use then."
             ) from None
+
+
+async def destroy_key(keys: Store, institution: InstitutionId, owner: str, at: datetime) -> bool:
+    """Put a tombstone in the place of an owner's key, also of none. False if one stands there already.
+
+    The store's `compact` is to follow.
+    """
+    of_institution = keys.collection(OwnerKey, institution)
+    while True:
+        key = await of_institution.get(owner)
+        try:
+            if key is None:
+                tombstone = OwnerKey(id=owner, institution=institution, made_at=at, erased=True, erased_at=at)
+                await of_institution.insert(tombstone)
+            elif key.erased:
+                return False
+            else:
+                await of_institution.save(key.model_copy(update={"wrapped": "", "erased": True, "erased_at": at}))
+        except (AlreadyExists, Conflict):  # another replica sealed or erased at this moment: look again
+            continue
+        return True
 
 
 def _bound(*parts: str) -> bytes:

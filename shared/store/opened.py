@@ -29,3 +29,8 @@ def store_file(settings: Settings, service: str) -> Path:
 
 def key_store_file(settings: Settings, service: str) -> Path:
     return settings.key_folder / f"{service}.db"
+
+
+def has_key_store(settings: Settings, service: str) -> bool:
+    """Tell whether opening the keys makes no new file. In MongoDB there is no such difference."""
+    return bool(settings.keys_mongo_url or settings.mongo_url) or key_store_file(settings, service).exists()
