@@ -208,7 +208,8 @@ class StreamListener:
         if subscription:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
-        if self._consumer and self._client.is_connected:
+        # When it has been silent for long, the server may have forgotten it and given its name to another replica.
+        if self._consumer and self._client.is_connected and time.monotonic() - self._heard < _SILENCE:
             with contextlib.suppress(nats.errors.Error, TimeoutError):
                 await self._client.jetstream().delete_consumer(self.stream, self._consumer)
         self._consumer = ""

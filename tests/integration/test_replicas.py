@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +34,7 @@ from services.scheduling.handlers.due import on_due
 from services.scheduling.model import Letter, Meeting
 from shared.bus import Bus, BusSettings
 from shared.bus import relay as relays
+from shared.bus.listeners import StreamListener
 from shared.bus.relay import Relay
 from shared.clock import ManualClock, SystemClock
 from shared.deployment import Deployment
@@ -651,6 +653,33 @@ async def test_an_event_that_waited_for_others_is_no_dead_letter_when_it_first_f
             await done.wait()
         assert await consumer.given_up("keep_institution") == 0
     await consumer.stop()
+
+
+async def test_a_replica_that_stood_still_takes_no_other_ones_place_away(bus_settings: BusSettings) -> None:
+    async with bus_of("portal", bus_settings) as portal, bus_of("consent", bus_settings) as other:
+        heard = asyncio.Event()
+
+        async def hear(_event: AnyEvent, _sequence: int) -> None:
+            heard.set()
+
+        def listener(bus: Bus) -> StreamListener:
+            one_place, log = ["the_only_place"], logging.getLogger("test")
+            return StreamListener(
+                bus.client, STREAM, [InstitutionChangedV1.filter_subject("*")], names=one_place, call=hear, since="new",
+                log=log,
+            )  # fmt: skip
+
+        stood_still, present = listener(portal), listener(other)
+        await stood_still.start(2)
+        await portal.client.jetstream().delete_consumer(STREAM, "the_only_place")  # as the server does after a while
+        stood_still._heard -= 10
+        await present.start(2)
+        await stood_still.stop()
+        event = School(id="one", institution=SLUG).changed()
+        await portal.publish(OutboxEntry("school", SLUG, "one", event.id, event.nats_subject, event.wire(), event.time))
+        async with asyncio.timeout(2):
+            await heard.wait()
+        await present.stop()
 
 
 # -- consent
