@@ -35,7 +35,9 @@ _MOST_AHEAD: Final = 32 * SLOT  # two MiB: what one player may hold here
 _READERS: Final = 16  # threads
 _PUTTERS: Final = 4
 _LOOK_EVERY: Final = 1.0  # seconds between two questions whether a put may go on
-_TIMES: "Final[ClientConfig]" = {"connect_timeout": "3s", "timeout": "30s"}  # of one request, its body included
+# Of one request, its body included: a window of two MiB, or a part of eight. An ending process waits for no longer.
+_QUICK: "Final[ClientConfig]" = {"connect_timeout": "3s", "timeout": "10s"}
+_PUTTING: "Final[ClientConfig]" = {"connect_timeout": "3s", "timeout": "30s"}
 _AGAIN: "Final[RetryConfig]" = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 _ROUNDS: Final = 10  # of listing and removing, before it is said that objects do not go
 # The library has kinds of errors for some of these, but not from every request; its text always has both.
@@ -65,12 +67,15 @@ class Bucket:
         }
         # What is not told here, the library takes from AWS_... in the environment, or from the machine's role.
         config: S3Config = {key: value for key, value in told.items() if value}  # type: ignore[assignment]
-        self._store = S3Store(
-            self.name,
-            prefix=prefix.strip("/") or None,
-            config=config,
-            client_options={**_TIMES, "allow_http": endpoint.startswith("http://")},
-            retry_config=_AGAIN,
+        self._store, self._put_store = (
+            S3Store(
+                self.name,
+                prefix=prefix.strip("/") or None,
+                config=config,
+                client_options={**times, "allow_http": endpoint.startswith("http://")},
+                retry_config=_AGAIN,
+            )
+            for times in (_QUICK, _PUTTING)
         )
         self.threads = ThreadPoolExecutor(_READERS, "bucket")
         self._putters = ThreadPoolExecutor(_PUTTERS, "bucket-put")
@@ -174,7 +179,7 @@ class Bucket:
         with self._told():
             try:
                 obstore.put(
-                    self._store, key, parts(), use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                    self._put_store, key, parts(), use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
                 )
             except FileNotFoundError as error:  # what was begun is gone, or the whole bucket
                 raise BaseError(str(error)) from None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from services.archive.model import Media, Viewer
 from shared.identifiers import InstitutionId
 from shared.media import CHUNK, SealedReader
 from shared.web.connection import connection_of
+
+_log = logging.getLogger("firsthand.archive")
 
 _LOOK_EVERY: Final = 0.5  # seconds; while a client takes nothing, the gate is asked all the same
 _RANGE: Final = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
@@ -112,6 +115,8 @@ class PlayResponse(Response):
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             failure = next((error for task in done if (error := task.exception())), None)
+            if failure and not isinstance(failure, CannotTell | NotOpen):
+                _log.warning("a recording could not be sent to its end", extra={"reason": type(failure).__name__})
             if failure and connection:
                 connection.abort()
                 await asyncio.wait({gone}, timeout=1)  # until the server has seen it

@@ -351,6 +351,31 @@ async def test_a_form_whose_recording_cannot_be_put_is_told_so_and_the_recording
     await archive.until("recording.archived")
 
 
+async def test_a_bucket_that_hangs_is_told_in_time_and_holds_up_nothing_else(
+    tmp_path: Path,
+    nats_url: str,
+    clock: ManualClock,
+    s3: S3Server,
+    way: Way,
+    film: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.bucket._QUICK", {"connect_timeout": "1s", "timeout": "2s"})
+    monkeypatch.setattr("shared.bucket._AGAIN", {"max_retries": 0})
+    async with running(tmp_path / "data", nats_url, clock, **s3.settings(way.port)) as archive:
+        await archive.released(film)
+        way.flowing.clear()
+        asked = [archive.http.get("/archive/media/c1", headers=archive.student()) for _ in range(16)]
+        players = asyncio.gather(*asked)
+        await asyncio.sleep(0.2)
+        assert (await archive.http.get("/archive/healthz")).status_code == 200
+        await asyncio.wait_for(asyncio.to_thread(sealed, tmp_path / "m", b"x"), 1)
+        assert not players.done()
+        assert {answer.status_code for answer in await players} == {503}
+        way.flowing.set()
+        assert (await archive.http.get("/archive/media/c1", headers=archive.student())).content == film
+
+
 async def test_a_bucket_that_goes_away_in_the_middle_of_playing_ends_the_answer_and_never_sends_a_wrong_byte(
     archive: Archive, way: Way, long_sound: bytes
 ) -> None:
