@@ -33,6 +33,7 @@ def _made(container: str, seconds: float, *, with_video: bool) -> bytes:
         if picture:
             picture.width, picture.height, picture.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
             picture.bit_rate = 200_000
+            picture.options = {"deadline": "realtime", "cpu-used": "8"}  # several times faster than its default
             for number in range(int(seconds * _FRAMES)):
                 media.mux(picture.encode(_picture(number)))
             media.mux(picture.encode(None))
