@@ -21,7 +21,7 @@ from shared.store.opened import key_store_file, open_key_store, open_store, stor
 from shared.vault import OwnerKey
 
 _AT_ONCE: Final = 32  # documents under way to the server; as many as a store has connections
-_MOST_WAITING: Final = 50_000  # events a service; they are held in memory, about 2 kB each
+_MOST_WAITING: Final = 20_000  # events a service; they are held in memory, about 2 kB each
 _NAMED: Final = 1000  # differences that are told one by one; the others are counted
 
 Of = tuple[str, InstitutionId, str]  # a document: kind, institution, id

@@ -18,8 +18,10 @@ import nats
 import pytest
 from pydantic import AwareDatetime
 from pymongo import MongoClient
+from typer.testing import CliRunner
 
 from example import journey as play
+from services.__main__ import cli
 from services.archive.app import SERVICE as ARCHIVE
 from services.archive.repository import Viewing
 from shared import migration
@@ -230,10 +232,17 @@ async def erased_there(house: House) -> None:
         await keys.save(key.model_copy(update={"wrapped": "", "erased": True, "erased_at": NOON}))
 
 
+async def damaged_there(house: House) -> None:
+    with MongoClient[Any](house.there.mongo_url) as client:
+        stays = client[f"{urlsplit(house.there.mongo_url).path[1:]}_{HOUSE.name}"]["stay"]
+        assert stays.update_one({"_id": f"{OAK}/c-2"}, {"$set": {"fields.note": "other"}}).modified_count
+
+
 USES: dict[Change, str] = {
+    published_there: "stay c-2 of oak-dental has other events that wait: 2 here and 1 in MongoDB",
+    damaged_there: "stay c-2 of oak-dental differs in note",
     changed_there: "note n-1 of oak-dental has version 1 here and 2 in MongoDB",
     added_there: "note m-0 of oak-dental is only in MongoDB",
-    published_there: "stay c-2 of oak-dental has other events that wait: 2 here and 1 in MongoDB",
     published_here: "stay c-1 of oak-dental has other events that wait: 0 here and 1 in MongoDB",
     deleted_here: "note n-1 of oak-dental is only in MongoDB",
     erased_there: "owner_key c-1 of oak-dental has version 1 here and 2 in MongoDB",
@@ -288,17 +297,8 @@ async def test_what_cannot_be_done_is_told_before_anything_is_written(
 
 async def firsthand(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run a command to its end: exit code, what was asked for, what was said."""
-    process = await _begun(*arguments, **environment)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), err.decode()
-
-
-async def _begun(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", *arguments,
-        env=_environment(Path(environment["FIRSTHAND_DATA"]), 0, **environment),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    result = await asyncio.to_thread(CliRunner().invoke, cli, arguments, env=environment)
+    return result.exit_code, result.stdout, result.stderr
 
 
 async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mongo_url: str) -> None:
@@ -315,7 +315,9 @@ async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mo
     await keys.close()
 
     command = ("migrate", "--to", mongo_url, "--json")
-    first = await _begun(*command, FIRSTHAND_DATA=str(tmp_path))
+    first = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", *command, env=_environment(tmp_path, 0), stdout=subprocess.DEVNULL
+    )
     with MongoClient[Any](mongo_url) as client:
         arrived = client[f"{urlsplit(mongo_url).path[1:]}_archive"]["viewing"]
         while await asyncio.to_thread(arrived.count_documents, {}) < 20:
@@ -323,6 +325,8 @@ async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mo
         first.kill()
         await first.wait()
         assert 20 <= arrived.count_documents({}) < 400
+    code, out, _ = await firsthand(*command, "--compare-only", FIRSTHAND_DATA=str(tmp_path))
+    assert (code, json.loads(out)["equal"]) == (1, False)
     code, out, err = await firsthand(*command, FIRSTHAND_DATA=str(tmp_path))
     assert code == 0, err
     report = json.loads(out)
