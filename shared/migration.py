@@ -16,7 +16,7 @@ from shared.clock import Clock
 from shared.identifiers import InstitutionId
 from shared.service import Service
 from shared.settings import Settings
-from shared.store import AlreadyExists, Collection, Document, OutboxEntry, Store, StoreUnavailable
+from shared.store import AlreadyExists, Collection, Document, OutboxEntry, Store
 from shared.store.opened import key_store_file, open_key_store, open_store, store_file
 from shared.vault import OwnerKey
 
@@ -346,4 +346,4 @@ async def _total(parts: Sequence[Part]) -> int:
     )
 
 
-__all__ = ["CannotMigrate", "Count", "Part", "Report", "StoreUnavailable", "Tell", "compare", "move", "opened"]
+__all__ = ["CannotMigrate", "Count", "Part", "Report", "compare", "move", "opened"]
