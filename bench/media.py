@@ -4,7 +4,7 @@ Floor: the same sealed object, read by the bare library in one request, from the
 the two lie opening and checking every chunk, asking the gate before each, and a connection that can be taken back.
 Needs `FIRSTHAND_TEST_S3_URL` (see `.ci/s3`); without it only the folder is measured.
 
-A player takes less than one MB/s. Aim: one process feeds fifty players; memory grows by less than 32 MB.
+A player takes less than one MB/s. Aim: 50 MB/s for one that takes all it gets; memory grows by less than 32 MB.
 """
 
 import asyncio

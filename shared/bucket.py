@@ -60,7 +60,7 @@ class Bucket:
     def __init__(self, url: str, *, endpoint: str, region: str, access_key_id: str, secret_access_key: str) -> None:
         self.name, _, prefix = url.removeprefix("s3://").partition("/")
         told = {
-            "endpoint": endpoint,
+            "endpoint": endpoint.rstrip("/"),
             "region": region,
             "access_key_id": access_key_id,
             "secret_access_key": secret_access_key,

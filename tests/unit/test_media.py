@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.media import CHUNK, FileSource, MediaBusy, MediaDamaged, SealedReader, SealedWriter, remove_media
+from shared.media import CHUNK, FileSource, MediaBusy, MediaDamaged, SealedReader, SealedWriter, in_hand, remove_media
 
 KEY = bytes(range(32))
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 17]
@@ -336,3 +336,26 @@ def test_a_video_is_read_through_its_seal(tmp_path: Path) -> None:
     clear.unlink()
     with SealedReader(FileSource.at(path), KEY) as reader, av.open(reader.file(), "r") as container:
         assert len(list(container.decode(video=0))) == 20
+
+
+def test_a_file_that_is_gone_is_not_made_again_by_going_on(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        SealedWriter(tmp_path / "m", KEY, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_file_is_in_hand_until_the_last_who_holds_it_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with SealedWriter(path, KEY) as writer:
+        writer.write(b"x")
+        writer.sync()
+        assert not in_hand(path)  # it is still coming: who removes it need not wait
+        writer.finish()
+        assert in_hand(path)
+        content = writer.sealed()
+    assert in_hand(path)
+    assert content.read(0, content.size) == path.read_bytes()
+    content.close()
+    assert not in_hand(path)
+    remove_media(path)
+    assert not in_hand(path)

@@ -542,6 +542,23 @@ async def test_a_bucket_that_is_not_there_or_refuses_us_is_told_in_words(
     assert any("refuses us" in line and settings.media_endpoint in line for line in lines)
 
 
+async def test_keys_come_from_a_file_or_from_amazons_variables_too(
+    tmp_path: Path, s3: S3Server, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = s3.settings(way.port)
+    key_id, secret = told.pop("media_access_key_id"), told.pop("media_secret_access_key")
+    (tmp_path / "firsthand_media_secret_access_key").write_text(secret + "\n")
+    monkeypatch.setenv("FIRSTHAND_SECRETS_DIR", str(tmp_path))
+    by_file = bucket_of(Settings(**told, media_access_key_id=key_id))
+    monkeypatch.delenv("FIRSTHAND_SECRETS_DIR")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    by_environment = bucket_of(Settings(**told))
+    for found in (by_file, by_environment):
+        assert found
+        await found.check()
+
+
 def test_memory_stays_flat_for_a_recording_of_two_hundred_megabytes(tmp_path: Path, s3: S3Server) -> None:
     program = f"""
 import asyncio, hashlib, os, resource
