@@ -277,7 +277,7 @@ async def test_what_cannot_be_done_is_told_before_anything_is_written(
     async with house.documents(house.here):
         with pytest.raises(StoreUnavailable, match="in use by process"):
             await house.migrated()
-    nobody = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=200"
+    nobody = f"mongodb://127.0.0.1:{free_port()}/?timeoutMS=300"
     house.there = house.there.model_copy(update={"mongo_url": nobody})
     with pytest.raises(StoreUnavailable, match="is it up"):
         await house.migrated()
