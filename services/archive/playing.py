@@ -153,7 +153,8 @@ class PlayResponse(Response):
         async with showing.gate.watch(showing.institution, showing.contact_id) as changed:
             while True:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), _LOOK_EVERY)
+                    async with asyncio.timeout(_LOOK_EVERY):
+                        await changed.wait()
                 changed.clear()
                 await showing.still_admitted()
 

@@ -1,6 +1,7 @@
 """What consent keeps of ONE institution. Nothing here can be made without naming it."""
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 from services.consent.model import Journey, NotHere, Stage
@@ -10,7 +11,7 @@ from shared.events.consent import ConsentState
 from shared.events.envelope import AnyEvent, Event
 from shared.identifiers import InstitutionId, new_id
 from shared.service import Context
-from shared.store import Page
+from shared.store import Conflict, Page
 
 
 class Journeys:
@@ -55,6 +56,18 @@ class Journeys:
             )
         return await (self._journeys.save(journey, told) if journey.version else self._journeys.insert(journey, told))
 
+    async def save_act(self, journey: Journey, event: type[Event[ConsentState]], *, actor: str, **act: Any) -> Journey:
+        """Save a decision with its record, which is there first. Raises Conflict; then the record is gone again, also
+        when an erasure by another replica came between and had not seen it.
+        """
+        records = Records(self._context, self._institution)
+        record = await records.add(journey, actor=actor, **act)
+        try:
+            return await self.save(journey, event, actor=actor)
+        except Conflict:
+            await records.take_back(record, await self.get(journey.id))
+            raise
+
     async def page(self, stage: Stage | None, *, after: str | None = None, limit: int = 200) -> Page[Journey]:
         """Journeys of a stage, the latest moved first."""
         where = {"stage": stage} if stage else {}
@@ -68,7 +81,7 @@ class Records:
         self._institution = institution
         self._records = context.store.collection(Record, institution)
 
-    async def add(self, journey: Journey, **act: Any) -> None:
+    async def add(self, journey: Journey, **act: Any) -> Record:
         """Keep an act and let the journey name it. If the journey is then not saved, nothing ever names the record."""
         number = journey.records + 1
         record = Record(
@@ -79,8 +92,15 @@ class Records:
             previous=journey.last_record,
             **act,
         )
-        await self._records.insert(record)
+        record = await self._records.insert(record)
         journey.last_record, journey.records = record.id, number
+        return record
+
+    async def take_back(self, record: Record, journey: Journey | None) -> None:
+        """Remove a record unless the journey, as it is stored, names it."""
+        if journey is None or record.id not in {named.id for named in await self.of(journey)}:
+            with suppress(Conflict):  # an erasure took it
+                await self._records.delete(record)
 
     async def of(self, journey: Journey) -> list[Record]:
         """The acts that happened, the first one first."""

@@ -6,6 +6,7 @@ server knows it by its id, for as long as its duplicate window lasts (`shared.to
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -58,10 +59,10 @@ class Relay:
             if self._in_vain:
                 await asyncio.sleep(delay)
             else:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), delay)
-                except TimeoutError:
-                    continue
+                # Not `wait_for`: cancelled in the instant of a wake, it would go on as if nothing had been said.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._wake.wait()
 
     async def drain(self, within: float) -> int:
         """Publish what is left, for at most `within` seconds; returns how many events still wait."""

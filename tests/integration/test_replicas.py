@@ -26,6 +26,8 @@ from services.archive.gate import gate_of
 from services.archive.repository import Recordings, Uploads
 from services.archive.uploads import look_after_upload
 from services.consent import pulse as pulses
+from services.consent.model.records import Record
+from services.consent.repository import Records
 from services.discovery.app import SERVICE as DISCOVERY
 from services.discovery.handlers import people
 from services.discovery.repository import Ledger, Repository
@@ -825,6 +827,27 @@ async def _until_taken(house: House, service: str) -> None:
             if attempt == 9:
                 raise
     return None
+
+
+async def test_what_a_replica_recorded_of_an_act_that_came_after_an_erasure_is_gone(
+    houses: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other, _ = houses
+    _, family = await slow.granted()
+    add = Records.add
+
+    async def and_stand_still(self: Records, journey: Any, **act: Any) -> Any:
+        monkeypatch.setattr(Records, "add", add)
+        await other.api("POST", "/family/withdraw", {"erase": "now"}, who=family)
+        for service in ("discovery", "scheduling", "archive"):
+            await other.erased_by("c1", service)
+        return await add(self, journey, **act)
+
+    monkeypatch.setattr(Records, "add", and_stand_still)
+    assert not (await slow.api("POST", "/family/pause", who=family, ok=False)).is_success
+    assert (await other.journey()).consent.state == "erased"
+    records = other.context.store.collection(Record, SLUG)
+    assert [record.id async for record in records.all()] == []
 
 
 async def test_what_was_destroyed_through_one_replica_lives_on_in_no_other(houses: list[House]) -> None:

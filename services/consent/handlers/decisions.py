@@ -10,7 +10,7 @@ from services.consent.handlers.policies import Ground, ground_of
 from services.consent.model import Erase, Journey, Refused, Signer, comes_of_age
 from services.consent.model.records import Act, Assent, Statement
 from services.consent.model.scopes import ordered
-from services.consent.repository import Journeys, Records
+from services.consent.repository import Journeys
 from shared.events.consent import (
     ConsentChangedV1,
     ConsentDeclinedV1,
@@ -113,8 +113,7 @@ async def grant(
         decides_alone=answers.decides_alone,
         other_agrees=sealed.get("other_agrees"),
     )
-    await _record(context, journey, "granted", FAMILY, ground=ground, statement=statement)
-    return await journeys.save(journey, ConsentGrantedV1, actor=FAMILY)
+    return await _keep(context, journey, "granted", ConsentGrantedV1, ground=ground, statement=statement)
 
 
 async def decline(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
@@ -122,8 +121,7 @@ async def decline(context: Context, institution: InstitutionId, contact_id: str)
     journey = await journeys.demand(contact_id)
     journey.decline(context.clock.now())
     journey.draft = None
-    await _record(context, journey, "declined", FAMILY)
-    return await journeys.save(journey, ConsentDeclinedV1, actor=FAMILY)
+    return await _keep(context, journey, "declined", ConsentDeclinedV1)
 
 
 async def change(
@@ -145,8 +143,7 @@ async def change(
         ground.permission.demand(now)
     version = ground.text.text_version if ground.text else journey.consent.text_version
     journey.change(now, scopes, text_version=version, by_family=told is None)
-    await _record(context, journey, "changed", FAMILY, told=told, ground=ground if wider else None)
-    return await journeys.save(journey, ConsentChangedV1, actor=_actor(told))
+    return await _keep(context, journey, "changed", ConsentChangedV1, told=told, ground=ground if wider else None)
 
 
 async def pause(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
@@ -167,8 +164,7 @@ async def release(context: Context, institution: InstitutionId, contact_id: str,
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
     journey.consent.release(context.clock.now(), sha256, journey.recording)
-    await _record(context, journey, "released", FAMILY, sha256=sha256)
-    return await journeys.save(journey, ConsentReleasedV1, actor=FAMILY)
+    return await _keep(context, journey, "released", ConsentReleasedV1, sha256=sha256)
 
 
 async def withdraw(
@@ -179,8 +175,7 @@ async def withdraw(
     journey = await journeys.demand(contact_id)
     journey.withdraw(context.clock.now(), erase)
     journey.draft = None
-    await _record(context, journey, "withdrawn", FAMILY, told=told, erase=erase)
-    saved = await journeys.save(journey, ConsentWithdrawnV1, actor=_actor(told))
+    saved = await _keep(context, journey, "withdrawn", ConsentWithdrawnV1, told=told, erase=erase)
     return await begin_if_due(context, saved, actor=_actor(told))
 
 
@@ -191,30 +186,31 @@ async def _simple(
     journey = await journeys.demand(contact_id)
     decide = {"paused": journey.consent.pause, "resumed": journey.consent.resume, "undone": journey.consent.undo}[act]
     decide(context.clock.now())
-    await _record(context, journey, act, FAMILY)
-    return await journeys.save(journey, event, actor=FAMILY)
+    return await _keep(context, journey, act, event)
 
 
-async def _record(
+async def _keep(
     context: Context,
     journey: Journey,
     act: Act,
-    actor: str,
+    event: type[Event[ConsentState]],
     *,
     told: Told | None = None,
     ground: Ground | None = None,
     **more: Any,
-) -> None:
+) -> Journey:
+    """Keep what was decided, with the record of it. Raises Conflict."""
     text = ground.text if ground else None
     if told:
         _demand_plausible(told, context.clock.now())
         more["how_told"] = await context.vault.seal(journey.institution, journey.id, "how_told", told.how)
         more["told_at"] = told.at or context.clock.now()
-    await Records(context, journey.institution).add(
+    return await Journeys(context, journey.institution).save_act(
         journey,
+        event,
+        actor=_actor(told),
         act=act,
         at=context.clock.now(),
-        actor=told.person_id if told else actor,
         scopes=journey.consent.allowed,
         language=journey.consent.language,
         text_version=journey.consent.text_version,

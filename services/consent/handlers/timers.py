@@ -2,7 +2,7 @@
 
 from services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure
 from services.consent.model import Journey
-from services.consent.repository import Journeys, Records
+from services.consent.repository import Journeys
 from shared.events.consent import ConsentWithdrawnV1, InvitationExpiredV1
 from shared.service import Context
 
@@ -28,15 +28,15 @@ async def _end_consent(context: Context, journey: Journey) -> None:
     """The time for which it was given is over."""
     now = context.clock.now()
     journey.expire(now)
-    await Records(context, journey.institution).add(
+    saved = await Journeys(context, journey.institution).save_act(
         journey,
+        ConsentWithdrawnV1,
+        actor=SYSTEM,
         act="withdrawn",
         at=now,
-        actor=SYSTEM,
         scopes=[],
         language=journey.consent.language,
         text_version=journey.consent.text_version,
         erase="now",
     )
-    saved = await Journeys(context, journey.institution).save(journey, ConsentWithdrawnV1, actor=SYSTEM)
     await begin_if_due(context, saved, actor=SYSTEM)
