@@ -1,12 +1,13 @@
 """A whole running system in processes of its own: random port, empty folder; it can be killed and started again."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from shared.keys import Keys
 from shared.topology import Placement
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
-_READY_WITHIN = 40.0  # seconds; a loaded machine of two cores
+_READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eight processes at once
 
 
 def unique(name: str) -> str:
@@ -67,11 +68,21 @@ class Program:
         self.process.send_signal(signal.SIGKILL)
         await self.process.wait()
 
+    def hold(self) -> None:
+        """Stop it where it is, as a machine without room or a debugger does; `go_on` lets it run again."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
     async def stop(self) -> int:
         """Ask it to end, as an operator does; gives its exit code."""
         assert self.process
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGCONT)  # one that is held hears nothing
         return await asyncio.wait_for(self.process.wait(), 30)
 
 
@@ -83,6 +94,7 @@ class System:
     data: Path
     programs: dict[str, Program]
     nats: EmbeddedNats | None = None
+    routes: dict[str, list[int]] = field(default_factory=dict)  # the ports that the proxy leads a prefix to, in turn
 
     @property
     def keys(self) -> Keys:
@@ -125,17 +137,22 @@ async def all_in_one(folder: Path) -> AsyncIterator[System]:
 
 
 @asynccontextmanager
-async def apart(folder: Path) -> AsyncIterator[System]:
-    """Every service as a process with its own secrets, one nats-server, and a reverse proxy that joins the prefixes."""
+async def apart(
+    folder: Path, *, mongo_url: str = "", replicas: Mapping[str, int] | None = None
+) -> AsyncIterator[System]:
+    """Every service as a process with its own secrets, one nats-server, and a reverse proxy that joins the prefixes.
+
+    With a database that they share, a service may have several `replicas`: `consent`, `consent-2`, ...
+    """
     data = folder / "data"
     make_secrets(data, placement=Placement())
     nats = ServerWithUsers(folder / "nats", data / "nats.conf")
     await apply(BusSettings(url=await nats.start()))
-    ports = {service: free_port() for service in SERVICES}
-    proxy = await asyncio.start_server(lambda r, w: _join(ports, r, w), "127.0.0.1", 0)
+    routes = {service: [free_port() for _ in range((replicas or {}).get(service, 1))] for service in SERVICES}
+    proxy = await asyncio.start_server(lambda r, w: _join(routes, r, w), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
     programs = {
-        service: Program(
+        f"{service}-{n}" if n > 1 else service: Program(
             ("serve", service),
             _environment(
                 data,
@@ -144,28 +161,30 @@ async def apart(folder: Path) -> AsyncIterator[System]:
                 FIRSTHAND_PUBLIC_URL=url,
                 FIRSTHAND_SECRETS_DIR=str(data / service),
                 FIRSTHAND_KEYS_DIR=str(data / service),
+                FIRSTHAND_MONGO_URL=mongo_url,
             ),
             f"http://127.0.0.1:{port}/{service}/readyz",
-            folder / f"{service}.log",
+            folder / f"{service}-{n}.log",
         )
-        for service, port in ports.items()
+        for service, ports in routes.items()
+        for n, port in enumerate(ports, 1)
     }
     try:
         await asyncio.gather(*(program.start() for program in programs.values()))
-        yield System(url, data, programs, nats)
+        yield System(url, data, programs, nats, routes)
     finally:
         await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
         proxy.close()
         await nats.stop()
 
 
-async def _join(ports: dict[str, int], client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
-    """Pass one request to the service whose prefix it names, as a reverse proxy does."""
+async def _join(routes: dict[str, list[int]], client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+    """Pass one request to a replica of the service whose prefix it names, as a reverse proxy does."""
     try:
         head = await client.readuntil(b"\r\n\r\n")
         service = head.split(b" ", 2)[1].split(b"/")[1].split(b"?")[0].decode()
         lines = [line for line in head[:-4].split(b"\r\n") if not line.lower().startswith(b"connection:")]
-        server, request = await asyncio.open_connection("127.0.0.1", ports.get(service, ports["portal"]))
+        server, request = await _reached(routes.get(service, routes["portal"]))
         request.write(b"\r\n".join([*lines, b"Connection: close", b"", b""]))
         upstream = asyncio.create_task(_pipe(client, request))
         await _pipe(server, answer)
@@ -175,6 +194,15 @@ async def _join(ports: dict[str, int], client: asyncio.StreamReader, answer: asy
         pass
     finally:
         answer.close()
+
+
+async def _reached(ports: list[int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the next replica in turn, past those that are not there. Raises OSError when none is."""
+    for _ in range(len(ports)):
+        ports.append(port := ports.pop(0))
+        with contextlib.suppress(ConnectionRefusedError):
+            return await asyncio.open_connection("127.0.0.1", port)
+    raise ConnectionRefusedError
 
 
 async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
