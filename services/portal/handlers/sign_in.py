@@ -1,6 +1,7 @@
 """Signing in by a one-time link, renewing sessions, signing out."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.portal.model.people import Person
@@ -9,6 +10,7 @@ from services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignI
 from services.portal.repository import People, SignIns, known
 from shared.identifiers import InstitutionId, new_secret
 from shared.service import Context
+from shared.store import Conflict
 from shared.web.languages import N_
 
 
@@ -119,7 +121,8 @@ async def sign_out(context: Context, cookie: str) -> None:
     except Refused:
         return
     if begun := await sign_ins.sign_in(secret):
-        await sign_ins.sign_ins.delete(begun)
+        with suppress(Conflict):  # it was asked twice at once
+            await sign_ins.sign_ins.delete(begun)
 
 
 async def forget_link(context: Context, link: SignInLink) -> None:
