@@ -6,6 +6,7 @@ Without it these tests are skipped and say so.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -69,7 +70,8 @@ class Way:
     from_server: int = 0  # bytes
     cut_after: int | None = None  # bytes from the server, after which the way is cut
     requests: list[bytes] = field(default_factory=list)  # first lines
-    flowing: asyncio.Event = field(default_factory=asyncio.Event)  # cleared: nothing goes to the server
+    flowing: asyncio.Event = field(default_factory=asyncio.Event)  # cleared: what is held does not go to the server
+    held: Callable[[bytes], bool] = lambda _: True  # by the request's first line
     _server: asyncio.Server | None = None
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -96,11 +98,14 @@ class Way:
             writer.transport.abort()
 
     async def _up(self, client: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
+        line = b""
         while piece := await client.read(65536):
-            line = piece.partition(b"\r\n")[0]
-            if line.endswith(b"HTTP/1.1"):
+            first = piece.partition(b"\r\n")[0]
+            if first.endswith(b"HTTP/1.1"):
+                line = first
                 self.requests.append(line)
-            await self.flowing.wait()
+            if self.held(line):
+                await self.flowing.wait()
             to_server.write(piece)
             await to_server.drain()
         to_server.transport.abort()
