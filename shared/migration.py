@@ -229,7 +229,7 @@ async def _copied(part: Part) -> AsyncIterator[int]:
             target = part.target.collection(kind, institution)
             batch: list[Document] = []
             async for here, there in _side_by_side(part, kind, institution):
-                if here is not None and there is None and (kind.kind, institution, here.id) not in waiting:
+                if here is not None and there is None:
                     batch.append(here)
                 if len(batch) == _AT_ONCE:
                     await asyncio.gather(*(_adopt(target, document, []) for document in batch))

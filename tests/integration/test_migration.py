@@ -44,6 +44,7 @@ from tests.e2e.system import SERVICES, Program, _environment, _join, all_in_one,
 
 OAK = InstitutionId("oak-dental")
 ELM = InstitutionId("elm-medical")
+FIR = InstitutionId("fir-medical")
 NOON = datetime(2026, 3, 1, 12, 0, 0, 120_000, tzinfo=UTC)
 CLOCK = ManualClock(NOON)
 
@@ -195,14 +196,14 @@ Change = Callable[[House], Awaitable[None]]
 async def changed_there(house: House) -> None:
     async with house.documents(house.there) as store:
         notes = store.collection(Note, OAK)
-        note = await notes.get("n-1")
+        note = await notes.get("n-3")
         assert note
         await notes.save(note)
 
 
 async def added_there(house: House) -> None:
     async with house.documents(house.there) as store:
-        await store.collection(Note, OAK).insert(Note(id="m-0", institution=OAK, contact_id="c-1"))
+        await store.collection(Note, FIR).insert(Note(id="m-0", institution=FIR, contact_id="c-1"))
 
 
 async def published_there(house: House) -> None:
@@ -241,8 +242,8 @@ async def damaged_there(house: House) -> None:
 USES: dict[Change, str] = {
     published_there: "stay c-2 of oak-dental has other events that wait: 2 here and 1 in MongoDB",
     damaged_there: "stay c-2 of oak-dental differs in note",
-    changed_there: "note n-1 of oak-dental has version 1 here and 2 in MongoDB",
-    added_there: "note m-0 of oak-dental is only in MongoDB",
+    changed_there: "note n-3 of oak-dental has version 1 here and 2 in MongoDB",
+    added_there: "note m-0 of fir-medical is only in MongoDB",
     published_here: "stay c-1 of oak-dental has other events that wait: 0 here and 1 in MongoDB",
     deleted_here: "note n-1 of oak-dental is only in MongoDB",
     erased_there: "owner_key c-1 of oak-dental has version 1 here and 2 in MongoDB",
@@ -255,8 +256,8 @@ async def test_what_has_been_used_since_is_told_in_a_line_and_never_written_over
         await use(house)
         report = await house.compared()
         assert any(line in one for one in report.differences), (use, report.differences)
-    assert report.differing == len(report.differences) == 5  # both of c-2's and c-1's events, n-1, m-0, a key
-    assert (report.journeys, report.journeys_equal) == (4, 2)
+    assert report.differing == len(report.differences) == 6  # c-1, c-2, n-1, n-3, m-0, a key
+    assert (report.journeys, report.journeys_equal) == (5, 1)
     with pytest.raises(CannotMigrate, match="used since"):
         await house.migrated()
     assert (await house.compared()).differences == report.differences
@@ -285,6 +286,12 @@ async def test_what_cannot_be_done_is_told_before_anything_is_written(
     await house.fill()
     monkeypatch.setattr(migration, "_MOST_WAITING", 2)
     with pytest.raises(CannotMigrate, match="More than 2 events wait"):
+        await house.migrated()
+    monkeypatch.undo()
+    with sqlite3.connect(store_file(house.here, HOUSE.name)) as newer:
+        newer.execute("UPDATE outbox SET kind = 'later' WHERE document_id = 'c-1'")
+    newer.close()
+    with pytest.raises(CannotMigrate, match="later, which this version does not know"):
         await house.migrated()
     with sqlite3.connect(store_file(house.here, HOUSE.name)) as older:
         older.execute("DROP INDEX stay__by__begins_at")
