@@ -25,7 +25,7 @@ from shared.service import Context, Service
 def routes(_context: Context) -> APIRouter:
     router = APIRouter()
     for part in (links, api_staff, api_family, pages_family, pages_home, pages_invitations, pages_texts):
-        router.include_router(part.router)
+        router.routes.extend(part.router.routes)
     return router
 
 

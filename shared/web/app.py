@@ -56,7 +56,7 @@ def build_app(
         return [f"{part.name}: {problem}" for part in parts for problem in await part.problems()]
 
     whole = FastAPI(openapi_url=None)
-    whole.include_router(health_routes(all_problems, None))
+    whole.router.routes.extend(health_routes(all_problems, None).routes)
     outer = Starlette(
         routes=[
             Route("/", _home),
@@ -88,8 +88,9 @@ def _part_app(part: MountedPart) -> FastAPI:
     )
     app.state.context = part.context
     app.state.service = part.name
-    app.include_router(part.router)
-    app.include_router(health_routes(part.problems, part.metrics))
+    # not `include_router`, here and in the services: it makes every route anew, which takes most of a start
+    app.router.routes.extend(part.router.routes)
+    app.router.routes.extend(health_routes(part.problems, part.metrics).routes)
     app.mount("/static", Static(directory=STATIC))
     problems.install(app)
     app.add_middleware(RequestLogMiddleware, service=part.name)

@@ -9,7 +9,7 @@ from shared.service import Context
 def routes(_context: Context) -> APIRouter:
     router = APIRouter()
     for part in (recordings, uploads, media, family, pages):
-        router.include_router(part.router)
+        router.routes.extend(part.router.routes)
     return router
 
 

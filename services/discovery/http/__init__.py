@@ -10,9 +10,9 @@ from shared.service import Context
 
 def routes(context: Context) -> APIRouter:
     router = APIRouter()
-    router.include_router(api(context))
-    router.include_router(case_pages(context))
-    router.include_router(lead_pages(context))
+    router.routes.extend(api(context).routes)
+    router.routes.extend(case_pages(context).routes)
+    router.routes.extend(lead_pages(context).routes)
     return router
 
 

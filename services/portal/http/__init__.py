@@ -31,5 +31,5 @@ _PARTS = (
 def routes(context: Context) -> APIRouter:
     router = APIRouter()
     for part in _PARTS:
-        router.include_router(part(context))
+        router.routes.extend(part(context).routes)
     return router

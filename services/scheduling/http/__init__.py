@@ -11,10 +11,10 @@ from shared.service import Context
 
 def routes(context: Context) -> APIRouter:
     router = APIRouter()
-    router.include_router(api_routes(context))
-    router.include_router(family_routes(context))
-    router.include_router(staff_routes(context))
-    router.include_router(availability_routes(context))
+    router.routes.extend(api_routes(context).routes)
+    router.routes.extend(family_routes(context).routes)
+    router.routes.extend(staff_routes(context).routes)
+    router.routes.extend(availability_routes(context).routes)
     return router
 
 
