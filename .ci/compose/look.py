@@ -35,7 +35,9 @@ async def main() -> None:
     root = {"username": "root", "password": ROOT.read_text().strip(), "authSource": "admin"}
     with MongoClient[Any](SETTINGS.mongo_url, **root) as mongo:
         databases = [name for name in mongo.list_database_names() if name.startswith("firsthand_")]
-        documents = {f"{d}.{c}": mongo[d][c].count_documents({}) for d in databases for c in mongo[d].list_collection_names()}
+        documents = {
+            f"{d}.{c}": mongo[d][c].count_documents({}) for d in databases for c in mongo[d].list_collection_names()
+        }
     print(json.dumps({"events": events, "dead_letters": len(dead), "documents": documents}))
 
 

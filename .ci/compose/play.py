@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import secrets
 import shutil
 import socket
 import subprocess
@@ -78,7 +79,9 @@ class Project:
 
     async def address(self, container: str) -> str:
         """The container's address on the network that it shares with the proxy."""
-        networks = json.loads(await self.run("docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}", container))
+        networks = json.loads(
+            await self.run("docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}", container)
+        )
         return str(networks[f"{self.name}_front"]["IPAddress"])
 
     async def scale(self, **replicas: int) -> None:
@@ -130,7 +133,7 @@ async def demo(project: Project, keys: Keys) -> None:
 
 @asynccontextmanager
 async def school(project: Project, keys: Keys) -> AsyncIterator[play.School]:
-    slug = f"play-{project.chains}-{random.randbytes(3).hex()}"
+    slug = f"play-{secrets.token_hex(3)}"
     async with play.school(project.url, keys, CLOCK, slug) as college:
         await play.open_case(college)
         yield college
@@ -158,14 +161,20 @@ async def nothing_is_doubled(project: Project, one: Any) -> None:
             found.append("an event stands in a stream twice")
         wanted = {name: number * project.chains for name, number in one["documents"].items()}
         if (there := seen["documents"]) != wanted:
-            found += [f"{n}: {there.get(n)} documents instead of {wanted.get(n)}" for n in there.keys() | wanted.keys() if there.get(n) != wanted.get(n)]
+            found += [
+                f"{n}: {there.get(n)} documents instead of {wanted.get(n)}"
+                for n in there.keys() | wanted.keys()
+                if there.get(n) != wanted.get(n)
+            ]
         return found
 
     try:
         await play.eventually("all is as one chain left it, times the chains", settled)
     except play.Incomplete as incomplete:
         raise play.Incomplete("; ".join(problems())) from incomplete
-    say(f"  {project.chains} chains: {len(seen['events'])} events, {sum(seen['documents'].values())} documents, nothing doubled or dead")
+    say(
+        f"  {project.chains} chains: {len(seen['events'])} events, {sum(seen['documents'].values())} documents, nothing doubled or dead"
+    )
 
 
 def long_sound() -> bytes:
@@ -254,7 +263,7 @@ class Player:
 async def every_replica_cuts_off(project: Project, keys: Keys) -> None:
     """Open a player at each replica of archive and one through the proxy; a withdrawal ends all of them."""
     async with school(project, keys) as college:
-        journey = await play.clear(college, await play.nominate(college, "player.example"))
+        journey = await play.clear(college, await play.nominate(college, f"player.{college.slug}".replace("-", ".")))
         await play.send_first_message(journey)
         await play.log_answer(journey, "yes")
         async with play.open_link(journey):
@@ -264,7 +273,11 @@ async def every_replica_cuts_off(project: Project, keys: Keys) -> None:
             await upload(journey, long_sound())
             await play.release(journey)
             await play.eventually("it plays", lambda: plays(journey))
-            players = [(Player("through the proxy"), "127.0.0.1", project.port)]
+            (proxy,) = await project.containers("proxy")
+            players = [
+                (Player("through the proxy"), await project.address(proxy), 8080),
+                (Player("through the published port"), "127.0.0.1", project.port),
+            ]
             for number, container in enumerate(await project.containers("archive"), 1):
                 players.append((Player(f"at replica {number}"), await project.address(container), 8080))
             async with asyncio.TaskGroup() as watching:
@@ -276,7 +289,9 @@ async def every_replica_cuts_off(project: Project, keys: Keys) -> None:
                 withdrawn = time.monotonic()
             for player, *_ in players:
                 late = player.last_byte - withdrawn
-                say(f"  player {player.where}: last byte {late:+.2f} s after the withdrawal, {player.received} of {len(journey.media)} bytes")
+                say(
+                    f"  player {player.where}: last byte {late:+.2f} s after the withdrawal was acknowledged, {player.received} of {len(journey.media)} bytes"
+                )
                 if not player.cut_off or late > _CUT_OFF_WITHIN:
                     raise play.Incomplete(f"the player {player.where} was not cut off in time")
             await play.certificate(journey)
@@ -291,7 +306,7 @@ async def plays(journey: play.Journey) -> bool:
 async def chain_with_failures(project: Project, keys: Keys) -> None:
     """A chain in whose middle replicas are killed and servers restarted."""
     async with school(project, keys) as college:
-        journey = await play.clear(college, await play.nominate(college, "steady.example"))
+        journey = await play.clear(college, await play.nominate(college, f"steady.{college.slug}".replace("-", ".")))
         killed = (await project.containers("consent"))[0]
         await project.run("docker", "kill", killed)
         say("  a replica of consent is killed; the family goes on at once")
