@@ -233,8 +233,8 @@ async def _turn(side: Side, turn: int) -> dict[str, float]:
 async def _compare(name: str, ours: Side, bare: Side) -> bool:
     turns: list[tuple[dict[str, float], dict[str, float]]] = []
     for turn in range(_TURNS):
-        floor = await _turn(bare, turn)
-        turns.append((floor, await _turn(ours, turn)))
+        floors = await _turn(bare, turn)
+        turns.append((floors, await _turn(ours, turn)))
     good = True
     for what in ("insert", "get", "save", "find"):
         floor = statistics.median(floor[what] for floor, _ in turns)

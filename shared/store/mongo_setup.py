@@ -121,6 +121,6 @@ async def _make(client: Any, user: User, say: Say) -> None:
     except mongo_errors.OperationFailure as error:
         if error.code != _NOT_IMPLEMENTED:
             raise
-        none = {"roles": []} if command == "createUser" else {}
+        none: dict[str, Any] = {"roles": []} if command == "createUser" else {}
         await client.admin.command(command, user.user, pwd=password, **none)
         say(f"user {user.user}: this server knows no roles, so this user may touch every database. It is no mongod")
