@@ -1,4 +1,4 @@
-"""Prints, from inside the compose network, as JSON: all events in the streams, dead letters, documents by collection."""
+"""Prints as JSON, from inside the compose network: all events in the streams, dead letters, documents by collection."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from shared.settings import Settings
 from shared.topology import STREAMS
 
 SETTINGS = Settings()
-ROOT = Path("/run/mongo/mongo-root-password")
+ROOT = Path("/run/mongo/mongo-root-password").read_text().strip()
 
 
 async def main() -> None:
@@ -32,7 +32,7 @@ async def main() -> None:
                 event = json.loads((await heard.next_msg(timeout=10)).data)
                 events.append({key: event[key] for key in ("id", "type", "subject")})
             await stream.delete_consumer(name, "look")
-    root = {"username": "root", "password": ROOT.read_text().strip(), "authSource": "admin"}
+    root = {"username": "root", "password": ROOT, "authSource": "admin"}
     with MongoClient[Any](SETTINGS.mongo_url, **root) as mongo:
         databases = [name for name in mongo.list_database_names() if name.startswith("firsthand_")]
         documents = {

@@ -1,7 +1,7 @@
 """Plays the chain on compose.yaml for real, in a folder, with secrets and under a project name of its own.
 
-Replicas are added, killed and brought back, NATS and MongoDB are restarted, and in the end every chain has left each event
-once, the same number of documents, and no dead letter. Nothing is left behind but the images.
+Replicas are added, killed and brought back, NATS and MongoDB are restarted, and in the end every chain has left each
+event once, the same number of documents, and no dead letter. Nothing is left behind but the images.
 """
 
 import asyncio
@@ -140,7 +140,7 @@ async def school(project: Project, keys: Keys) -> AsyncIterator[play.School]:
 
 
 async def nothing_is_doubled(project: Project, one: Any) -> None:
-    """Every contact has each event of the chain once, every chain left as many documents as the first, nothing is dead."""
+    """Each contact has each event of the chain once, each chain left as many documents as one, nothing is dead."""
     seen: Any = None
 
     async def settled() -> bool:
@@ -172,9 +172,8 @@ async def nothing_is_doubled(project: Project, one: Any) -> None:
         await play.eventually("all is as one chain left it, times the chains", settled)
     except play.Incomplete as incomplete:
         raise play.Incomplete("; ".join(problems())) from incomplete
-    say(
-        f"  {project.chains} chains: {len(seen['events'])} events, {sum(seen['documents'].values())} documents, nothing doubled or dead"
-    )
+    documents = sum(seen["documents"].values())
+    say(f"  {project.chains} chains: {len(seen['events'])} events, {documents} documents, nothing doubled or dead")
 
 
 def long_sound() -> bytes:
@@ -289,9 +288,7 @@ async def every_replica_cuts_off(project: Project, keys: Keys) -> None:
                 withdrawn = time.monotonic()
             for player, *_ in players:
                 late = player.last_byte - withdrawn
-                say(
-                    f"  player {player.where}: last byte {late:+.2f} s after the withdrawal was acknowledged, {player.received} of {len(journey.media)} bytes"
-                )
+                say(f"  player {player.where}: last byte {late:+.2f} s after the withdrawal was acknowledged")
                 if not player.cut_off or late > _CUT_OFF_WITHIN:
                     raise play.Incomplete(f"the player {player.where} was not cut off in time")
             await play.certificate(journey)
@@ -353,7 +350,7 @@ async def timed(what: str, work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def played(project: Project) -> None:
-    await timed("the services are up and ready", lambda: project.scale())
+    await timed("the services are up and ready", project.scale)
     keys = project.keys()
     await timed("one demo", lambda: demo(project, keys))
     one = await project.look()
