@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from example import journey as play
 from shared.clock import SystemClock
-from tests.e2e.system import System, unique
+from tests.e2e.system import SERVICES, System, apart, unique
+from tests.real_servers import MongoServer
 
 CLOCK = SystemClock()
 
@@ -27,10 +31,10 @@ async def _consented(journey: play.Journey) -> play.Journey:
     return journey
 
 
-async def test_the_demo_completes_the_chain_and_the_withdrawn_recording_no_longer_plays(system: System) -> None:
+async def _shows_the_whole_chain(system: System, environment: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services", "demo", "--json", "--url", system.url,
-        env=system.everything.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
@@ -40,6 +44,22 @@ async def test_the_demo_completes_the_chain_and_the_withdrawn_recording_no_longe
     assert len({event["id"] for event in document["events"]}) == len(document["events"])
     assert {event["journey"] for event in document["events"]} == {document["contact"]}
     assert document["plays"] is False
+
+
+async def test_the_demo_completes_the_chain_and_the_withdrawn_recording_no_longer_plays(system: System) -> None:
+    await _shows_the_whole_chain(system, system.everything.environment)
+
+
+async def test_the_demo_completes_the_chain_with_services_apart_on_mongodb(
+    tmp_path: Path, mongo_server: MongoServer, mongo_url: str
+) -> None:
+    async with apart(tmp_path, mongo_url=mongo_url) as services:
+        await _shows_the_whole_chain(services, os.environ | {"FIRSTHAND_DATA": str(services.data)})
+    prefix = urlsplit(mongo_url).path[1:]
+    with mongo_server.client() as client:
+        names = set(client.list_database_names())
+    assert {f"{prefix}_{service}" for service in SERVICES} <= names
+    assert not (services.data / "db").exists(), "nothing is kept in files"
 
 
 async def test_a_family_that_declines_is_asked_nothing_more(system: System) -> None:
