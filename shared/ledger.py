@@ -4,16 +4,14 @@ One JSON object a line: {"service", "institution", "owner", "erased_at"}. Ids an
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from shared.clock import Clock
 from shared.identifiers import InstitutionId, InstitutionSlug
 from shared.settings import Settings
-from shared.store import Store
 from shared.store.opened import has_key_store, open_key_store
-from shared.vault import OwnerKey, destroy_key
+from shared.vault import OwnerKey, destroy_key, erased_keys
 
 
 class Entry(BaseModel):
@@ -54,22 +52,12 @@ async def erasures(settings: Settings, services: Sequence[str], clock: Clock) ->
         keys = await open_key_store(settings, service, clock)
         try:
             await keys.prepare([OwnerKey])
-            async for entry in _of(keys, service):
-                yield entry
+            for institution in await keys.institutions(OwnerKey):
+                async for key in erased_keys(keys, institution):
+                    at = key.erased_at or key.made_at
+                    yield Entry(service=service, institution=institution, owner=key.id, erased_at=at)
         finally:
             await keys.close()
-
-
-async def _of(keys: Store, service: str) -> AsyncIterator[Entry]:
-    for institution in await keys.institutions(OwnerKey):
-        after: str | None = None
-        while True:
-            page = await keys.collection(OwnerKey, institution).find({"erased": True}, limit=500, after=after)
-            for key in page.items:
-                at: datetime = key.erased_at or key.made_at
-                yield Entry(service=service, institution=institution, owner=key.id, erased_at=at)
-            if (after := page.next) is None:
-                break
 
 
 async def apply(entries: Sequence[Entry], settings: Settings, clock: Clock) -> int:

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import ClassVar, Final, NewType
 
@@ -104,14 +104,7 @@ class Vault:
 
     async def erased(self, institution: InstitutionId) -> list[str]:
         """List the owners whose keys were destroyed: the erasure ledger, applied after a restore of data."""
-        owners: list[str] = []
-        cursor: str | None = None
-        while True:
-            page = await self._keys.collection(OwnerKey, institution).find({"erased": True}, limit=500, after=cursor)
-            owners += [key.id for key in page.items]
-            cursor = page.next
-            if cursor is None:
-                return owners
+        return [key.id async for key in erased_keys(self._keys, institution)]
 
     def mark(self, *parts: str) -> str:
         """Make a keyed mark (HMAC-SHA256, 64 hexadecimal digits): the same for the same parts, on this deployment."""
@@ -172,6 +165,17 @@ class Vault:
                 f"The key of {key.institution} given to {self._service} does not open what it sealed before. "
                 "Give back the deployment key, or the institution's own key, that was in use then."
             ) from None
+
+
+async def erased_keys(keys: Store, institution: InstitutionId) -> AsyncIterator[OwnerKey]:
+    """Go through the tombstones of one institution, in flat memory."""
+    after: str | None = None
+    while True:
+        page = await keys.collection(OwnerKey, institution).find({"erased": True}, limit=500, after=after)
+        for key in page.items:
+            yield key
+        if (after := page.next) is None:
+            return
 
 
 async def destroy_key(keys: Store, institution: InstitutionId, owner: str, at: datetime) -> bool:

@@ -40,6 +40,7 @@ MAY_NAME_AN_INSTITUTION = {
     "shared/identifiers.py": "the deployment's own name, a constant",
     "shared/sessions.py": "from a token that was verified",
     "shared/settings.py": "from the operator's own settings",
+    "shared/ledger.py": "from the operator's own file, and only to destroy keys",
     "shared/store/*.py": "from what the store holds",
     "shared/events/*.py": "from an event",
     "services/portal/http/sign_in.py": "nobody is signed in yet; the secret of the link decides",
