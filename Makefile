@@ -38,9 +38,10 @@ schemas: $(VENV)/ready
 	@$(BIN)/python -m shared.events.schemas check
 
 # Tests write real files; on Linux they lie in memory, because a developer's disk would mostly wait for flushes.
+# Half of a test's time is waiting, for timers, answers and processes that start: four workers keep two cores busy.
 unit: $(VENV)/ready
 	@folder=$$(mktemp -d "$$([ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}")/firsthand.XXXXXX"); \
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --basetemp="$$folder/tests"; \
+	$(BIN)/python -m pytest -q -n 4 --dist loadgroup --basetemp="$$folder/tests"; \
 	result=$$?; rm -rf "$$folder"; exit $$result
 
 bench: $(VENV)/ready  ## Measure the claims, each beside its floor

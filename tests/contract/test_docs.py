@@ -15,6 +15,7 @@ from services.archive.settings import ArchiveSettings
 from shared.events import EVENTS
 from shared.settings import Settings
 from shared.topology import STREAMS
+from tests.buckets import URL_SETTING as S3_URL
 from tests.real_servers import MONGO_DRIVER_SETTING, MONGO_URL_SETTING
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +24,10 @@ OPERATE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
 CONSUME = (ROOT / "docs" / "consume-events.md").read_text(encoding="utf-8")
 
 # Read elsewhere than in Settings: the command's token, make's Python, and keys, named after their files.
-OTHER_VARIABLES = {"FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON", MONGO_URL_SETTING, MONGO_DRIVER_SETTING}
-_VARIABLE = re.compile(r"\bFIRSTHAND_[A-Z_]*[A-Z]")
+OTHER_VARIABLES = {
+    "FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON", S3_URL, MONGO_URL_SETTING, MONGO_DRIVER_SETTING
+}  # fmt: skip
+_VARIABLE = re.compile(r"\bFIRSTHAND_[A-Z0-9_]*[A-Z0-9]")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 _COMMAND = re.compile(r"(?:^|[` ])firsthand ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)", re.MULTILINE)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import nats
@@ -24,6 +25,7 @@ from shared.identifiers import InstitutionId
 from shared.metrics import Metrics
 from shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
 from shared.topology import DEAD_LETTERS, STREAMS, Placement, durables_of
+from tests.real_servers import NatsServer
 
 pytestmark = pytest.mark.usefixtures("institutions_heard")
 
@@ -131,6 +133,18 @@ async def test_a_published_event_reaches_its_handler(bus_settings: BusSettings, 
         assert await portal.publish(entry(7)) == 1
         assert await heard.take(1) == [7]
         assert await bus.problems() == []
+
+
+async def test_the_server_that_is_deployed_takes_the_topology_and_brings_an_event_to_its_handler(
+    real_nats: NatsServer,
+) -> None:
+    settings, heard = BusSettings(url=real_nats.url), Heard()
+    await apply(settings)
+    assert await drift(settings) == []
+    async with running("portal", settings) as portal, running("consent", settings, heard) as bus:
+        await portal.publish(entry(1))
+        assert await heard.take(1) == [1]
+        await until(partial(done_up_to, bus, 1))
 
 
 async def test_an_event_published_again_is_kept_once(portal: Bus) -> None:
