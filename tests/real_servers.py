@@ -127,6 +127,17 @@ def _mongo_in_a_container() -> Iterator[MongoServer]:
         yield _described(url, container.get_wrapped_container())
 
 
+@contextlib.contextmanager
+def mongo_with_users(root_password: str) -> Iterator[str]:
+    """A new server that lets in nobody but its user `root`; gives its URL. Skips where no image can be had."""
+    environment = {"MONGO_INITDB_ROOT_USERNAME": "root", "MONGO_INITDB_ROOT_PASSWORD": root_password}
+    try:
+        with _container(MONGO_IMAGE, _MONGO_PORT, ["mongod"], environment) as (_, port):
+            yield f"mongodb://127.0.0.1:{port}"
+    except NotHere as missing:
+        pytest.skip(f"not run: a server with users of its own needs {MONGO_IMAGE}: {missing}")
+
+
 def _wait_for_primary(url: str) -> None:
     until = time.monotonic() + _STARTED_WITHIN
     with MongoClient(url, serverSelectionTimeoutMS=500) as client:
@@ -198,7 +209,9 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _container(image: str, port: int, command: list[str]) -> Iterator[tuple["DockerContainer", int]]:
+def _container(
+    image: str, port: int, command: list[str], environment: dict[str, str] | None = None
+) -> Iterator[tuple["DockerContainer", int]]:
     """Run an image, its port published on a port of loopback that stays over restarts. Raises NotHere."""
     _have(image)
     from testcontainers.core.config import testcontainers_config
@@ -206,7 +219,7 @@ def _container(image: str, port: int, command: list[str]) -> Iterator[tuple["Doc
 
     testcontainers_config.ryuk_disabled = True  # one more image to pull; we end the container ourselves
     published = _free_port()
-    container = DockerContainer(image).with_command(command)
+    container = DockerContainer(image).with_command(command).with_envs(**environment or {})
     container.ports[f"{port}/tcp"] = ("127.0.0.1", published)
     with container:
         yield container, published
