@@ -25,6 +25,7 @@ from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from shared.settings import Settings
 from shared.store import Store
 from shared.store.opened import open_key_store, open_store
+from shared.tasks import ended
 from shared.timers import Timers
 from shared.topology import Placement
 from shared.vault import OwnerKey, Vault
@@ -174,9 +175,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
 async def _stop(running: RunningService) -> None:
     """Fetching ends, what is in hand is finished, and what was saved is still published."""
     await running.context.bus.stop_fetching()
-    for task in running.tasks:
-        task.cancel()
-    await asyncio.gather(*running.tasks, return_exceptions=True)
+    await ended(running.tasks)
     await running.context.relay.drain(_PUBLISH_WITHIN)
 
 

@@ -23,6 +23,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
 from shared.bus.delivery import event_in, reason_of
 from shared.events import AnyEvent, UnknownEvent
+from shared.tasks import ended
 
 Since = datetime | Literal["new", "all"]
 Heard = Callable[[AnyEvent, int], Awaitable[None]]
@@ -117,9 +118,7 @@ class StreamListener:
 
     async def stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await ended([self._task])
 
     def restart(self) -> None:
         self._lost.set()

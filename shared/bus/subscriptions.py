@@ -19,6 +19,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from shared.tasks import ended
+
 ROOM: Final = 128  # events of one durable in work at once; 64 were no slower, 256 no faster
 _EXPIRES: Final = 30.0  # seconds that one request stays open
 _HEARTBEAT: Final = 10.0  # seconds; the server says so often that the request is still open
@@ -62,9 +64,7 @@ class Pull:
         """Ask for no more, give back what nobody has begun, finish what is in hand; after `grace` seconds cancel it."""
         self._stopping = True
         if self._asking:
-            self._asking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._asking
+            await ended([self._asking])
         if self._subscription:
             # What the server had sent before it heard of this passes through _receive, which gives it back.
             with contextlib.suppress(nats.errors.Error, TimeoutError):
