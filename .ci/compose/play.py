@@ -39,6 +39,7 @@ COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 _READY_WITHIN = 60.0  # seconds
 _CARRIED = "through the published port on loopback"
+_PIECE = 32 * 1024  # bytes of an upload at once: many, so that a kill falls into the middle of them
 _CUT_OFF_WITHIN = 1.0  # seconds from a withdrawal to a player's last byte
 
 _STARTED = time.monotonic()
@@ -188,22 +189,31 @@ def long_sound() -> bytes:
     return file.getvalue()
 
 
-async def upload(journey: play.Journey, media: bytes) -> int:
-    """Upload in pieces as the browser does: after a failure it asks how far it came. Gives how often that was."""
-    created = await begin(journey, len(media))
-    offset, failures = 0, 0
-    tutor, tus = journey.school.tutor, {"Tus-Resumable": "1.0.0"}
-    while offset < len(media):
-        headers = tus | {"Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
-        try:
-            await tutor.call("PATCH", created, content=media[offset : offset + 256 * 1024], headers=headers)
-            offset += 256 * 1024
-        except Refused:
-            failures += 1
-            offset = await play.eventually("the upload goes on", lambda: come_to(journey, created))
-    await play.recording(journey, "held")
-    journey.media = media
-    return failures
+@dataclass
+class Upload:
+    """An upload in pieces as the browser makes it: after a failure it asks how far it came."""
+
+    journey: play.Journey
+    media: bytes
+    offset: int = 0
+    failures: int = 0
+    under_way: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        created = await begin(self.journey, len(self.media))
+        headers = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+        while self.offset < len(self.media):
+            piece = self.media[self.offset : self.offset + _PIECE]
+            here = headers | {"Upload-Offset": str(self.offset)}
+            try:
+                await self.journey.school.tutor.call("PATCH", created, content=piece, headers=here)
+                self.offset += len(piece)
+            except Refused:
+                self.failures += 1
+                self.offset = await play.eventually("the upload goes on", lambda: come_to(self.journey, created))
+            self.under_way.set()
+        await play.recording(self.journey, "held")
+        self.journey.media = self.media
 
 
 async def begin(journey: play.Journey, size: int) -> str:
@@ -270,7 +280,7 @@ async def every_replica_cuts_off(project: Project, keys: Keys) -> None:
             await play.decide(journey)
             await play.book(journey)
             await play.hold(journey)
-            await upload(journey, long_sound())
+            await Upload(journey, long_sound()).run()
             await play.release(journey)
             await play.eventually("it plays", lambda: plays(journey))
             (proxy,) = await project.containers("proxy")
@@ -320,11 +330,15 @@ async def chain_with_failures(project: Project, keys: Keys) -> None:
             say("  NATS is back; a time is booked")
             await play.hold(journey)
             victim = (await project.containers("archive"))[0]
-            uploading = asyncio.create_task(upload(journey, long_sound()))
-            await asyncio.sleep(0.3)  # somewhere in the middle of it
-            await project.run("docker", "kill", victim)
-            failures = await uploading
-            say(f"  a replica of archive was killed during the upload; it was complete after {failures} failed pieces")
+            upload = Upload(journey, long_sound())
+            async with asyncio.TaskGroup() as uploading:
+                uploading.create_task(upload.run())
+                await upload.under_way.wait()
+                await project.run("docker", "kill", victim)
+                come = 100 * upload.offset // len(upload.media)
+            say(f"  a replica of archive is killed {come} % into the upload; {upload.failures} pieces were repeated")
+            if come == 100:
+                raise play.Incomplete("the upload was over before the replica was killed")
             await project.compose("restart", "-t", "5", "mongo")
             say("  MongoDB was restarted")
             await play.eventually("the second yes", lambda: done(play.release(journey)))
