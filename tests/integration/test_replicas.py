@@ -50,6 +50,7 @@ from shared.sessions import SessionIssuer
 from shared.settings import Settings
 from shared.store import Conflict, Document, OutboxEntry, Store, StoreUnavailable
 from shared.store.sqlite import SqliteStore
+from shared.tasks import ended
 from shared.timers import Timers
 from shared.topology import STREAMS, durables_of
 from shared.vault import KeyErased
@@ -121,9 +122,7 @@ async def replicas_of_portal(
 async def at_work(*replicas: Relay) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(relay.run()) for relay in replicas]
     yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(tasks)
 
 
 async def add_schools(store: Any, count: int, *, first: int = 0) -> None:
