@@ -141,6 +141,14 @@ async def school(project: Project, keys: Keys) -> AsyncIterator[play.School]:
         yield college
 
 
+async def doors_are_shut(project: Project) -> None:
+    """What is for the operator's own network is not reached through the proxy."""
+    async with httpx.AsyncClient(timeout=5) as http:
+        for path in (*(f"/{service}/metrics" for service in SERVICES), "/healthz", "/elsewhere"):
+            if (status := (await http.get(f"{project.url}{path}")).status_code) != httpx.codes.NOT_FOUND:
+                raise play.Incomplete(f"{path} is answered with {status}")
+
+
 async def nothing_is_doubled(project: Project, one: Any) -> None:
     """Each contact has each event of the chain once, each chain left as many documents as one, nothing is dead."""
     seen: Any = None
@@ -350,6 +358,9 @@ async def chain_with_failures(project: Project, keys: Keys) -> None:
             await play.no_longer_plays(journey)
             await play.certificate(journey)
             await play.timeline(journey, *play.THE_CHAIN)
+            token = journey.link.rsplit("/", 1)[1]
+            if token in await project.compose("logs", "--no-color"):
+                raise play.Incomplete("a personal link is in a log")
     project.chains += 1
 
 
@@ -370,6 +381,7 @@ async def played(project: Project) -> None:
     keys = project.keys()
     await timed("one demo", lambda: demo(project, keys))
     one = await project.look()
+    await timed("metrics are not for the world", lambda: doors_are_shut(project))
     await timed("consent has 3 replicas, archive 2", lambda: project.scale(consent=3, archive=2))
     for _ in range(2):
         await timed("a demo", lambda: demo(project, keys))
