@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pymongo import ASCENDING, UpdateOne
+from pymongo.errors import OperationFailure
 
 from shared.clock import Clock
 from shared.identifiers import InstitutionId
@@ -22,6 +23,7 @@ from shared.store.mongo_database import Database
 from shared.store.mongo_shape import document, key, path, sortable, waiting_events
 
 _KEY: Final = [("_id", ASCENDING)]
+_INDEX_NOT_FOUND: Final = 27
 
 
 class MongoStore:
@@ -58,7 +60,11 @@ class MongoStore:
         async with self._database.patient_work() as database:
             for one in differing:
                 if one.present:
-                    await database[one.kind].drop_index(one.name)
+                    try:
+                        await database[one.kind].drop_index(one.name)
+                    except OperationFailure as error:
+                        if error.code != _INDEX_NOT_FOUND:  # another replica that starts now was first
+                            raise
                 if one.declared:
                     await database[one.kind].create_index(one.declared, name=one.name)
 

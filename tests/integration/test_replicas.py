@@ -48,7 +48,8 @@ from shared.keys import Keys
 from shared.metrics import Metrics
 from shared.sessions import SessionIssuer
 from shared.settings import Settings
-from shared.store import Conflict, Document, OutboxEntry, Store, StoreUnavailable
+from shared.store import Conflict, Document, Index, OutboxEntry, Store, StoreUnavailable
+from shared.store.mongo import MongoStore
 from shared.store.sqlite import SqliteStore
 from shared.tasks import ended
 from shared.timers import Timers
@@ -584,6 +585,28 @@ async def test_replicas_that_start_at_once_after_a_restore_erase_again_without_f
             assert recording is not None
             assert recording.state == "erased"
         assert one.media_files() == []
+
+
+async def test_replicas_that_start_at_once_after_an_upgrade_bring_the_indexes_in_line_together(mongo_url: str) -> None:
+    class Before(Document):
+        kind: ClassVar[str] = "visit"
+        indexes: ClassVar[tuple[Index, ...]] = (Index.on("by"), Index.on("at"))
+        by: str
+        at: int
+
+    class Now(Document):
+        kind: ClassVar[str] = "visit"
+        indexes: ClassVar[tuple[Index, ...]] = (Index.on("at", "by"),)
+        by: str
+        at: int
+
+    async with AsyncExitStack() as stack:
+        stores = [await MongoStore.open(mongo_url, "visits", SystemClock()) for _ in range(4)]
+        for one in stores:
+            stack.push_async_callback(one.close)
+        await stores[0].prepare([Before])
+        await asyncio.gather(*(one.prepare([Now]) for one in stores))
+        assert await stores[0].drift([Now]) == []
 
 
 # -- people
