@@ -221,7 +221,11 @@ async def running(data: Path, url: str, clock: ManualClock, **more: Any) -> Asyn
             archive = Archive(deployment, clock, connection, SessionIssuer(keys.signing, clock), http)
 
             async def hear(message: Any) -> None:
-                archive.told.append(parse_event(message.data))
+                event = parse_event(message.data)
+                if event.id not in {
+                    told.id for told in archive.told
+                }:  # two replicas may publish it
+                    archive.told.append(event)
 
             await connection.subscribe("fh.v1.*.recording.>", cb=hear)
             await connection.subscribe("fh.v1.*.archive.>", cb=hear)
