@@ -1,13 +1,15 @@
-"""The place after a row of a sorted find, in a text that goes through an address: the same for every adapter."""
+"""The place after a row of a sorted find, in a text that goes through an address, and going from page to page by it."""
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from typing import Final, Literal
 
-from shared.store import NoSuchPlace
+from shared.store import Collection, D, NoSuchPlace
 
 Order = Literal["asc", "desc"]
 _INTEGER: Final = 2**63  # what a database keeps as one
+_PAGE: Final = 200  # documents a page when all are gone through
 
 
 def cursor(sort: str, order: Order, value: str | int, id_: str) -> str:
@@ -31,3 +33,14 @@ def place_of(text: str, sort: str, order: Order) -> tuple[str | int, str]:
 
 def _fits(value: str | int) -> bool:
     return isinstance(value, str) or -_INTEGER <= value < _INTEGER
+
+
+async def page_by_page(collection: Collection[D]) -> AsyncIterator[D]:
+    """Go through every document by id, in flat memory."""
+    after: str | None = None
+    while True:
+        page = await collection.find(limit=_PAGE, after=after)
+        for document in page.items:
+            yield document
+        if (after := page.next) is None:
+            return

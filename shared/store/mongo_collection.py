@@ -9,13 +9,12 @@ from pymongo.errors import DuplicateKeyError
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
 from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
-from shared.store.cursors import cursor, place_of
+from shared.store.cursors import cursor, page_by_page, place_of
 from shared.store.kinds import already_there, check_adopted, check_event, kind_of
 from shared.store.mongo_client import READ_CONCERN
 from shared.store.mongo_database import Database
 from shared.store.mongo_shape import Raw, document, key, keys_of, operand, path, state, version_of, waiting_event
 
-_PAGE = 200  # documents a page when all are gone through
 _STATE = {"outbox": False, "waiting": False}  # a reader needs no events
 
 
@@ -111,15 +110,8 @@ class MongoCollection(Generic[D]):
         with self._database.work() as database:  # the driver's own counting is an aggregation
             return int((await database.command("count", self._kind.name, **asked))["n"])
 
-    async def all(self) -> AsyncIterator[D]:
-        after: str | None = None
-        while True:
-            page = await self.find(limit=_PAGE, after=after)
-            for found in page.items:
-                yield found
-            if page.next is None:
-                return
-            after = page.next
+    def all(self) -> AsyncIterator[D]:
+        return page_by_page(self)
 
     async def _add(self, stored: D, waiting: Sequence[OutboxEntry]) -> bool:
         """Insert a document with the events that wait. False when its id is taken."""

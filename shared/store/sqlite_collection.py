@@ -7,12 +7,11 @@ from typing import Any, Generic, Literal
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
 from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from shared.store.cursors import page_by_page
 from shared.store.kinds import already_there, check_adopted, check_event
 from shared.store.sqlite_database import Database
 from shared.store.sqlite_query import conditions, page_query
 from shared.store.sqlite_schema import microseconds, table_of
-
-_PAGE = 200  # documents a page when all are gone through
 
 
 class SqliteCollection(Generic[D]):
@@ -121,15 +120,8 @@ class SqliteCollection(Generic[D]):
         sql = f"SELECT count(*) FROM {given.sql()}"  # noqa: S608 - checked names only
         return await self._database.read(lambda connection: int(connection.execute(sql, given.values).fetchone()[0]))
 
-    async def all(self) -> AsyncIterator[D]:
-        after: str | None = None
-        while True:
-            page = await self.find(limit=_PAGE, after=after)
-            for document in page.items:
-                yield document
-            if page.next is None:
-                return
-            after = page.next
+    def all(self) -> AsyncIterator[D]:
+        return page_by_page(self)
 
     def _next(self, document: D, version: int) -> tuple[D, int | None, str]:
         """Make what is to be stored: the document with its next version, when it is due, its body."""

@@ -501,6 +501,26 @@ class TestTimers:
         assert ids(await store.due(Visit, NOON - timedelta(microseconds=1))) == ["past"]
         assert ids(await store.due(Visit, NOON + HOUR)) == ["past", "now", "later"]
 
+    @pytest.mark.races
+    async def test_of_many_that_find_a_document_due_one_claims_it(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        await fill(visits, *(visit(f"v{n}", due_at=NOON) for n in range(5)))
+
+        async def claim() -> list[str]:
+            claimed = []
+            for found in await store.due(Visit, NOON):
+                try:
+                    await visits.save(found.model_copy(update={"due_at": None, "seats": found.seats + 1}))
+                except Conflict:
+                    continue
+                claimed.append(found.id)
+            return claimed
+
+        claimed = [id_ for ids_ in await asyncio.gather(*(claim() for _ in range(20))) for id_ in ids_]
+        assert sorted(claimed) == [f"v{n}" for n in range(5)]
+        assert [one.seats async for one in visits.all()] == [1] * 5
+
     async def test_moving_or_clearing_due_at_is_an_ordinary_save(self, store: Store, visits: Collection[Visit]) -> None:
         stored = await visits.insert(visit(due_at=NOON))
         stored = await visits.save(stored.model_copy(update={"due_at": NOON + HOUR}))
