@@ -1,7 +1,9 @@
 """A client of the public HTTP interfaces, as a browser, a family's phone or an operator's command uses them."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,8 +61,15 @@ class Caller:
 
 @asynccontextmanager
 async def _connection(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, headers={"Accept": "application/json"}) as http:
+    headers = {"Accept": "application/json"}
+    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT, headers=headers, verify=_authorities()) as http:
         yield http
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Read the certificates that are trusted, once a process: it takes longer than many requests."""
+    return httpx.create_ssl_context()
 
 
 @asynccontextmanager

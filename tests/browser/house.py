@@ -16,6 +16,7 @@ from tests.e2e.system import all_in_one
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+FAMILIES = "browser of families"  # the group of tests that one worker runs with a house of its own; the rest: "browser"
 ROLES = ("coordinator", "tutor", "student", "operator")
 
 

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 from example import journey as play
 from example.institution import SLUG
 from tests.browser.every_page import NOT_PAGES, PAGES, PageAt, routes_of_pages
-from tests.browser.house import PHONE, House
+from tests.browser.house import FAMILIES, PHONE, House
 from tests.browser.reading import answer_every_question, looks_ready
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -110,8 +110,13 @@ async def visitors(house: House, browser: Browser) -> Visitors:
     return Visitors(house, browser)
 
 
+def _visit(at: PageAt) -> Any:
+    """Families' pages on another worker than the staff's, each with a school and a browser of its own."""
+    return pytest.param(at, marks=pytest.mark.xdist_group(FAMILIES) if at.who.startswith("family") else (), id=str(at))
+
+
 @pytest.mark.asyncio(loop_scope="session")
-@pytest.mark.parametrize("at", PAGES, ids=str)
+@pytest.mark.parametrize("at", [_visit(at) for at in PAGES])
 async def test_nobody_is_shut_out(at: PageAt, visitors: Visitors) -> None:
     desk, phone = await visitors.pages_of(at.who)
     address = await visitors.address(at)

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Response, expect
 
-from tests.browser.house import PHONE, House
+from tests.browser.house import FAMILIES, PHONE, House
 from tests.browser.reading import NAME, answer_every_question
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group(FAMILIES), pytest.mark.asyncio(loop_scope="session")]
 
 CONDITION = "شقّ الشفة والحنك"
 OLD_WORDS = ("الأرنبية", "شرم")  # what nobody should have to read about a child

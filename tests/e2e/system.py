@@ -164,7 +164,7 @@ async def apart(
                 FIRSTHAND_MONGO_URL=mongo_url,
             ),
             f"http://127.0.0.1:{port}/{service}/readyz",
-            folder / f"{service}-{n}.log",
+            folder / (f"{service}-{n}.log" if n > 1 else f"{service}.log"),
         )
         for service, ports in routes.items()
         for n, port in enumerate(ports, 1)
