@@ -9,7 +9,9 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.browser.house import House, open_house
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# The shell first: the same engine without a window's frame around it, which nobody sees, and a quarter of the work.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 _ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--no-first-run", "--disable-quic", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
@@ -20,7 +22,7 @@ _ARGUMENTS = (
 async def browser() -> AsyncIterator[Browser]:
     """The system's Chromium; without one the test is skipped and says so."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install it (Debian: apt install chromium) to run the browser tests")
+        pytest.skip("no Chromium on this machine: install it (Debian: chromium-headless-shell) to run the browser tests")
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         yield chromium
