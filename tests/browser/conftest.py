@@ -22,7 +22,7 @@ _ARGUMENTS = (
 async def browser() -> AsyncIterator[Browser]:
     """The system's Chromium; without one the test is skipped and says so."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install it (Debian: chromium-headless-shell) to run the browser tests")
+        pytest.skip("no Chromium on this machine: install it (Debian: chromium-headless-shell) to run these tests")
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         yield chromium
