@@ -222,9 +222,7 @@ async def running(data: Path, url: str, clock: ManualClock, **more: Any) -> Asyn
 
             async def hear(message: Any) -> None:
                 event = parse_event(message.data)
-                if event.id not in {
-                    told.id for told in archive.told
-                }:  # two replicas may publish it
+                if event.id not in {told.id for told in archive.told}:  # two replicas may publish it
                     archive.told.append(event)
 
             await connection.subscribe("fh.v1.*.recording.>", cb=hear)
