@@ -37,11 +37,11 @@ from shared.store.mongo import MongoStore
 from shared.store.mongo_client import Address
 from shared.store.sqlite import SqliteStore
 
-_DOCUMENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000  # a multiple of 100
-_TURNS = 3
+_DOCUMENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5000  # a multiple of 1000
+_TURNS = 5
 _AT_ONCE = 32
 _PAGE = 20  # documents that a find gives
-_ON_FERRETDB = 10  # it walks through a collection even for one id: so many times fewer documents
+_ON_FERRETDB = 50  # it walks through a collection even for one id: so many times fewer documents
 _AIM = 0.7
 _CLOCK = SystemClock()
 _DOHA = InstitutionId("bench-dental")
@@ -230,37 +230,35 @@ async def _turn(side: Side, turn: int, documents: int) -> dict[str, float]:
     return rates
 
 
-async def _compare(name: str, ours: Side, bare: Side, documents: int) -> bool:
+async def _compare(name: str, ours: Side, bare: Side, documents: int) -> None:
     turns: list[tuple[dict[str, float], dict[str, float]]] = []
     for turn in range(_TURNS):
         floors = await _turn(bare, turn, documents)
         turns.append((floors, await _turn(ours, turn, documents)))
-    good = True
     for what in ("insert", "get", "save", "find"):
         floor = statistics.median(floor[what] for floor, _ in turns)
         rate = statistics.median(rate[what] for _, rate in turns)
         ratio = statistics.median(rate[what] / floor[what] for floor, rate in turns)
-        good &= ratio >= _AIM
-        print(f"{name:<28} {what:<7} {floor:>9,.0f}/s bare  {rate:>9,.0f}/s ours  {ratio:.2f} of it (aim {_AIM})")
-    return good
+        aim = f"aim {_AIM}: {'met' if ratio >= _AIM else 'MISSED'}"
+        print(f"{name:<28} {what:<7} {floor:>9,.0f}/s bare  {rate:>9,.0f}/s ours  {ratio:.2f} of it, {aim}")
 
 
-async def _sqlite(folder: Path) -> bool:
+async def _sqlite(folder: Path) -> None:
     store = await SqliteStore.open(folder / "ours.db", _CLOCK)
     await store.prepare([Visit])
     try:
-        return await _compare("sqlite", Ours(store), BareSqlite(folder / "bare.db"), _DOCUMENTS)
+        await _compare("sqlite", Ours(store), BareSqlite(folder / "bare.db"), _DOCUMENTS)
     finally:
         await store.close()
 
 
-async def _mongo(url: str, name: str) -> bool:
+async def _mongo(url: str, name: str) -> None:
     store = await MongoStore.open(url, "store", _CLOCK)
     await store.prepare([Visit])
     client = Address(url).connect()
     try:
         documents = _DOCUMENTS // _ON_FERRETDB if "FerretDB" in name else _DOCUMENTS
-        return await _compare(name, Ours(store), await BareMongo(client).prepare(), documents)
+        await _compare(name, Ours(store), await BareMongo(client).prepare(), documents)
     finally:
         await store.close()
         for database in (f"{Address(url).prefix}_store", "bench_bare"):
@@ -293,15 +291,15 @@ def _mongo_server(folder: Path) -> Iterator[tuple[str, str]]:
             server.terminate()
 
 
-async def _main() -> bool:
+async def _main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        good = await _sqlite(Path(folder))
+        await _sqlite(Path(folder))
         with _mongo_server(Path(folder)) as (url, name):
-            if not url:
+            if url:
+                await _mongo(url, name)
+            else:
                 print(f"mongo: not measured: {name}, and FIRSTHAND_MONGO_URL names no server")
-                return good
-            return await _mongo(url, name) and good
 
 
 if __name__ == "__main__":
-    sys.exit(0 if uvloop.run(_main()) else 1)
+    uvloop.run(_main())
