@@ -96,7 +96,7 @@ class MongoStore:
             gone = {"$unset": {f"outbox.{entry.event_id}": True}}
             changes.setdefault(entry.kind, []).append(UpdateOne(_of(entry), gone))
         for entry in entries:  # the flag goes where nothing waits any more
-            changes[entry.kind].append(UpdateOne(_of(entry) | {"outbox": {}}, {"$unset": {"waiting": True}}))
+            changes[entry.kind].append(_unflag(_of(entry)))
         for kind, writes in changes.items():
             with self._database.work() as database:
                 await database[kind].bulk_write(writes)
@@ -133,10 +133,16 @@ class MongoStore:
         await self._database.close()
 
     async def _waiting(self, kind: Kind, limit: int) -> list[tuple[int, OutboxEntry]]:
-        with self._database.work() as database:
-            found = database[kind.name].find({"waiting": {"$gt": 0}}, {"institution": True, "outbox": True})
-            raws = await found.sort([("waiting", ASCENDING)]).limit(limit).to_list(limit)
-        return [event for raw in raws for event in waiting_events(kind, raw)]
+        """Read the oldest outboxes of a kind, and take off flags that a crash left: enough of them would hide events."""
+        while True:
+            with self._database.work() as database:
+                found = database[kind.name].find({"waiting": {"$gt": 0}}, {"institution": True, "outbox": True})
+                raws = await found.sort([("waiting", ASCENDING)]).limit(limit).to_list(limit)
+            left = [_unflag({"_id": raw["_id"]}) for raw in raws if not raw["outbox"]]
+            if not left:
+                return [event for raw in raws for event in waiting_events(kind, raw)]
+            with self._database.work() as database:
+                await database[kind.name].bulk_write(left)
 
     async def _differences(self, kinds: Sequence[type[Document]]) -> list["_Difference"]:
         found: list[_Difference] = []
@@ -184,6 +190,11 @@ def _present(told: dict[str, Any]) -> dict[str, Any]:
 
 def _of(entry: OutboxEntry) -> dict[str, Any]:
     return {"_id": key(entry.institution, entry.document_id)}
+
+
+def _unflag(document: dict[str, Any]) -> UpdateOne:
+    """Take the flag off, if nothing waits."""
+    return UpdateOne(document | {"outbox": {}}, {"$unset": {"waiting": True}})
 
 
 if TYPE_CHECKING:

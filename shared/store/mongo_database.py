@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pymongo.errors as mongo_errors
@@ -50,7 +50,7 @@ class Database:
                 self._idle.set()
 
     @contextlib.asynccontextmanager
-    async def patient_work(self) -> Any:
+    async def patient_work(self) -> AsyncIterator[Any]:
         """Give the database without a limit of time, for making indexes. Raises StoreUnavailable."""
         client = self.address.connect(self._driver, patient=True)
         try:

@@ -310,6 +310,18 @@ class TestFailures:
         assert await notes.get("a") == stored
         assert await notes.get("b") is None
 
+    async def test_flags_that_a_crash_left_hide_no_event_that_waits(
+        self, store: MongoStore, notes: Collection[Note], mongo_server: MongoServer, mongo_url: str
+    ) -> None:
+        for n in range(5):
+            await notes.insert(note(f"n{n}"), event_of(note(f"n{n}")))
+        with mongo_server.client() as client:  # as after a death between the two operations that publishing ends with
+            kept = client[f"{urlsplit(mongo_url).path[1:]}_notes"]["note"]
+            kept.update_many({"_id": {"$ne": f"{DOHA}/n4"}}, {"$set": {"outbox": {}}})
+            assert kept.count_documents({"waiting": {"$gt": 0}}) == 5
+            assert [entry.document_id for entry in await store.outbox(limit=2)] == ["n4"]
+            assert kept.count_documents({"waiting": {"$gt": 0}}) == 1
+
     async def test_a_later_version_never_waits_before_an_earlier_one_though_clocks_differ(self, mongo_url: str) -> None:
         ahead = await MongoStore.open(mongo_url, "notes", ManualClock(NOON + timedelta(minutes=3)))
         behind = await MongoStore.open(mongo_url, "notes", CLOCK)
