@@ -133,7 +133,7 @@ class MongoStore:
         await self._database.close()
 
     async def _waiting(self, kind: Kind, limit: int) -> list[tuple[int, OutboxEntry]]:
-        """Read the oldest outboxes of a kind, and take off flags that a crash left: enough of them would hide events."""
+        """Read the oldest outboxes of a kind, and take off flags that a crash left: many of them would hide events."""
         while True:
             with self._database.work() as database:
                 found = database[kind.name].find({"waiting": {"$gt": 0}}, {"institution": True, "outbox": True})
