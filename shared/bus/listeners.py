@@ -96,7 +96,7 @@ class StreamListener:
         self._log = log
         self._attached = asyncio.Event()
         self._current = asyncio.Event()  # what was told before we listened is taken
-        self._before = 0  # so many events
+        self._before: int | None = None  # so many events; nobody knows until the server has answered
         self._lost = asyncio.Event()
         self._heard = 0.0
         self._expected = 1
@@ -162,7 +162,7 @@ class StreamListener:
             config.filter_subject = self._subjects[0]
         else:
             config.filter_subjects = self._subjects
-        self._expected, self._heard = 1, time.monotonic()
+        self._expected, self._heard, self._before = 1, time.monotonic(), None
         subscription = await self._client.subscribe(inbox, cb=self._receive)
         try:
             consumer = await self._make_consumer(config)
@@ -249,8 +249,8 @@ class StreamListener:
         return {"stream": self.stream, "sequence": sequence, "reason": reason_of(error)}
 
     def _see_whether_current(self) -> None:
-        if self._expected > self._before:
+        if self._before is None or self._expected <= self._before:
+            self.problem = f"{self.stream} is still being read."
+        else:
             self._current.set()
             self.problem = ""
-        else:
-            self.problem = f"{self.stream} is still being read."

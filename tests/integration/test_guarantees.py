@@ -9,6 +9,7 @@ from typing import Any
 
 import nats
 import pytest
+from nats.js.api import ConsumerConfig, ConsumerInfo
 
 from services.__main__ import SERVICES
 from services.archive.gate import gate_of
@@ -165,24 +166,40 @@ async def test_the_pulse_stops_while_an_event_waits_also_when_the_clock_was_set_
         assert len(heard) == before
 
 
+class AnsweredLate(StreamListener):
+    """One to which the first events come before the server's answer, as they may."""
+
+    first: asyncio.Event
+
+    async def _make_consumer(self, config: ConsumerConfig) -> ConsumerInfo:
+        made = await super()._make_consumer(config)
+        await self.first.wait()
+        return made
+
+
+@pytest.mark.parametrize("kind", [StreamListener, AnsweredLate])
 async def test_who_listens_from_the_beginning_has_heard_everything_when_it_begins(
-    tmp_path: Path, nats_url: str, clock: ManualClock
+    kind: type[StreamListener], tmp_path: Path, nats_url: str, clock: ManualClock
 ) -> None:
     async with running(tmp_path / "data", nats_url, clock) as archive:
         for sequence in range(1, 301):
             archive.sequence = sequence
             await archive.consent("InvitationSentV1", "none")
         heard: list[int] = []
+        first = asyncio.Event()
 
         async def hear(event: Any, _stream_sequence: int) -> None:
             await asyncio.sleep(0.001)
             heard.append(event.sequence)
+            first.set()
 
-        listener = StreamListener(
+        listener = kind(
             archive.context.bus.client, "FH_CONSENT", ["fh.v1.*.invitation.sent"], names=["a", "b"], call=hear,
             since="all", log=archive.context.log,
         )  # fmt: skip
-        await listener.start(2)
+        if isinstance(listener, AnsweredLate):
+            listener.first = first
+        await listener.start(30)
         assert len(heard) == 300
         assert not listener.problem
         await listener.stop()
