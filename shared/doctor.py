@@ -83,7 +83,7 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         finally:
             await store.close()
         found += [Finding(False, f"{service.name}: {difference}") for difference in differences]
-        indexes = "differ" if differences else "as declared"
+        indexes = "differ (the next start makes them anew)" if differences else "as declared"
         found.append(Finding(waiting == 0, f"{service.name}: indexes {indexes}; {waiting} events wait to be published"))
     return found
 

@@ -39,7 +39,7 @@ class SqliteStore:
         await self._database.write(lambda connection: prepare(connection, kinds))
 
     async def drift(self, kinds: Sequence[type[Document]]) -> list[str]:
-        return await self._database.read(lambda connection: drift(connection, kinds))
+        return await self._database.walk(lambda connection: drift(connection, kinds))
 
     async def due(self, kind: type[D], now: datetime, limit: int = 100) -> list[D]:
         sql = f'SELECT body FROM "{table_of(kind).name}" WHERE due_at <= ? ORDER BY due_at, id LIMIT ?'  # noqa: S608
@@ -83,7 +83,7 @@ class SqliteStore:
             f'SELECT (SELECT min(institution) FROM "{name}" WHERE institution > it) FROM found WHERE it IS NOT NULL) '
             "SELECT it FROM found WHERE it IS NOT NULL"
         )
-        return await self._database.read(lambda c: [InstitutionId(row[0]) for row in c.execute(sql).fetchall()])
+        return await self._database.walk(lambda c: [InstitutionId(row[0]) for row in c.execute(sql).fetchall()])
 
     async def ping(self) -> None:
         """Go the way of a write, changing nothing."""

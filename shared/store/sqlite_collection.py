@@ -23,15 +23,19 @@ class SqliteCollection(Generic[D]):
         self._kind = kind
         self._institution = institution
         self._table = table
-        name = table.name  # checked
+        name = table.name  # checked, as are the columns' names
+        columns = ", ".join(f'"{column}"' for column in ("due_at", *table.columns))
+        marks = ", ".join("?" for _ in ("due_at", *table.columns))
         self._select = f'SELECT body FROM "{name}" WHERE institution = ? AND id = ?'  # noqa: S608
         self._insert = (
-            f'INSERT INTO "{name}" (version, due_at, body, institution, id) '  # noqa: S608
-            "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            f'INSERT INTO "{name}" (institution, id, version, body, {columns}) '  # noqa: S608
+            f"VALUES (?, ?, ?, ?, {marks}) ON CONFLICT DO NOTHING"
         )
-        self._update = (
-            f'UPDATE "{name}" SET version = ?, due_at = ?, body = ? '  # noqa: S608
-            "WHERE institution = ? AND id = ? AND version = ?"
+        self._update = f'UPDATE "{name}" SET version = ?, body = ? WHERE institution = ? AND id = ? AND version = ?'  # noqa: S608
+        # Only where they change: SQLite would otherwise write all entries of indexes anew, each on a page of its own.
+        self._move = (
+            f'UPDATE "{name}" SET ({columns}) = ({marks}) '  # noqa: S608
+            f"WHERE institution = ? AND id = ? AND ({columns}) IS NOT ({marks})"
         )
         self._delete = f'DELETE FROM "{name}" WHERE institution = ? AND id = ? AND version = ?'  # noqa: S608
 
@@ -40,8 +44,8 @@ class SqliteCollection(Generic[D]):
         return self._kind.model_validate_json(row[0]) if row else None
 
     async def insert(self, document: D, event: AnyEvent | None = None) -> D:
-        stored, due_at, body = self._next(document, 1)
-        values = (1, due_at, body, self._institution, document.id)
+        stored, body, columns = self._next(document, 1)
+        values = (self._institution, stored.id, 1, body, *columns)
         entry = self._entry(stored, event)
 
         def apply(connection: sqlite3.Connection) -> None:
@@ -53,13 +57,15 @@ class SqliteCollection(Generic[D]):
         return stored
 
     async def save(self, document: D, event: AnyEvent | None = None) -> D:
-        stored, due_at, body = self._next(document, document.next_version)
-        values = (stored.version, due_at, body, self._institution, document.id, document.version)
+        stored, body, columns = self._next(document, document.next_version)
+        key = (self._institution, document.id)
+        values = (stored.version, body, *key, document.version)
         entry = self._entry(stored, event)
 
         def apply(connection: sqlite3.Connection) -> None:
             if connection.execute(self._update, values).rowcount == 0:
                 raise self._conflict(stored.id)
+            connection.execute(self._move, (*columns, *key, *columns))
             _leave(connection, entry)
 
         await self._database.write(apply, leaves_event=event is not None)
@@ -80,14 +86,15 @@ class SqliteCollection(Generic[D]):
 
     async def adopt(self, document: D, waiting: Sequence[OutboxEntry] = ()) -> None:
         check_adopted(document, waiting)
-        stored, due_at, body = self._next(document, document.version)
-        values = (document.version, due_at, body, self._institution, document.id)
+        stored, body, columns = self._next(document, document.version)
+        key = (self._institution, document.id)
+        values = (*key, document.version, body, *columns)
         named = (self._table.name, self._institution, stored.id)
         entries = [(one.event_id, *named, one.nats_subject, microseconds(one.at), one.body) for one in waiting]
 
         def apply(connection: sqlite3.Connection) -> None:
             if connection.execute(self._insert, values).rowcount == 0:
-                if connection.execute(self._select, values[3:]).fetchone() != (body,):
+                if connection.execute(self._select, key).fetchone() != (body,):
                     raise already_there(stored)
                 return
             for entry in entries:
@@ -118,15 +125,16 @@ class SqliteCollection(Generic[D]):
     async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int:
         given = conditions(self._table, self._institution, where or {})
         sql = f"SELECT count(*) FROM {given.sql()}"  # noqa: S608 - checked names only
-        return await self._database.read(lambda connection: int(connection.execute(sql, given.values).fetchone()[0]))
+        return await self._database.walk(lambda connection: int(connection.execute(sql, given.values).fetchone()[0]))
 
     def all(self) -> AsyncIterator[D]:
         return page_by_page(self)
 
-    def _next(self, document: D, version: int) -> tuple[D, int | None, str]:
-        """Make what is to be stored: the document with its next version, when it is due, its body."""
+    def _next(self, document: D, version: int) -> tuple[D, str, tuple[str | int | None, ...]]:
+        """Make what is to be stored: the document with its next version, its body, what its other columns hold."""
         stored = self._table.kind.to_keep(document, version, self._institution)
-        return stored, microseconds(stored.due_at) if stored.due_at else None, stored.model_dump_json()
+        due_at = microseconds(stored.due_at) if stored.due_at else None
+        return stored, stored.model_dump_json(), (due_at, *self._table.values(stored))
 
     def _entry(self, stored: D, event: AnyEvent | None) -> tuple[Any, ...] | None:
         """Make the outbox's row of an event. ValueError unless it is this document's next state."""

@@ -1,8 +1,9 @@
 """One SQLite file at work: who reads where, who writes, and how it ends.
 
 Writes go through one thread that commits all that wait together. A point read is answered at once in the event loop:
-some microseconds from the file cache, less than handing it to a thread and back. Reads of many rows run in threads of
-their own. WAL lets all of them see the last commit without waiting for the next.
+some microseconds from the file cache, less than handing it to a thread and back. Pages are read in a thread, one after
+the other, because two threads that parse are slower than one; what walks through all rows, such as a count, has a
+thread of its own, so that no page waits for it. WAL lets all of them see the last commit without waiting for the next.
 """
 
 import asyncio
@@ -19,9 +20,24 @@ from shared.store.sqlite_writer import Writer
 
 R = TypeVar("R")
 
-READERS = 2  # threads for reads of many rows
 _COMPACT_TRIES = 100
 _COMPACT_PAUSE = 0.05  # seconds between two tries, so that readers under way can end and writers go on
+
+
+class Reader:
+    """A thread with a connection of its own, which reads one thing after the other."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._connection = connect(path)
+        self._thread = ThreadPoolExecutor(1, f"{what} of {path.name}")
+
+    async def run(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, self._connection)
+
+    async def close(self) -> None:
+        """Let the reads under way end."""
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        self._connection.close()
 
 
 class Database:
@@ -34,13 +50,12 @@ class Database:
         try:
             self._here = connect(path)
             self._writing = connect(path)
-            self._reading = [connect(path) for _ in range(READERS)]
+            self._pages, self._walks = Reader(path, "pages"), Reader(path, "walks")
         except (sqlite3.Error, OSError) as error:
             self._lock.release()
             raise unavailable(error, path) or StoreUnavailable(f"{path}: it cannot be opened ({error})") from error
         self._wakes: list[Callable[[], None]] = []
         self._writer = Writer(self._writing, path, self._wake)
-        self._readers = ThreadPoolExecutor(READERS, f"reader of {path.name}")
         self._closed = False
 
     def on_event_left(self, wake: Callable[[], None]) -> None:
@@ -63,18 +78,17 @@ class Database:
             raise unavailable(error, self.path) or error from error
 
     async def read(self, read: Callable[[sqlite3.Connection], R]) -> R:
-        """Run a read of many rows in a reader's thread. It fetches all it needs, so that no snapshot stays open."""
+        """Run a read of as many rows as a page has in a thread. It fetches all, so that no snapshot stays open."""
+        return await self._read(self._pages, read)
+
+    async def walk(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        """Run a read that may go through all rows, as `read` does."""
+        return await self._read(self._walks, read)
+
+    async def _read(self, reader: "Reader", read: Callable[[sqlite3.Connection], R]) -> R:
         self._refuse_if_closed()
-
-        def run() -> R:
-            connection = self._reading.pop()  # there is one for each thread
-            try:
-                return read(connection)
-            finally:
-                self._reading.append(connection)
-
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+            return await reader.run(read)
         except sqlite3.Error as error:
             raise unavailable(error, self.path) or error from error
 
@@ -95,9 +109,9 @@ class Database:
             return
         self._closed = True
         await self._writer.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._readers.shutdown)
-        for connection in (*self._reading, self._here, self._writing):
-            connection.close()
+        await asyncio.gather(self._pages.close(), self._walks.close())
+        self._here.close()
+        self._writing.close()
         self._lock.release()
 
     def _refuse_if_closed(self) -> None:

@@ -48,7 +48,7 @@ def conditions(
     given = Conditions(_source(table, where, sort))
     given.add("institution = ?", institution)
     for name, test in where.items():
-        value = table.expression(name)
+        value = table.column(name)
         if isinstance(test, Range):
             given.add(f"{value} IS NOT NULL")
             if test.from_ is not None:
@@ -90,7 +90,7 @@ def page_query(
     if limit < 1:
         raise ValueError("a page holds at least one document")
     given = conditions(table, institution, where, sort)
-    value = table.expression(sort)
+    value = table.column(sort)
     way, beyond = ("DESC", "<") if order == "desc" else ("ASC", ">")
     by = f"id {way}" if sort == "id" else f"{value} {way}, id {way}"
     if sort != "id":

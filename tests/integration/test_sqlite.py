@@ -1,6 +1,7 @@
 """What the SQLite adapter promises beside the port: it outlives kills, holds its file alone, and forgets."""
 
 import asyncio
+import contextlib
 import os
 import pwd
 import resource
@@ -12,12 +13,13 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from pydantic import AwareDatetime
 
 from shared.clock import ManualClock
 from shared.deployment import CannotStart
@@ -25,7 +27,7 @@ from shared.events import parse_event
 from shared.events.portal import PersonChangedV1, PersonState
 from shared.identifiers import InstitutionId
 from shared.serving import usable_folder
-from shared.store import Conflict, Document, StoreUnavailable
+from shared.store import Conflict, Document, Index, Range, StoreUnavailable
 from shared.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
@@ -296,3 +298,71 @@ async def test_a_damaged_file_is_told_and_not_held(damaged: Path) -> None:
 async def test_only_the_owner_may_read_the_files(store: SqliteStore, path: Path) -> None:
     await store.collection(Note, DOHA).insert(note())
     assert {file.stat().st_mode & 0o077 for file in path.parent.iterdir()} == {0}
+
+
+class Topical(Note):
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("topic", "written_at"), Index.on("public"))
+    topic: str | None = None
+    public: bool = False
+    written_at: AwareDatetime | None = None
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(path, CLOCK)
+    yield store
+    await store.close()
+
+
+def as_before_columns(path: Path, *notes: Topical) -> None:
+    """Write as releases did whose indexes were over expressions of the body, also into a file that a later one made."""
+    topic, at = "json_extract(body,'$.topic')", "rtrim(json_extract(body,'$.written_at'),'Z')"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as older:
+        older.execute(
+            'CREATE TABLE IF NOT EXISTS "note" (institution TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, '
+            "due_at INTEGER, body TEXT NOT NULL, PRIMARY KEY (institution, id))"
+        )
+        older.execute('DROP INDEX IF EXISTS "note__by__topic__written_at"')
+        older.execute(f'CREATE INDEX "note__by__topic__written_at" ON "note" (institution, {topic}, {at}, id)')
+        for one in notes:
+            row = (one.institution, one.id, 1, one.model_copy(update={"version": 1}).model_dump_json())
+            older.execute('INSERT INTO "note" (institution, id, version, body) VALUES (?, ?, ?, ?)', row)
+
+
+async def test_what_an_older_release_wrote_is_found_by_the_columns_of_this_one(tmp_path: Path) -> None:
+    path, noon = tmp_path / "notes.db", CLOCK.now()
+
+    def older(id_: str, minutes: float) -> Topical:
+        at = noon + timedelta(minutes=minutes)
+        return Topical(id=id_, institution=DOHA, topic="palate", public=True, written_at=at)
+
+    as_before_columns(path, older("n2", 2), older("n1", 1.005), Topical(id="n0", institution=DOHA))
+    for more in (["n1", "n2"], ["n1", "n2", "n3"]):
+        async with opened(path) as store:
+            assert any(
+                "note__by__topic__written_at is not as declared" in told for told in await store.drift([Topical])
+            )
+            await store.prepare([Topical])
+            assert await store.drift([Topical]) == []
+            notes = store.collection(Topical, DOHA)
+            after = Range(from_=noon + timedelta(minutes=1))
+            page = await notes.find({"topic": "palate", "written_at": after}, sort="written_at")
+            assert [one.id for one in page.items] == more
+            assert await notes.count({"public": True}) == len(more)
+            assert [one.id for one in (await notes.find({"topic": None})).items] == ["n0"]
+        if "n3" not in more:
+            as_before_columns(path, older("n3", 3))  # somebody went back to the older release for a while
+
+
+async def test_a_column_that_no_index_needs_any_more_keeps_nothing(path: Path) -> None:
+    async with opened(path) as store:
+        await store.prepare([Topical])
+        await store.collection(Topical, DOHA).insert(Topical(id="n1", institution=DOHA, topic="palate"))
+        await store.prepare([Note])
+        assert await store.drift([Note]) == []
+        await store.compact()
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT by_topic, by_public, by_written_at FROM note").fetchall() == [(None, None, None)]
+    async with opened(path) as store:
+        await store.prepare([Topical])
+        assert await store.collection(Topical, DOHA).count({"topic": "palate"}) == 1
