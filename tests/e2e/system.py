@@ -7,11 +7,11 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -21,6 +21,9 @@ from shared.credentials import make_secrets, read_conf
 from shared.embedded_nats import EmbeddedNats
 from shared.keys import Keys
 from shared.topology import Placement
+
+# From where each prefix leads (the ports change as replicas come and go) to the one address.
+ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]]
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 _READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eight processes at once
@@ -52,6 +55,10 @@ class Program:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services", *self.arguments, env=self.environment, stdout=log, stderr=log
             )
+        await self.until_ready()
+
+    async def until_ready(self) -> None:
+        assert self.process
         async with httpx.AsyncClient() as http, asyncio.timeout(_READY_WITHIN):
             while True:
                 assert self.process.returncode is None, f"it ended: {self.log.read_text()[-3000:]}"
@@ -86,6 +93,18 @@ class Program:
         return await asyncio.wait_for(self.process.wait(), 30)
 
 
+class Servers(Protocol):
+    """One nats-server or several that act as one. Made of a folder and a configuration that `secrets make` wrote."""
+
+    @property
+    def url(self) -> str:
+        """The addresses, comma-separated, for a user who may do everything."""
+        ...
+
+    async def start(self) -> str: ...
+    async def stop(self) -> None: ...
+
+
 @dataclass
 class System:
     """What a test drives: its address, its folder, its keys and its processes."""
@@ -93,7 +112,7 @@ class System:
     url: str
     data: Path
     programs: dict[str, Program]
-    nats: EmbeddedNats | None = None
+    nats: Servers | None = None
     routes: dict[str, list[int]] = field(default_factory=dict)  # the ports that the proxy leads a prefix to, in turn
 
     @property
@@ -138,44 +157,61 @@ async def all_in_one(folder: Path) -> AsyncIterator[System]:
 
 @asynccontextmanager
 async def apart(
-    folder: Path, *, mongo_url: str = "", replicas: Mapping[str, int] | None = None
+    folder: Path,
+    *,
+    mongo_url: str = "",
+    replicas: Mapping[str, int] | None = None,
+    joined_by: ReverseProxy | None = None,
+    servers: Callable[[Path, Path], Servers] = ServerWithUsers,
+    stream_replicas: int = 1,
 ) -> AsyncIterator[System]:
-    """Every service as a process with its own secrets, one nats-server, and a reverse proxy that joins the prefixes.
+    """Every service as a process with its own secrets, its NATS `servers`, and a reverse proxy that joins the prefixes.
 
     With a database that they share, a service may have several `replicas`: `consent`, `consent-2`, ...
     """
     data = folder / "data"
     make_secrets(data, placement=Placement())
-    nats = ServerWithUsers(folder / "nats", data / "nats.conf")
-    await apply(BusSettings(url=await nats.start()))
+    nats = servers(folder / "nats", data / "nats.conf")
+    await apply(BusSettings(url=await nats.start(), replicas=stream_replicas))
+    places = ",".join(f"nats://{server.rpartition('@')[2]}" for server in nats.url.split(","))
     routes = {service: [free_port() for _ in range((replicas or {}).get(service, 1))] for service in SERVICES}
+    async with (joined_by or small_proxy)(routes) as url:
+        programs = {
+            f"{service}-{n}" if n > 1 else service: Program(
+                ("serve", service),
+                _environment(
+                    data,
+                    port,
+                    FIRSTHAND_NATS_URL=places,
+                    FIRSTHAND_STREAM_REPLICAS=str(stream_replicas),
+                    FIRSTHAND_PUBLIC_URL=url,
+                    FIRSTHAND_PROXIED=str(joined_by is not None),
+                    FIRSTHAND_SECRETS_DIR=str(data / service),
+                    FIRSTHAND_KEYS_DIR=str(data / service),
+                    FIRSTHAND_MONGO_URL=mongo_url,
+                ),
+                f"http://127.0.0.1:{port}/{service}/readyz",
+                folder / (f"{service}-{n}.log" if n > 1 else f"{service}.log"),
+            )
+            for service, ports in routes.items()
+            for n, port in enumerate(ports, 1)
+        }
+        try:
+            await asyncio.gather(*(program.start() for program in programs.values()))
+            yield System(url, data, programs, nats, routes)
+        finally:
+            await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
+            await nats.stop()
+
+
+@asynccontextmanager
+async def small_proxy(routes: dict[str, list[int]]) -> AsyncIterator[str]:
+    """Join the prefixes under one address, which is given; replicas take turns."""
     proxy = await asyncio.start_server(lambda r, w: _join(routes, r, w), "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
-    programs = {
-        f"{service}-{n}" if n > 1 else service: Program(
-            ("serve", service),
-            _environment(
-                data,
-                port,
-                FIRSTHAND_NATS_URL=f"nats://{nats.url.rpartition('@')[2]}",
-                FIRSTHAND_PUBLIC_URL=url,
-                FIRSTHAND_SECRETS_DIR=str(data / service),
-                FIRSTHAND_KEYS_DIR=str(data / service),
-                FIRSTHAND_MONGO_URL=mongo_url,
-            ),
-            f"http://127.0.0.1:{port}/{service}/readyz",
-            folder / (f"{service}-{n}.log" if n > 1 else f"{service}.log"),
-        )
-        for service, ports in routes.items()
-        for n, port in enumerate(ports, 1)
-    }
     try:
-        await asyncio.gather(*(program.start() for program in programs.values()))
-        yield System(url, data, programs, nats, routes)
+        yield f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
     finally:
-        await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
         proxy.close()
-        await nats.stop()
 
 
 async def _join(routes: dict[str, list[int]], client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
