@@ -30,6 +30,7 @@ from shared.timers import Timers
 from shared.topology import Placement
 from shared.vault import OwnerKey, Vault
 from shared.web.app import MountedPart, build_app
+from shared.web.health import Condition
 
 Progress = Callable[[str], None]
 
@@ -52,17 +53,16 @@ class RunningService:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     failing: dict[str, str] = field(default_factory=dict)  # background task -> what it last failed with
 
-    async def problems(self) -> list[str]:
-        """What keeps this service from being ready, in plain sentences; empty when it is."""
+    async def examine(self) -> Condition:
+        """Ask everything that this service needs whether it answers."""
         found = [f"{name} failed and is being started again" for name in self.failing]
         for name, store in (("store", self.context.store), ("key store", self.keys)):
             try:
                 await store.ping()
             except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
                 found.append(f"the {name} does not answer: {error}")
-        if self.service.problems:
-            found += await self.service.problems(self.context)
-        return found + await self.context.bus.problems()
+        impaired = await self.service.impaired(self.context) if self.service.impaired else []
+        return Condition(found + await self.context.bus.problems(), impaired)
 
 
 class Deployment:
@@ -114,7 +114,7 @@ class Deployment:
                     name=one.service.name,
                     router=one.service.routes(one.context),
                     context=one.context,
-                    problems=one.problems,
+                    examine=one.examine,
                     metrics=one.context.metrics,
                 )
                 for one in running.values()

@@ -45,6 +45,10 @@ class Metrics:
             registry=self.registry,
         ).labels(service)
 
+        self._impaired = Gauge(
+            "firsthand_impaired", "Things that the service cannot do for now", ("service",), registry=self.registry
+        ).labels(service)
+
     def handled(self, handler: str, outcome: str, seconds: float) -> None:
         """Count one delivery. `outcome`: done, conflict, delayed, failed or dead."""
         self._handled.labels(self._service, handler, outcome).inc()
@@ -56,6 +60,9 @@ class Metrics:
 
     def outbox(self, entries: int) -> None:
         self._outbox.set(entries)
+
+    def impaired(self, count: int) -> None:
+        self._impaired.set(count)
 
     def render(self) -> bytes:
         """Write all of it in Prometheus' text format (`CONTENT_TYPE`)."""

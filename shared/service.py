@@ -60,8 +60,8 @@ class Service:
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
-    # What else keeps the service from being ready, in plain sentences; empty when nothing does.
-    problems: Callable[[Context], Awaitable[list[str]]] | None = None
+    # What the service cannot do for now while it serves all the rest, in plain sentences; empty when there is nothing.
+    impaired: Callable[[Context], Awaitable[list[str]]] | None = None
 
 
 async def retrying(use_case: Callable[[], Awaitable[T]]) -> T:

@@ -8,12 +8,13 @@ from services.archive.repository import shelf_of
 from shared.bucket import BucketUnavailable, bucket_of
 from shared.service import Context
 
+_ASK_EVERY: Final = 30.0  # seconds
 _LOOK_EVERY: Final = 3600.0  # seconds
-_ANSWERS_WITHIN: Final = 5.0  # seconds; whoever asks for readiness does not wait longer
+_ANSWERS_WITHIN: Final = 5.0  # seconds; whoever asks how it is does not wait longer
 
 
-async def problems_of_the_bucket(context: Context) -> list[str]:
-    """Say what keeps recordings from being reached."""
+async def without_bucket(context: Context) -> list[str]:
+    """Say what keeps recordings in the bucket from being reached. Pages, uploads and what is in the folder go on."""
     bucket = bucket_of(context.settings)
     try:
         if bucket:
@@ -23,6 +24,13 @@ async def problems_of_the_bucket(context: Context) -> list[str]:
     except TimeoutError:
         return ["the bucket does not answer in time"]
     return []
+
+
+async def ask_bucket(context: Context) -> None:
+    """Ask the bucket from time to time whether it answers, for the metric; runs in the background."""
+    while bucket_of(context.settings):
+        context.metrics.impaired(len(await without_bucket(context)))
+        await asyncio.sleep(_ASK_EVERY)
 
 
 async def watch_bucket(context: Context) -> None:

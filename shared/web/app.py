@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from shared.web import problems
-from shared.web.health import Measures, Problems, health_routes
+from shared.web.health import Condition, Examine, Measures, health_routes
 from shared.web.languages import LanguageMiddleware
 from shared.web.logging import RequestLogMiddleware
 from shared.web.pages import STATIC
@@ -38,7 +38,7 @@ class MountedPart:
     name: str
     router: APIRouter
     context: Any
-    problems: Problems
+    examine: Examine
     metrics: Measures | None = None
 
 
@@ -52,11 +52,16 @@ def build_app(
     """Mount the services. `public_url` decides on HTTPS-only headers; `behind_proxy` says who tells the client."""
     https = public_url.startswith("https://")
 
-    async def all_problems() -> list[str]:
-        return [f"{part.name}: {problem}" for part in parts for problem in await part.problems()]
+    async def examine_all() -> Condition:
+        whole = Condition()
+        for part in parts:
+            found = await part.examine()
+            whole.problems += [f"{part.name}: {one}" for one in found.problems]
+            whole.impaired += [f"{part.name}: {one}" for one in found.impaired]
+        return whole
 
     whole = FastAPI(openapi_url=None)
-    whole.router.routes.extend(health_routes(all_problems, None).routes)
+    whole.router.routes.extend(health_routes(examine_all, None).routes)
     outer = Starlette(
         routes=[
             Route("/", _home),
@@ -90,7 +95,7 @@ def _part_app(part: MountedPart) -> FastAPI:
     app.state.service = part.name
     # not `include_router`, here and in the services: it makes every route anew, which takes most of a start
     app.router.routes.extend(part.router.routes)
-    app.router.routes.extend(health_routes(part.problems, part.metrics).routes)
+    app.router.routes.extend(health_routes(part.examine, part.metrics).routes)
     app.mount("/static", Static(directory=STATIC))
     problems.install(app)
     app.add_middleware(RequestLogMiddleware, service=part.name)

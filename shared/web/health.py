@@ -1,6 +1,7 @@
-"""Health: `/healthz` (the process runs), `/readyz` (it can serve; if not, why, in plain sentences), `/metrics`."""
+"""Health: `/healthz` (the process runs), `/readyz` (it can serve; what is amiss, in plain sentences), `/metrics`."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastapi import APIRouter
@@ -8,7 +9,20 @@ from starlette.responses import JSONResponse, Response
 
 from shared.web.access import Public
 
-Problems = Callable[[], Awaitable[list[str]]]
+
+@dataclass
+class Condition:
+    """How a service is, in plain sentences.
+
+    `problems`: what keeps it from serving; whoever shares out requests gives it none. `impaired`: what it cannot do for
+    now, while it serves all the rest and tells people so.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    impaired: list[str] = field(default_factory=list)
+
+
+Examine = Callable[[], Awaitable[Condition]]
 
 
 class Measures(Protocol):
@@ -19,7 +33,7 @@ class Measures(Protocol):
         ...
 
 
-def health_routes(problems: Problems, metrics: Measures | None) -> APIRouter:
+def health_routes(examine: Examine, metrics: Measures | None) -> APIRouter:
     """Give the three routes of one service (or of the whole process)."""
     router = APIRouter(include_in_schema=False)
 
@@ -29,8 +43,9 @@ def health_routes(problems: Problems, metrics: Measures | None) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz(_: Public) -> JSONResponse:
-        found = await problems()
-        return JSONResponse({"ready": not found, "problems": found}, 503 if found else 200)
+        found = await examine()
+        told = {"ready": not found.problems, "problems": found.problems, "impaired": found.impaired}
+        return JSONResponse(told, 503 if found.problems else 200)
 
     if metrics is not None:
 
@@ -41,4 +56,4 @@ def health_routes(problems: Problems, metrics: Measures | None) -> APIRouter:
     return router
 
 
-__all__ = ["Measures", "Problems", "health_routes"]
+__all__ = ["Condition", "Examine", "Measures", "health_routes"]

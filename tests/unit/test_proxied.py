@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from shared.web.access import Public
 from shared.web.app import MountedPart, build_app
+from shared.web.health import Condition
 
 
 async def client_seen(*, behind_proxy: bool, forwarded_for: str) -> str:
@@ -15,10 +16,10 @@ async def client_seen(*, behind_proxy: bool, forwarded_for: str) -> str:
     async def client(request: Request, _: Public) -> str:
         return request.client.host if request.client else ""
 
-    async def no_problems() -> list[str]:
-        return []
+    async def examine() -> Condition:
+        return Condition()
 
-    part = MountedPart("portal", router, context=None, problems=no_problems)
+    part = MountedPart("portal", router, context=None, examine=examine)
     transport = httpx.ASGITransport(build_app([part], behind_proxy=behind_proxy), client=("10.0.0.9", 4000))
     async with httpx.AsyncClient(transport=transport, base_url="http://firsthand.example") as http:
         answer = await http.get("/portal/client", headers={"X-Forwarded-For": forwarded_for})

@@ -30,6 +30,7 @@ from shared.web.access import (
     served_here,
 )
 from shared.web.app import MountedPart, build_app
+from shared.web.health import Condition
 from shared.web.languages import language, negotiate
 from shared.web.logging import JsonLines
 from shared.web.pages import Pages
@@ -138,14 +139,14 @@ async def site(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     pages = Pages("consent", tmp_path)
     reasons: list[str] = []
 
-    async def problems() -> list[str]:
-        return reasons
+    async def examine() -> Condition:
+        return Condition([one for one in reasons if "bucket" not in one], [one for one in reasons if "bucket" in one])
 
     class Figures:
         def render(self) -> bytes:
             return b"up 1\n"
 
-    part = MountedPart("consent", routes(pages), Context(), problems, Figures())
+    part = MountedPart("consent", routes(pages), Context(), examine, Figures())
     app = build_app([part], public_url="https://firsthand.example")
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
@@ -402,7 +403,12 @@ async def test_a_body_beyond_the_limit_is_refused_unless_the_route_streams(site:
 
 
 async def test_readiness_says_in_plain_sentences_what_is_missing(site: httpx.AsyncClient) -> None:
-    assert (await site.get("/consent/readyz")).json() == {"ready": True, "problems": []}
+    assert (await site.get("/consent/readyz")).json() == {"ready": True, "problems": [], "impaired": []}
+    site.reasons.append("the bucket does not answer")  # type: ignore[attr-defined]
+    impaired = await site.get("/consent/readyz")
+    assert impaired.status_code == 200
+    assert impaired.json() == {"ready": True, "problems": [], "impaired": ["the bucket does not answer"]}
+    assert (await site.get("/readyz")).json()["impaired"] == ["consent: the bucket does not answer"]
     site.reasons.append("The bus is not connected.")  # type: ignore[attr-defined]
     answer = await site.get("/consent/readyz")
     assert (answer.status_code, answer.json()["problems"]) == (503, ["The bus is not connected."])
