@@ -7,6 +7,7 @@ docs/decisions/0013-mongo.md says when to change over, which is one word here.
 from typing import Any, Final, Literal
 
 import pymongo.errors as mongo_errors
+from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.uri_parser import parse_uri
 
@@ -74,7 +75,7 @@ class Address:
             defaults["timeoutMS"] = None
         options: dict[str, Any] = defaults | _KEPT_TO
         if driver == "motor":
-            return _motor(self._url, **options)
+            return AsyncIOMotorClient(self._url, **options)
         return AsyncMongoClient[dict[str, Any]](self._url, **options)
 
     def connect_as(self, user: str, password: str, *, direct: bool = False) -> Any:
@@ -84,13 +85,7 @@ class Address:
         options: dict[str, Any] = _DEFAULTS | {"username": user, "password": password, "authSource": "admin"}
         if direct:
             options |= {"directConnection": True, "replicaSet": None}
-        return _motor(self._url, **options)
-
-
-def _motor(url: str, **options: Any) -> Any:
-    from motor.motor_asyncio import AsyncIOMotorClient  # which builds its methods now: 60 ms of each start without it
-
-    return AsyncIOMotorClient(url, **options)
+        return AsyncIOMotorClient(self._url, **options)
 
 
 async def disconnect(client: Any) -> None:
