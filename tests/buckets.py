@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.store import S3Store
 
+from tests.ports import free_port
+
 URL_SETTING: Final = "FIRSTHAND_TEST_S3_URL"
 
 
@@ -66,7 +68,7 @@ class Way:
     """A port that leads to the server while it is open. What was sent through it is counted."""
 
     target: int
-    port: int = 0
+    port: int = field(default_factory=free_port)
     from_server: int = 0  # bytes
     cut_after: int | None = None  # bytes from the server, after which the way is cut
     requests: list[bytes] = field(default_factory=list)  # first lines
@@ -78,7 +80,6 @@ class Way:
     async def restore(self) -> None:
         self.cut_after = None
         self._server = await asyncio.start_server(self._lead, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Nobody listens any more, and every connection is reset."""

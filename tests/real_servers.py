@@ -23,6 +23,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from shared.embedded_nats import binary
 from shared.store.mongo_client import Driver
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -181,7 +182,7 @@ def _nats_in_a_container() -> Iterator[NatsServer]:
 
 @contextlib.contextmanager
 def _nats_of_the_wheel(folder: Path, *, without: str) -> Iterator[NatsServer]:
-    port = _free_port()
+    port = free_port()
     arguments = ["--jetstream", "--store_dir", folder, "--addr", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen([binary(), *arguments], stderr=subprocess.DEVNULL) as process:
         try:
@@ -202,12 +203,6 @@ def _greets(port: int) -> bool:
     return False
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def _container(
     image: str, port: int, command: list[str], environment: dict[str, str] | None = None
@@ -218,7 +213,7 @@ def _container(
     from testcontainers.core.container import DockerContainer
 
     testcontainers_config.ryuk_disabled = True  # one more image to pull; we end the container ourselves
-    published = _free_port()
+    published = free_port()
     container = DockerContainer(image).with_command(command).with_envs(**environment or {})
     container.ports[f"{port}/tcp"] = ("127.0.0.1", published)
     with container:

@@ -40,6 +40,7 @@ from shared.store.sqlite_database import Database
 from shared.timers import Timers
 from shared.topology import STREAMS, durables_of
 from shared.vault import OwnerKey, Vault
+from tests.ports import free_port
 
 SLUG = "oak-dental"
 
@@ -64,7 +65,7 @@ class Told:
 
 async def played(folder: Path) -> Told:
     """Play three journeys through the running system, and read the streams."""
-    nats_server = EmbeddedNats(folder / "nats")
+    nats_server = EmbeddedNats(folder / "nats", free_port())
     url = await nats_server.start()
     await apply(BusSettings(url=url))
     settings = Settings(data=folder / "data", nats_url=url, port=0)

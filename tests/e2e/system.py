@@ -5,7 +5,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,6 +20,7 @@ from shared.credentials import make_secrets, read_conf
 from shared.embedded_nats import EmbeddedNats
 from shared.keys import Keys
 from shared.topology import Placement
+from tests.ports import free_port
 
 # From where each prefix leads (the ports change as replicas come and go) to the one address.
 ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]]
@@ -32,12 +32,6 @@ _READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eigh
 def unique(name: str) -> str:
     """Give an institution of one test a slug that no other test has: they share a system."""
     return f"{name}-{secrets.token_hex(3)}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -128,7 +122,7 @@ class ServerWithUsers(EmbeddedNats):
     """The embedded server, which besides its own user has those of a configuration that `secrets make` wrote."""
 
     def __init__(self, folder: Path, conf: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, free_port())
         self._users = read_conf(conf.read_text(encoding="utf-8"))["authorization"]["users"]
 
     def _config(self) -> dict[str, Any]:

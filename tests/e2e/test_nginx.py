@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.system import apart, free_port
+from tests.e2e.system import apart
+from tests.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate.md"
 PORTS = {"portal": 8101, "discovery": 8102, "consent": 8103, "scheduling": 8104, "archive": 8105}  # on the page

@@ -10,12 +10,13 @@ from shared.bus import BusSettings
 from shared.bus.topology_apply import apply
 from shared.embedded_nats import EmbeddedNats
 from shared.events.portal import InstitutionChangedV1
+from tests.ports import free_port
 
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
     """Without topology, so that a test may apply its own."""
-    server = EmbeddedNats(tmp_path / "nats")
+    server = EmbeddedNats(tmp_path / "nats", free_port())
     await server.start()
     yield server
     await server.stop()

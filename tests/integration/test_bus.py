@@ -25,6 +25,7 @@ from shared.identifiers import InstitutionId
 from shared.metrics import Metrics
 from shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
 from shared.topology import DEAD_LETTERS, STREAMS, Placement, durables_of
+from tests.ports import free_port
 from tests.real_servers import NatsServer
 
 pytestmark = pytest.mark.usefixtures("institutions_heard")
@@ -423,7 +424,7 @@ async def test_a_service_whose_handlers_are_not_the_topologys_does_not_start(bus
 
 
 async def test_a_bus_waits_for_the_server_at_the_start(tmp_path: Path) -> None:
-    server = EmbeddedNats(tmp_path)
+    server = EmbeddedNats(tmp_path, free_port())
     url = await server.start()
     await apply(BusSettings(url=url))
     await server.stop()

@@ -40,7 +40,8 @@ from shared.store.opened import key_store_file, open_key_store, open_store, stor
 from shared.store.sqlite import SqliteStore
 from shared.topology import STREAMS, Placement
 from shared.vault import OwnerKey
-from tests.e2e.system import SERVICES, Program, _environment, _join, all_in_one, free_port, unique
+from tests.e2e.system import SERVICES, Program, _environment, _join, all_in_one, unique
+from tests.ports import free_port
 
 OAK = InstitutionId("oak-dental")
 ELM = InstitutionId("elm-medical")

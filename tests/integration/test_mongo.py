@@ -16,6 +16,7 @@ from shared.identifiers import InstitutionId
 from shared.store import Collection, Document, Index, Range, StoreUnavailable
 from shared.store.mongo import MongoStore
 from shared.store.mongo_client import Address, examine_server
+from tests.ports import free_port
 from tests.real_servers import MongoServer, mongo_drivers
 
 DOHA = InstitutionId("qu-cdm")
@@ -397,11 +398,10 @@ class Gate:
         self._passing: set[asyncio.Task[None]] = set()
         self._free = asyncio.Event()
         self._free.set()
-        self.port = 0
+        self.port = free_port()
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
         if self._server:

@@ -13,7 +13,8 @@ import nats.errors
 import nats.js.errors
 import pytest
 
-from tests.e2e.system import ServerWithUsers, apart, free_port
+from tests.e2e.system import ServerWithUsers, apart
+from tests.ports import free_port
 from tests.soak.test_kills import MINUTES, SEED, nothing_doubled_and_nothing_left, one_chain
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
