@@ -61,8 +61,7 @@ class RunningService:
                 await store.ping()
             except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
                 found.append(f"the {name} does not answer: {error}")
-        impaired = await self.service.impaired(self.context) if self.service.impaired else []
-        return Condition(found + await self.context.bus.problems(), impaired)
+        return Condition(found + await self.context.bus.problems(), list(self.context.impaired))
 
 
 class Deployment:

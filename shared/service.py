@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
@@ -42,6 +42,8 @@ class Context:
     issuer: SessionIssuer | None  # portal signs staff sessions, consent signs family sessions, the others none
     log: logging.Logger
     metrics: Metrics
+    # What it cannot do for now while it serves all the rest, in plain sentences; kept up to date by who finds it out.
+    impaired: list[str] = field(default_factory=list)
 
 
 Handler = Callable[[Context, Any], Awaitable[None]]  # an event of the types that topology gives to the handler
@@ -60,8 +62,6 @@ class Service:
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
-    # What the service cannot do for now while it serves all the rest, in plain sentences; empty when there is nothing.
-    impaired: Callable[[Context], Awaitable[list[str]]] | None = None
 
 
 async def retrying(use_case: Callable[[], Awaitable[T]]) -> T:

@@ -1,6 +1,6 @@
 """Archive: what it keeps, handles, shows and runs."""
 
-from services.archive.bucket import ask_bucket, watch_bucket, without_bucket
+from services.archive.bucket import ask_bucket, watch_bucket
 from services.archive.gate import watch_consent
 from services.archive.handlers import end_when_due, restore_erasure
 from services.archive.http import routes
@@ -20,5 +20,4 @@ SERVICE = Service(
     routes=routes,
     restore_erasure=restore_erasure,
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
-    impaired=without_bucket,
 )

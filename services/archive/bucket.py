@@ -5,32 +5,33 @@ from typing import Final
 
 from services.archive.model import Recording
 from services.archive.repository import shelf_of
-from shared.bucket import BucketUnavailable, bucket_of
+from shared.bucket import Bucket, BucketUnavailable, bucket_of
 from shared.service import Context
 
-_ASK_EVERY: Final = 30.0  # seconds
+_ASK_EVERY: Final = 10.0  # seconds
 _LOOK_EVERY: Final = 3600.0  # seconds
-_ANSWERS_WITHIN: Final = 5.0  # seconds; whoever asks how it is does not wait longer
+_ANSWERS_WITHIN: Final = 5.0  # seconds
 
 
-async def without_bucket(context: Context) -> list[str]:
-    """Say what keeps recordings in the bucket from being reached. Pages, uploads and what is in the folder go on."""
-    bucket = bucket_of(context.settings)
+async def ask_bucket(context: Context) -> None:
+    """Ask the bucket whether it answers, and tell when it does not; runs in the background.
+
+    Pages, uploads and what is in the folder go on without it, so archive stays ready.
+    """
+    while bucket := bucket_of(context.settings):
+        context.impaired[:] = await _amiss(bucket)
+        context.metrics.impaired(len(context.impaired))
+        await asyncio.sleep(_ASK_EVERY)
+
+
+async def _amiss(bucket: Bucket) -> list[str]:
     try:
-        if bucket:
-            await asyncio.wait_for(bucket.check(), _ANSWERS_WITHIN)
+        await asyncio.wait_for(bucket.check(), _ANSWERS_WITHIN)
     except BucketUnavailable as error:
         return [str(error)]
     except TimeoutError:
         return ["the bucket does not answer in time"]
     return []
-
-
-async def ask_bucket(context: Context) -> None:
-    """Ask the bucket from time to time whether it answers, for the metric; runs in the background."""
-    while bucket_of(context.settings):
-        context.metrics.impaired(len(await without_bucket(context)))
-        await asyncio.sleep(_ASK_EVERY)
 
 
 async def watch_bucket(context: Context) -> None:

@@ -105,7 +105,9 @@ def prepare(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> 
 
     A table that differs otherwise is told by `drift`: only a person may decide about data.
     """
-    _create(connection, _differences(connection, "outbox", OUTBOX))
+    changes = _differences(connection, "outbox", OUTBOX)
+    _drop(connection, changes)
+    _create(connection, changes)
     for table in map(table_of, kinds):
         there = _columns(connection, table.name)
         missing = [column for column in table.columns if column not in there]
@@ -114,9 +116,7 @@ def prepare(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> 
                 connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN "{column}"')
         columns = there + missing
         changes = _differences(connection, table.name, table.statements(columns))
-        for name, _, present in changes:
-            if present.startswith("CREATE INDEX"):
-                connection.execute(f'DROP INDEX "{name}"')
+        _drop(connection, changes)
         # Also a column that was there: a release that did not know of it may have written meanwhile.
         if changes and columns and _present(connection, table.name):
             connection.execute(table.filling(columns))
@@ -160,6 +160,12 @@ def _differences(connection: sqlite3.Connection, table: str, declared: Mapping[s
     names = [*declared, *(present.keys() - declared.keys())]
     found = ((name, declared.get(name, ""), present.get(name, "")) for name in names)
     return [one for one in found if one[1] != one[2]]
+
+
+def _drop(connection: sqlite3.Connection, changes: Sequence[tuple[str, str, str]]) -> None:
+    for name, _, present in changes:
+        if present.startswith("CREATE INDEX"):
+            connection.execute(f'DROP INDEX "{name}"')
 
 
 def _create(connection: sqlite3.Connection, changes: Sequence[tuple[str, str, str]]) -> None:

@@ -366,3 +366,17 @@ async def test_a_column_that_no_index_needs_any_more_keeps_nothing(path: Path) -
     async with opened(path) as store:
         await store.prepare([Topical])
         assert await store.collection(Topical, DOHA).count({"topic": "palate"}) == 1
+
+
+async def test_an_index_that_somebody_changed_is_made_anew_the_outboxs_as_well(path: Path) -> None:
+    async with opened(path) as store:
+        await store.prepare([Topical])
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        file.executescript(
+            "DROP INDEX outbox_by_document; CREATE INDEX outbox_by_document ON outbox (kind);"
+            "DROP INDEX note__by__public; CREATE INDEX note__by__public ON note (by_public);"
+        )
+    async with opened(path) as store:
+        assert len(await store.drift([Topical])) == 2
+        await store.prepare([Topical])
+        assert await store.drift([Topical]) == []
