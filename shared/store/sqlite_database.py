@@ -70,7 +70,7 @@ class Database:
         return await self._writer.write(apply, leaves_event=leaves_event)
 
     def point(self, sql: str, values: tuple[Any, ...]) -> Any:
-        """Give the one row of a read by primary key, or None; here, in the event loop."""
+        """Give the first row of a read by a key or an index, or None; here, in the event loop."""
         self._refuse_if_closed()
         try:
             return self._here.execute(sql, values).fetchone()
