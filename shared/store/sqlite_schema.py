@@ -1,7 +1,6 @@
 """How documents lie in SQLite: a table a kind, the document as JSON, and a column for each field that an index needs.
 
-Indexes over expressions of the JSON would need no such columns, but SQLite then reads the JSON twice more at each save,
-which took a third of its speed (bench/store.py).
+Why not indexes over the JSON itself: docs/decisions/0014-columns-for-indexed-fields.md.
 """
 
 import sqlite3
