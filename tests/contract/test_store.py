@@ -299,7 +299,7 @@ class TestOutbox:
         await store.ping()
         assert not woken.is_set()
         await visits.save(stored, event_of(stored))
-        await asyncio.wait_for(woken.wait(), 20)
+        await asyncio.wait_for(woken.wait(), 5)
         assert len(await store.outbox()) == 1
 
 
@@ -316,7 +316,7 @@ class TestAdopting:
         await visits.adopt(moved, entries)
         assert await visits.get("v1") == moved
         assert await store.outbox() == entries
-        await asyncio.wait_for(woken.wait(), 20)
+        await asyncio.wait_for(woken.wait(), 5)
         assert (await visits.save(moved)).version == 3
 
     async def test_adopting_again_changes_nothing(self, store: Store, visits: Collection[Visit]) -> None:

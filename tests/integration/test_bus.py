@@ -116,9 +116,9 @@ async def letters_of(settings: BusSettings) -> list[DeadLetter]:
 
 async def dead_letter(settings: BusSettings) -> DeadLetter:
     """Wait for the first dead letter."""
-    async with asyncio.timeout(20), connected(settings) as client:
+    async with asyncio.timeout(5), connected(settings) as client:
         consumer = await client.jetstream().subscribe("fh.dead.>", stream=DEAD_LETTERS, ordered_consumer=True)
-        await consumer.next_msg(timeout=20)
+        await consumer.next_msg(timeout=5)
     return (await letters_of(settings))[0]
 
 
@@ -288,7 +288,7 @@ async def test_stopping_finishes_what_is_in_hand_and_gives_the_rest_back_at_once
     count = 1000
     await portal.publish_all([entry(n) for n in range(1, count + 1)])
     async with running("consent", bus_settings, slow) as bus:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             for _ in range(100):
                 await begun.acquire()
         stopping = asyncio.create_task(bus.stop())
@@ -433,7 +433,7 @@ async def test_a_bus_waits_for_the_server_at_the_start(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         assert not starting.done()
         await server.start()
-        bus = await asyncio.wait_for(starting, 20)
+        bus = await asyncio.wait_for(starting, 5)
         assert await bus.problems() == []
         await stack.aclose()
     await server.stop()
@@ -507,7 +507,7 @@ async def test_a_listener_that_cannot_take_an_event_is_given_it_again_and_none_a
     heard = Heard(RuntimeError("not now"), RuntimeError("not now"))
     listener = await portal.listen("hear_institutions", heard, since="all")
     await portal.publish_all([entry(1), entry(2)])
-    await asyncio.wait_for(heard.begun.wait(), 20)
+    await asyncio.wait_for(heard.begun.wait(), 5)
     assert listener.seen(STREAM) == 0
     assert await heard.take(2) == [1, 2]
     await until(lambda: well(portal))
@@ -534,7 +534,7 @@ async def test_a_beat_is_heard_by_every_replica_and_never_late(
             await replica.on_beat("fh.pulse.portal", beats.put)
             await replica.client.flush()
         await portal.beat("fh.pulse.portal", b"1")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             assert [await beats.get(), await beats.get()] == [b"1", b"1"]
             await nats_server.stop()
             await until(lambda: connected_are(0, portal))

@@ -108,7 +108,7 @@ async def test_the_gate_forgets_what_the_store_knows_and_never_keeps_what_is_no_
     await archive.until("archive.erased")
     await archive.consent("ErasureCompletedV1", "erased", erasure_id="e1")
     gate = gate_of(archive.context)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while not gate.sure:  # noqa: ASYNC110 - it hears by itself
             await asyncio.sleep(0.01)
     await gate._prune()
@@ -213,7 +213,7 @@ async def test_a_listener_that_was_stopped_is_forgotten_with_its_problems(archiv
 
     listener = await bus.listen("watch_consent", cannot, since="new")
     await archive.consent("InvitationSentV1", "none")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while not any("could not be taken" in problem for problem in await bus.problems()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await listener.stop()

@@ -105,7 +105,7 @@ class Stranger:
         """Do something and give what the server says against it."""
         self.told.clear()
         await act()
-        await asyncio.wait_for(self.told.wait(), 20)
+        await asyncio.wait_for(self.told.wait(), 5)
         return self.refusals[-1]
 
 
@@ -287,7 +287,7 @@ async def test_what_the_server_is_made_to_bring_elsewhere_is_no_event_there(serv
         await two.client.jetstream().publish(own_too, b'{"type": "firsthand.consent.granted.v1"}')
         request = "$JS.API.CONSUMER.MSG.NEXT.FH_SCHEDULING.scheduling_make_meeting_all"
         await two.client.publish(request, b'{"batch": 1}', reply=forged_too)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while not await kept_on(server, "FH_CONSENT", own_too):  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.01)
     # It is stored there under the subject that it was published on, which no durable and no listener there is given.
@@ -312,9 +312,9 @@ async def test_what_the_server_is_made_to_bring_elsewhere_is_no_pulse(server: Se
         await archive.client.flush()
         await one.client.jetstream().publish("fh.v1.qu-cdm.person.changed", FORGED)
         await _make_consumer(one, "FH_PORTAL", "portal_note_sign_out_all_16", "fh.v1.*.person.changed", CONSENT_PULSE)
-        assert await asyncio.wait_for(raw.get(), 20) == FORGED  # the server does bring it
+        assert await asyncio.wait_for(raw.get(), 5) == FORGED  # the server does bring it
         await consent.beat(CONSENT_PULSE, b"true")
-        assert await asyncio.wait_for(beats.get(), 20) == b"true"
+        assert await asyncio.wait_for(beats.get(), 5) == b"true"
 
 
 async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(server: Server) -> None:
@@ -329,7 +329,7 @@ async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(se
         done.put_nowait(event)
 
     async def letters(count: int) -> list[DeadLetter]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while len(found := [letter async for letter in of_operator.list()]) != count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return found
@@ -344,7 +344,7 @@ async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(se
         assert second.number > first.number
         assert (await of_operator.show(second.number)).reason.startswith("Hopeless")
         await of_operator.replay(second.number)
-        assert (await asyncio.wait_for(done.get(), 20)).subject == QU
+        assert (await asyncio.wait_for(done.get(), 5)).subject == QU
         failures.append(Hopeless("once more"))
         await portal.publish(entry())
         (third,) = await letters(1)
@@ -394,7 +394,7 @@ async def test_the_store_of_an_embedded_server_is_taken_over(tmp_path: Path) -> 
         assert await drift(server.settings(OPERATOR)) == []
         heard: asyncio.Queue[AnyEvent] = asyncio.Queue()
         async with running(server, "archive", heard.put):
-            assert (await asyncio.wait_for(heard.get(), 20)).subject == QU
+            assert (await asyncio.wait_for(heard.get(), 5)).subject == QU
 
 
 async def test_a_replica_too_many_finds_no_place_to_listen_and_says_so(

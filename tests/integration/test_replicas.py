@@ -472,7 +472,7 @@ async def test_a_withdrawal_that_is_stored_and_forgotten_while_the_gate_reads_st
 
     monkeypatch.setattr(Recordings, "save", later)
     await archive.withdraw()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while not (known := gate._overrides.get((QU, "c1"))) or known.consent.state != "withdrawn":
             await asyncio.sleep(0.005)
     monkeypatch.setattr(Recordings, "get", read_before_it_is_stored)
@@ -534,7 +534,7 @@ async def test_an_expiry_that_two_replicas_see_removes_no_recording_that_is_just
     assert (await two.until_answer(200, "/archive/family/media", two.family())).content == film
     one.clock.advance(timedelta(days=2))  # what is over is forgotten by both at once
     await asyncio.gather(*(replica.deployment.running["archive"].timers.look() for replica in pair))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while await uploads.of("c1"):
             await asyncio.sleep(0.01)
     assert len(one.media_files()) == 1
@@ -781,7 +781,7 @@ async def test_no_replica_beats_while_an_event_of_any_waits(houses: list[House],
 
 
 async def until_drained(house: House) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while await house.context.relay.drain(1):
             pass
 

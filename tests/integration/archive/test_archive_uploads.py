@@ -87,7 +87,7 @@ async def test_a_client_that_goes_away_keeps_what_it_had_sent(archive: Archive, 
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"PATCH {place} HTTP/1.1\r\n{head}\r\n".encode() + long_film[:1_500_000])
         await writer.drain()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(5):
             while sum(path.stat().st_size for path in archive.media_files()) < 1_000_000:
                 await asyncio.sleep(0.01)
         writer.close()
@@ -161,7 +161,7 @@ async def test_only_tutors_of_the_institution_upload_and_only_what_is_awaited(ar
     assert (await archive.http.post(path, headers=create)).status_code == 401
     assert (await archive.http.post(path, headers=archive.tutor())).status_code == 412
     await archive.consent("ConsentChangedV1", "paused")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(5):
         while (await archive.http.post(path, headers={**archive.tutor(), **create})).status_code != 409:
             await asyncio.sleep(0.02)
 
