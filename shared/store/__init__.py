@@ -45,7 +45,8 @@ class OutboxNotEmpty(StoreError):  # noqa: N818 - says what is the case
 
 @dataclass(frozen=True)
 class Index:
-    """A declared index over top-level fields, always within one institution. Fields: str, int, bool, datetime or None.
+    """A declared index over top-level fields, always within one institution. Fields: str, int of
+    64 bits, bool, datetime or None.
 
     `find` may test all its fields for equality, or a leading part for equality and the next one for a range or sort.
     A document stored before a field existed is found as one whose field is None, until it is saved again.

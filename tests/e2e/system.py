@@ -166,10 +166,12 @@ async def apart(
     data = folder / "data"
     make_secrets(data, placement=Placement())
     nats = servers(folder / "nats", data / "nats.conf")
-    await apply(BusSettings(url=await nats.start(), replicas=stream_replicas))
-    places = ",".join(f"nats://{server.rpartition('@')[2]}" for server in nats.url.split(","))
-    routes = {service: [free_port() for _ in range((replicas or {}).get(service, 1))] for service in SERVICES}
-    async with (joined_by or small_proxy)(routes) as url:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(nats.stop)
+        await apply(BusSettings(url=await nats.start(), replicas=stream_replicas))
+        places = ",".join(f"nats://{server.rpartition('@')[2]}" for server in nats.url.split(","))
+        routes = {service: [free_port() for _ in range((replicas or {}).get(service, 1))] for service in SERVICES}
+        url = await stack.enter_async_context((joined_by or small_proxy)(routes))
         programs = {
             f"{service}-{n}" if n > 1 else service: Program(
                 ("serve", service),
@@ -195,7 +197,6 @@ async def apart(
             yield System(url, data, programs, nats, routes)
         finally:
             await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
-            await nats.stop()
 
 
 @asynccontextmanager

@@ -199,7 +199,7 @@ async def test_who_listens_from_the_beginning_has_heard_everything_when_it_begin
         )  # fmt: skip
         if isinstance(listener, AnsweredLate):
             listener.first = first
-        await listener.start(30)
+        await listener.start(2)
         assert len(heard) == 300
         assert not listener.problem
         await listener.stop()

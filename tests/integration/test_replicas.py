@@ -694,10 +694,10 @@ async def test_a_replica_that_stood_still_takes_no_other_ones_place_away(bus_set
             )  # fmt: skip
 
         stood_still, present = listener(portal), listener(other)
-        await stood_still.start(10)
+        await stood_still.start(2)
         await portal.client.jetstream().delete_consumer(STREAM, "the_only_place")  # as the server does after a while
         stood_still._heard -= 10
-        await present.start(10)
+        await present.start(2)
         await stood_still.stop()
         event = School(id="one", institution=SLUG).changed()
         await portal.publish(OutboxEntry("school", SLUG, "one", event.id, event.nats_subject, event.wire(), event.time))

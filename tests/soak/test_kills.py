@@ -37,6 +37,7 @@ _TRIES = 40
 _ANSWER_LOST = 5.0  # seconds in which the effect of a step shows whose answer did not come
 
 Step = Callable[[play.Journey], Awaitable[Any]]
+Clear = Callable[[play.School, str], Awaitable[play.Journey]]
 
 
 @dataclass
@@ -89,7 +90,7 @@ async def never(_journey: play.Journey) -> bool:
     return False
 
 
-async def one_chain(system: System, number: int, calm: asyncio.Lock) -> None:
+async def one_chain(system: System, number: int, calm: asyncio.Lock, clear: Clear = play.clear) -> None:
     """Play a whole chain; set up in peace, since what is not yet anybody's is nobody's loss."""
     async with AsyncExitStack() as stack:
         async with calm:
@@ -98,8 +99,7 @@ async def one_chain(system: System, number: int, calm: asyncio.Lock) -> None:
             )
             await play.open_case(school)
             lead = await play.nominate(school, f"soak.{number}.example")
-            # "The institution's rules have not arrived yet", when a durable of a cluster has just lost its leader.
-            journey = await play.eventually("the contact", lambda: play.clear(school, lead))
+            journey = await clear(school, lead)
         chain = Chain(journey)
         early = ("prepared", "sent", "answered", "linked")
         await chain.insist(play.send_first_message, stage_is_beyond(*early[:1]), "invitation.sent")

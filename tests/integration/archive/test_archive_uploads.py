@@ -185,7 +185,7 @@ async def test_an_unfinished_upload_is_forgotten_after_its_time(archive: Archive
     assert archive.media_files() != []
     archive.clock.set(upload.expires_at)
     place, headers = f"/archive/api/v1/uploads/{upload.id}", {**archive.tutor(), **TUS}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(5):
         while (gone := await archive.http.head(place, headers=headers)).status_code != 404:
             assert gone.status_code == 410  # its time is over; first its file is removed, then what is known of it
             await asyncio.sleep(0.05)
