@@ -541,6 +541,8 @@ async def test_a_beat_is_heard_by_every_replica_and_never_late(
             await portal.beat("fh.pulse.portal", b"2")
             await nats_server.start()
             await until(lambda: connected_are(3, portal, one, two))
+            for replica in (one, two):  # the server knows again what they listen to
+                await replica.client.flush()
             await portal.beat("fh.pulse.portal", b"3")
             assert [await beats.get(), await beats.get()] == [b"3", b"3"]
 
