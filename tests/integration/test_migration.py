@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -373,12 +374,13 @@ class Told:
 
 
 async def come_to_rest(url: str) -> Told:
-    """Wait until every event is handled and what it caused is told; twice, as an outbox may be between the two."""
-    before = await Told.by(url)
-    while (now := await Told.by(url)) != before or now.in_hand:
-        before = now
-        await asyncio.sleep(0.1)
-    return now
+    """Wait until every event is handled and what it caused is told: nothing changes for longer than a relay sleeps."""
+    before, since = await Told.by(url), time.monotonic()
+    while time.monotonic() - since < 2:
+        await asyncio.sleep(0.2)
+        if (now := await Told.by(url)) != before or now.in_hand:
+            before, since = now, time.monotonic()
+    return before
 
 
 @asynccontextmanager
