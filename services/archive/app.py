@@ -2,13 +2,13 @@
 
 from services.archive.bucket import ask_bucket, watch_bucket
 from services.archive.gate import watch_consent
-from services.archive.handlers import end_when_due, restore_erasure
+from services.archive.handlers.following import end_when_due, restore_erasure
+from services.archive.handlers.uploads import look_after_upload
+from services.archive.handlers.viewings import keep_view_log
 from services.archive.http import routes
 from services.archive.model import Recording
 from services.archive.repository import Upload, Viewing
 from services.archive.subscribers import HANDLERS
-from services.archive.uploads import look_after_upload
-from services.archive.viewings import keep_view_log
 from shared.copies import CaseCopy, InstitutionCopy
 from shared.service import Service
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from email.utils import parseaddr
 from urllib.parse import urlsplit
 
-from services.scheduling.calendar_file import CalendarEntry, Method, calendar_file
 from services.scheduling.model import Letter, Meeting
-from services.scheduling.slots import Slot
+from services.scheduling.model.calendar_file import CalendarEntry, Method, calendar_file
+from services.scheduling.model.slots import Slot
 from services.scheduling.words import PAGES
 from shared.events.portal import InstitutionState
 from shared.mail import Attachment

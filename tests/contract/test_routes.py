@@ -43,9 +43,9 @@ MAY_NAME_AN_INSTITUTION = {
     "shared/ledger.py": "from the operator's own file, and only to destroy keys",
     "shared/store/*.py": "from what the store holds",
     "shared/events/*.py": "from an event",
-    "services/portal/http/sign_in.py": "nobody is signed in yet; the secret of the link decides",
+    "services/portal/http/pages_public_sign_in.py": "nobody is signed in yet; the secret of the link decides",
     "services/portal/commands.py": "from the operator's own command",
-    "services/consent/http/links.py": "a family has no session yet; the secret of its link decides",
+    "services/consent/http/pages_family_link.py": "a family has no session yet; the secret of its link decides",
     "services/__main__.py": "from the operator's own command",
 }
 

@@ -13,10 +13,10 @@ from nats.js.api import ConsumerConfig, ConsumerInfo
 
 from services.__main__ import SERVICES
 from services.archive.gate import gate_of
-from services.archive.handlers import erase
+from services.archive.handlers.following import erase
+from services.archive.handlers.viewings import ViewLog
 from services.archive.model import Viewer
 from services.archive.repository import Recordings, Uploads, Viewings
-from services.archive.viewings import ViewLog
 from services.consent.pulse import SUBJECT, beat
 from services.portal.model.sign_in import SignInLink
 from shared.bus.listeners import StreamListener

@@ -23,8 +23,8 @@ import pytest
 from nats.js.api import StreamConfig
 
 from services.archive.gate import gate_of
+from services.archive.handlers.uploads import look_after_upload
 from services.archive.repository import Recordings, Uploads
-from services.archive.uploads import look_after_upload
 from services.consent import pulse as pulses
 from services.consent.model.records import Record
 from services.consent.repository import Records

@@ -351,7 +351,7 @@ async def _settled(world: World) -> bool:
 
 async def _reserve_as_read_before(world: World, calendar: Calendar, at: datetime, knew: int) -> None:
     from services.scheduling.handlers.calendars import _changed
-    from services.scheduling.slots import Slot
+    from services.scheduling.model.slots import Slot
 
     calendar.reserve("c1", Slot(at, at + HOUR), knew=knew, buffer=timedelta(0), now=world.clock.now())
     await world.kept.save_calendar(calendar, _changed(world.context, calendar, "c1", "family"))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.archive.http.playing import NotSatisfiable, Span, span_of
 from services.archive.model import Learners, Media, Recording, Refused, Viewer
-from services.archive.playing import NotSatisfiable, Span, span_of
 from shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,

@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.consent.handlers.templates import languages, template
 from services.consent.model import ErasureAnswer, Journey, Pace, Permission, Recording, Refused
 from services.consent.model.invitation import Invitation
 from services.consent.model.scopes import RECORD, covers, ordered, settled, unmet
 from services.consent.model.texts import TextBody, filled
-from services.consent.templates import languages, template
 from shared.events.consent import Answer
 from shared.events.contact import SCOPES, ContactReference, Scope
 from shared.identifiers import InstitutionId

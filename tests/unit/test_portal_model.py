@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.portal.limits import Limit
 from services.portal.model.institutions import check
 from services.portal.model.journey import STAGES, Journey
+from services.portal.model.limits import Limit
 from services.portal.model.people import Person, check_roles
 from services.portal.model.refused import Refused
 from services.portal.model.sign_in import LINK_LIFE, SignInLink

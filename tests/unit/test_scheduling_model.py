@@ -9,7 +9,6 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import ValidationError
 
-from services.scheduling.calendar_file import CalendarEntry, calendar_file
 from services.scheduling.model import (
     AvailabilityRules,
     Calendar,
@@ -19,9 +18,10 @@ from services.scheduling.model import (
     Reservation,
     SlotTaken,
 )
+from services.scheduling.model.calendar_file import CalendarEntry, calendar_file
+from services.scheduling.model.slots import Slot
+from services.scheduling.model.zones import is_zone, places
 from services.scheduling.providers import Room
-from services.scheduling.slots import Slot
-from services.scheduling.zones import is_zone, places
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import ContactReference
 from shared.events.scheduling import MeetingCancelledV1, MeetingFinishedV1, MeetingOfferedV1, MeetingScheduledV1

@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
-from services.archive.http import family, media, pages, recordings, uploads
+from services.archive.http import api_family, api_staff, api_staff_uploads, media, pages_family, pages_staff
 from shared.service import Context
 
 
 def routes(_context: Context) -> APIRouter:
     router = APIRouter()
-    for part in (recordings, uploads, media, family, pages):
+    for part in (api_staff, api_staff_uploads, media, api_family, pages_family, pages_staff):
         router.routes.extend(part.router.routes)
     return router
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.archive.gate import NotOpen, gate_of
-from services.archive.http.asking import context_of, family_viewer, told, viewer_of
+from services.archive.handlers.viewings import log_of
+from services.archive.http.doors import context_of, family_viewer, told, viewer_of
+from services.archive.http.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
 from services.archive.model import Viewer
-from services.archive.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
 from services.archive.repository import shelf_of
-from services.archive.viewings import log_of
 from shared.identifiers import Id, InstitutionId
 from shared.web.access import FamilySession, Student
 

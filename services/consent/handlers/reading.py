@@ -8,8 +8,8 @@ from typing import Any
 from services.consent.handlers.policies import Ground, ground_of
 from services.consent.model import Journey, in_plain_order
 from services.consent.model.consent import Consent
+from services.consent.model.receipt import receipt_of
 from services.consent.model.records import Record
-from services.consent.receipt import receipt_of
 from services.consent.repository import Journeys, Records
 from shared.identifiers import InstitutionId
 from shared.service import Context

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from services.consent.handlers.templates import PLACES, places, template
 from services.consent.model import NotHere, Refused
 from services.consent.model.texts import Text, TextBody, checked, filled
 from services.consent.repository import Texts
-from services.consent.templates import PLACES, places, template
 from shared.copies import case_of, institution_of
 from shared.events.discovery import CaseState
 from shared.events.portal import InstitutionState

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.consent.handlers import decisions, invitations, reading, texts
+from services.consent.handlers.templates import PLACES, languages
 from services.consent.http.doors import asked, context_of, guided
 from services.consent.http.urls import link_url
 from services.consent.model import Erase, Journey, Stage
 from services.consent.model.texts import Text
 from services.consent.repository import Journeys, Texts
-from services.consent.templates import PLACES, languages
 from shared.events.consent import Answer
 from shared.events.contact import Scope
 from shared.identifiers import Id

@@ -9,8 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from services.consent.handlers import decisions, reading
 from services.consent.handlers.reading import FamilyView
 from services.consent.http.doors import asked, context_of, run
+from services.consent.http.pages import pages
 from services.consent.http.questions import ABOUT_THE_SIGNER, answers_of, before, questions, scopes_asked, unanswered
-from services.consent.http.shell import pages
 from services.consent.http.words import ASSENTS, SCOPES, SIGNERS
 from services.consent.model import Refused
 from shared.events.contact import SCOPES as ALL_SCOPES

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from services.discovery.http.api import api
-from services.discovery.http.case_pages import case_pages
-from services.discovery.http.lead_pages import lead_pages
+from services.discovery.http.api_staff import api
+from services.discovery.http.pages_staff_cases import case_pages
+from services.discovery.http.pages_staff_leads import lead_pages
 from shared.service import Context
 
 

@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
-from services.portal.http.api import institution_routes, operator_routes, people_routes
-from services.portal.http.institution_pages import institution_page_routes, mail_routes
-from services.portal.http.journey_pages import journey_page_routes, today_routes
-from services.portal.http.journeys import journey_routes
-from services.portal.http.people_pages import cohort_page_routes, people_page_routes, token_page_routes
-from services.portal.http.sessions import session_routes
-from services.portal.http.sign_in import sign_in_routes
+from services.portal.http.api_staff import institution_routes, operator_routes, people_routes
+from services.portal.http.api_staff_journeys import journey_routes
+from services.portal.http.pages_public_session import session_routes
+from services.portal.http.pages_public_sign_in import sign_in_routes
+from services.portal.http.pages_staff_institution import institution_page_routes, mail_routes
+from services.portal.http.pages_staff_journeys import journey_page_routes, today_routes
+from services.portal.http.pages_staff_people import cohort_page_routes, people_page_routes, token_page_routes
 from shared.service import Context
 
 _PARTS = (

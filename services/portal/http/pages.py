@@ -5,4 +5,4 @@ from typing import Final
 
 from shared.web.pages import Pages
 
-pages: Final = Pages("portal", Path(__file__).parent.parent)
+pages: Final = Pages("portal", Path(__file__).parents[1])

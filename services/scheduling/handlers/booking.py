@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from services.scheduling.calendar_file import calendar_file
 from services.scheduling.handlers.calendars import Times, reserve_slot, reserved, times_for
 from services.scheduling.handlers.personal import Personal, open_personal, seal
 from services.scheduling.handlers.rooms import join_url
 from services.scheduling.letters import entry_of
 from services.scheduling.model import Meeting, NotFound, ReachBy, Refused
+from services.scheduling.model.calendar_file import calendar_file
+from services.scheduling.model.slots import Slot
+from services.scheduling.model.zones import is_zone
 from services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
-from services.scheduling.slots import Slot
-from services.scheduling.zones import is_zone
 from shared.copies import institution_of
 from shared.service import Context, retrying
 from shared.sessions import Family

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Refused, Reservation, SlotTaken
+from services.scheduling.model.slots import Slot, free_slots
 from services.scheduling.repository import Scheduling
-from services.scheduling.slots import Slot, free_slots
 from shared.events.envelope import AnyEvent
 from shared.events.scheduling import CalendarChangedV1
 from shared.identifiers import InstitutionId

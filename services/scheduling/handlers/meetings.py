@@ -8,8 +8,8 @@ from services.scheduling.handlers.calendars import Times, reserve_time, reserved
 from services.scheduling.handlers.personal import Personal, open_personal, seal
 from services.scheduling.handlers.rooms import join_url
 from services.scheduling.model import Meeting, NotHeldBecause, Participant
+from services.scheduling.model.slots import Slot
 from services.scheduling.repository import Scheduling, coming, past
-from services.scheduling.slots import Slot
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
 from shared.service import Context

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from services.scheduling.http.api import api_routes
-from services.scheduling.http.availability_pages import availability_routes
-from services.scheduling.http.family_pages import family_routes
-from services.scheduling.http.staff_pages import staff_routes
+from services.scheduling.http.api_staff import api_routes
+from services.scheduling.http.pages_family import family_routes
+from services.scheduling.http.pages_staff_availability import availability_routes
+from services.scheduling.http.pages_staff_meetings import staff_routes
 from shared.service import Context
 
 

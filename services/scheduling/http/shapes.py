@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 from services.scheduling.handlers.booking import FamilyView, Wish
 from services.scheduling.handlers.meetings import Held, StaffView
 from services.scheduling.model import AvailabilityRules, NotHeldBecause, Participant, ReachBy
-from services.scheduling.slots import Slot
+from services.scheduling.model.slots import Slot
 from shared.identifiers import Id
 
 # One address, as a mail server would take it; what it really takes is found out by sending.

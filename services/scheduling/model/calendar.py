@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from services.scheduling.model.refusals import Refused
-from services.scheduling.slots import Slot
+from services.scheduling.model.refused import Refused
+from services.scheduling.model.slots import Slot
 from shared.events.scheduling import CalendarState, ReservationState
 from shared.store import Document
 from shared.web.languages import N_

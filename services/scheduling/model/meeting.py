@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.scheduling.model.calendar import Reservation
 from services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
-from services.scheduling.model.refusals import Refused
+from services.scheduling.model.refused import Refused
 from services.scheduling.providers import Room
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import ContactReference

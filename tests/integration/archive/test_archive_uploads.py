@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.archive.uploads import begin_upload, receive
+from services.archive.handlers.uploads import begin_upload, receive
 from shared.clock import ManualClock
 from tests.archive import AKL, QU, TUS, Archive, running, served
 from tests.media import sound

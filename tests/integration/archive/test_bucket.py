@@ -18,8 +18,8 @@ import pytest
 
 from services.archive import bucket as bucket_watch
 from services.archive.bucket import erase_what_came_late
+from services.archive.handlers.uploads import _tidy
 from services.archive.repository import Recordings, shelf_of
-from services.archive.uploads import _tidy
 from shared.bucket import Bucket, BucketUnavailable, bucket_of
 from shared.clock import ManualClock
 from shared.doctor import examine

@@ -1,4 +1,4 @@
-"""Forms: what was refused is shown beside its field, with everything that was entered."""
+"""How a use case's refusal is shown over HTTP, and how one is tried again."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -9,8 +9,23 @@ from starlette.responses import RedirectResponse, Response
 from services.portal.http.pages import pages
 from services.portal.model.refused import Refused
 from shared.service import retrying
+from shared.web.problems import Problem
 
 T = TypeVar("T")
+
+
+async def act(use_case: Callable[[], Awaitable[T]]) -> T:
+    """Run a use case, again if somebody else saved in between. Raises Problem."""
+    try:
+        return await retrying(use_case)
+    except Refused as refused:
+        raise Problem(
+            refused.status,
+            refused.title,
+            refused.text,
+            errors=refused.errors,
+            headers={"Location": refused.known} if refused.known else None,
+        ) from refused
 
 
 async def submit(

@@ -8,10 +8,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import institutions
-from services.portal.http.answers import act
-from services.portal.http.forms import number, submit
+from services.portal.http.doors import act, number, submit
 from services.portal.http.pages import pages
-from services.portal.http.sign_in import mail_is_shown
+from services.portal.http.pages_public_sign_in import mail_is_shown
 from services.portal.model.institutions import bounds
 from services.portal.repository import Institutions, all_slugs
 from shared.events.portal import InstitutionState

@@ -7,11 +7,11 @@ from starlette.responses import RedirectResponse, Response
 
 from services.consent.handlers import decisions, reading
 from services.consent.handlers.reading import FamilyView
-from services.consent.history import history_of
 from services.consent.http import words
 from services.consent.http.doors import asked, context_of, run
+from services.consent.http.history import history_of
+from services.consent.http.pages import pages
 from services.consent.http.pages_family import HOME, facts_of, view_of
-from services.consent.http.shell import pages
 from services.consent.model import Erase, Refused, in_plain_order
 from services.consent.model.consent import wider_text
 from services.consent.model.scopes import SHARE, covers, ordered

@@ -10,13 +10,13 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import booking
-from services.scheduling.http.clocks import short_time
 from services.scheduling.http.doors import asked, problem_of
 from services.scheduling.http.shapes import EmailAddress
+from services.scheduling.http.words import short_time
 from services.scheduling.model import ReachBy, Refused
-from services.scheduling.slots import Slot, by_day
+from services.scheduling.model.slots import Slot, by_day
+from services.scheduling.model.zones import places
 from services.scheduling.words import PAGES
-from services.scheduling.zones import places
 from shared.service import Context
 from shared.sessions import Family
 from shared.web.access import FamilySession

@@ -7,9 +7,9 @@ from typing import Final
 from fastapi import Request
 
 from services.archive.gate import CannotTell, NotOpen
+from services.archive.handlers.uploads import NotThere
 from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, REFUSALS
 from services.archive.model import Refused, Viewer
-from services.archive.uploads import NotThere
 from shared.bucket import BucketUnavailable
 from shared.media import MediaBusy, MediaDamaged
 from shared.service import Context

@@ -1,14 +1,11 @@
-"""What a family is told and shown of its recording."""
+"""A family's recording over the JSON API."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
 
-from services.archive.gate import CannotTell, NotOpen, gate_of
-from services.archive.http.asking import context_of, family_viewer, told
-from services.archive.http.pages import audience_of, pages
-from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
+from services.archive.gate import NotOpen, gate_of
+from services.archive.http.doors import context_of, family_viewer, told
 from services.archive.model import Recording
 from services.archive.repository import Viewings
 from shared.service import Context
@@ -34,29 +31,6 @@ async def plays(request: Request, family: FamilySession) -> dict[str, Any]:
     with told():
         found = await gate_of(context_of(request)).admit(family.institution, family.contact_id, family_viewer(family))
     return {"plays": True, "sha256": found.media.sha256 if found.media else ""}
-
-
-@router.get("/family", include_in_schema=False)
-async def your_recording(request: Request, family: FamilySession) -> Response:
-    context = context_of(request)
-    gate = gate_of(context)
-    found = await gate.standing(family.institution, family.contact_id)
-    try:
-        await gate.admit(family.institution, family.contact_id, family_viewer(family))
-        sure = True
-    except (CannotTell, NotOpen):
-        sure = False
-    viewings = Viewings(context, family.institution)
-    return pages.render(
-        request,
-        "your_recording.html",
-        one=found,
-        sure=sure,
-        audience=audience_of(request, found),
-        times=await viewings.count(family.contact_id),
-        last=await viewings.last(family.contact_id),
-        cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
-    )
 
 
 async def described(context: Context, one: Recording) -> dict[str, Any]:

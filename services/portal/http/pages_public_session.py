@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import sign_in
-from services.portal.http.answers import act
+from services.portal.http.doors import act
 from services.portal.http.pages import pages
 from services.portal.model.sign_in import SIGN_IN_LIFE
 from shared.identifiers import Id

@@ -1,4 +1,4 @@
-"""Discovery's pages in the shared layout, and what several of them show."""
+"""Discovery's pages: templates in `services/discovery/pages`, catalogues in `services/discovery/locale`."""
 
 from pathlib import Path
 from typing import Final

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.discovery.handlers import cases, nominations, posts
-from services.discovery.http.api import as_problem, done
-from services.discovery.http.forms import WRONG, case_fields, day_ends, filled, what_is_wrong
-from services.discovery.http.shell import pages, zone_of
-from services.discovery.http.upload import Upload
+from services.discovery.http.api_staff import as_problem, done
+from services.discovery.http.multipart import Upload
+from services.discovery.http.pages import pages, zone_of
+from services.discovery.http.shapes import WRONG, case_fields, day_ends, filled, what_is_wrong
 from services.discovery.model.cases import APPROVALS, ENDS_SOON, Approval, Case, CaseChange, CaseDraft
 from services.discovery.model.refused import Refused
 from services.discovery.posts import FORMATS

@@ -9,7 +9,7 @@ from services.consent.model.texts import TextBody
 from shared.events.discovery import CaseState
 from shared.events.portal import InstitutionState
 
-_FOLDER: Final = Path(__file__).parent / "texts"
+_FOLDER: Final = Path(__file__).parents[1] / "texts"
 _DAYS_A_MONTH: Final = 365 / 12
 
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ur", "yi"})

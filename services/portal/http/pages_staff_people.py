@@ -9,12 +9,11 @@ from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import institutions, people, sign_in
-from services.portal.http import sentences
-from services.portal.http.answers import act
-from services.portal.http.api import link_address
-from services.portal.http.forms import number, submit
-from services.portal.http.journey_pages import zone_of
+from services.portal.http import words
+from services.portal.http.api_staff import link_address
+from services.portal.http.doors import act, number, submit
 from services.portal.http.pages import pages
+from services.portal.http.pages_staff_journeys import zone_of
 from services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
 from services.portal.model.refused import wrong
 from shared.events.portal import Role
@@ -193,7 +192,7 @@ async def _choices(context: Context, staff: Staff) -> dict[str, Any]:
     """What a person's form offers."""
     given = ROLES if "operator" in staff.roles else [role for role in ROLES if role in GIVEN_BY_COORDINATORS]
     return {
-        "role_choices": [(role, *sentences.ROLES[role]) for role in given if role != "machine"],
+        "role_choices": [(role, *words.ROLES[role]) for role in given if role != "machine"],
         "cohort_choices": await institutions.cohorts_of(context, staff.institution),
         "zone": await zone_of(context, staff.institution),
     }
@@ -213,7 +212,7 @@ async def _list(
         shown=shown,
         token=token,
         ends=ends,
-        said=sentences,
+        said=words,
         now=context.clock.now(),
         zone=await zone_of(context, staff.institution),
     )

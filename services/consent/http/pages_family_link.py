@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from services.consent.handlers import links
 from services.consent.http.doors import context_of
 from services.consent.http.guesses import guesses_of
-from services.consent.http.shell import pages
+from services.consent.http.pages import pages
 from services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
 from services.consent.model import Journey
 from shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug

@@ -14,10 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from services.archive.http.asking import context_of, told
-from services.archive.repository import Upload, Uploads
-from services.archive.settings import ArchiveSettings
-from services.archive.uploads import (
+from services.archive.handlers.uploads import (
     ChecksumMismatch,
     NotThere,
     WrongOffset,
@@ -27,6 +24,9 @@ from services.archive.uploads import (
     offset_of,
     receive,
 )
+from services.archive.http.doors import context_of, told
+from services.archive.repository import Upload, Uploads
+from services.archive.settings import ArchiveSettings
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import Staff

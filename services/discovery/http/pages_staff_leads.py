@@ -6,8 +6,8 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.discovery.handlers import leads, listing, people
-from services.discovery.http.api import as_problem, done
-from services.discovery.http.shell import pages, zone_of
+from services.discovery.http.api_staff import as_problem, done
+from services.discovery.http.pages import pages, zone_of
 from services.discovery.model.cases import Case
 from services.discovery.model.leads import REASONS, Checks, Clearing, RefusalReason
 from services.discovery.model.refused import Refused

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from services.portal.handlers import institutions, people, sign_in
 from services.portal.handlers.people import Shown
-from services.portal.http.answers import act
-from services.portal.http.bodies import (
+from services.portal.http.doors import act
+from services.portal.http.shapes import (
     Address,
     ChangedPerson,
     CohortFields,

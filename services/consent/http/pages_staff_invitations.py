@@ -9,10 +9,10 @@ from starlette.responses import RedirectResponse, Response
 
 from services.consent.handlers import decisions, invitations, reading
 from services.consent.handlers.policies import ground_of
-from services.consent.history import history_of
 from services.consent.http import words
 from services.consent.http.doors import asked, context_of, guided, problem_of, run
-from services.consent.http.shell import pages
+from services.consent.http.history import history_of
+from services.consent.http.pages import pages
 from services.consent.http.urls import link_path, link_url
 from services.consent.model import Erase, Journey, Refused, Stage
 from services.consent.repository import Journeys

@@ -13,7 +13,7 @@ from services.scheduling.handlers import availability, meetings
 from services.scheduling.http.doors import asked
 from services.scheduling.http.shapes import Whose
 from services.scheduling.model import NotHeldBecause, Participant
-from services.scheduling.slots import instant, is_shown
+from services.scheduling.model.slots import instant, is_shown
 from services.scheduling.words import PAGES
 from shared.identifiers import Id
 from shared.service import Context

@@ -20,8 +20,8 @@ from services.scheduling.http.shapes import (
     slots_json,
 )
 from services.scheduling.model import AvailabilityRules, Refused
+from services.scheduling.model.zones import is_zone
 from services.scheduling.words import PAGES
-from services.scheduling.zones import is_zone
 from shared.events.discovery import CaseState
 from shared.service import Context
 from shared.sessions import Family, Staff

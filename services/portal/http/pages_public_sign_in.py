@@ -10,10 +10,10 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from services.portal.handlers import institutions, sign_in
-from services.portal.http.api import link_address
-from services.portal.http.bodies import AskedSignIn
+from services.portal.http.api_staff import link_address
 from services.portal.http.pages import pages
-from services.portal.limits import Limit
+from services.portal.http.shapes import AskedSignIn
+from services.portal.model.limits import Limit
 from services.portal.model.sign_in import hashed
 from shared.bus.errors import Hopeless, Transient
 from shared.service import Context

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from services.portal.handlers import journeys
-from services.portal.http.answers import act
+from services.portal.http.doors import act
 from services.portal.live import LivePages, stream, told
 from services.portal.model.journey import Journey, Stage
 from shared.identifiers import Id

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from services.archive.gate import Gate, NotOpen, gate_of
-from services.archive.http.asking import context_of, told, viewer_of
+from services.archive.http.doors import context_of, told, viewer_of
 from services.archive.http.words import REFUSALS
 from services.archive.model import Recording, Refused, Viewer
 from services.archive.repository import Recordings, Viewings

@@ -7,8 +7,8 @@ from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import institutions, journeys
 from services.portal.handlers.today import today_of
-from services.portal.http import sentences
-from services.portal.http.answers import act
+from services.portal.http import words
+from services.portal.http.doors import act
 from services.portal.http.pages import pages
 from services.portal.model.journey import ON_THE_WAY, STAGES, Stage
 from services.portal.model.today import approvals_to_renew
@@ -51,7 +51,7 @@ def today_routes(context: Context) -> APIRouter:
             ],
             services=sorted(STREAMS) if "operator" in staff.roles else [],
             institutions=await institutions.all_institutions(context) if staff.institution == DEPLOYMENT else [],
-            said=sentences,
+            said=words,
         )
 
     return router
@@ -79,7 +79,7 @@ def journey_page_routes(context: Context) -> APIRouter:
             stage=stage,
             case=case,
             zone=await zone_of(context, staff.institution),
-            said=sentences,
+            said=words,
         )
 
     @router.get("/journeys/{contact_id}")
@@ -92,7 +92,7 @@ def journey_page_routes(context: Context) -> APIRouter:
             journey=journey,
             case=sight.cases.get(journey.case_id),
             zone=await zone_of(context, staff.institution),
-            said=sentences,
+            said=words,
         )
 
     return router

@@ -10,13 +10,13 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import availability
-from services.scheduling.http.clocks import short_when
 from services.scheduling.http.doors import asked, problem_of
-from services.scheduling.http.staff_pages import LIST
+from services.scheduling.http.pages_staff_meetings import LIST
+from services.scheduling.http.words import short_when
 from services.scheduling.model import AvailabilityRules, Refused
-from services.scheduling.slots import Slot, free_slots
+from services.scheduling.model.slots import Slot, free_slots
+from services.scheduling.model.zones import places
 from services.scheduling.words import PAGES
-from services.scheduling.zones import places
 from shared.copies import institution_of
 from shared.events.discovery import CaseState
 from shared.service import Context

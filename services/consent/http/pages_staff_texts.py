@@ -6,13 +6,13 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.consent.handlers import texts
+from services.consent.handlers.templates import PLACES, languages
 from services.consent.http import words
 from services.consent.http.doors import asked, context_of, run
-from services.consent.http.shell import pages
+from services.consent.http.pages import pages
 from services.consent.model import Refused
 from services.consent.model.texts import TextBody
 from services.consent.repository import Texts
-from services.consent.templates import PLACES, languages
 from shared.copies import case_of
 from shared.events.contact import SCOPES
 from shared.identifiers import Id

@@ -1,0 +1,37 @@
+"""A family's recording: watch it, and see who may watch it."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from services.archive.gate import CannotTell, NotOpen, gate_of
+from services.archive.http.doors import context_of, family_viewer
+from services.archive.http.pages import pages
+from services.archive.http.pages_staff import audience_of
+from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
+from services.archive.repository import Viewings
+from shared.web.access import FamilySession
+
+router = APIRouter()
+
+
+@router.get("/family", include_in_schema=False)
+async def your_recording(request: Request, family: FamilySession) -> Response:
+    context = context_of(request)
+    gate = gate_of(context)
+    found = await gate.standing(family.institution, family.contact_id)
+    try:
+        await gate.admit(family.institution, family.contact_id, family_viewer(family))
+        sure = True
+    except (CannotTell, NotOpen):
+        sure = False
+    viewings = Viewings(context, family.institution)
+    return pages.render(
+        request,
+        "your_recording.html",
+        one=found,
+        sure=sure,
+        audience=audience_of(request, found),
+        times=await viewings.count(family.contact_id),
+        last=await viewings.last(family.contact_id),
+        cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
+    )

@@ -1,0 +1,162 @@
+"""The pages of students, tutors and coordinators: what there is, one recording, the player."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse, Response
+
+from services.archive.gate import CannotTell, NotOpen, gate_of
+from services.archive.handlers.uploads import receive_whole
+from services.archive.http.api_staff import card, is_team, listed
+from services.archive.http.doors import context_of, told, viewer_of
+from services.archive.http.multipart import NotAForm, file_of
+from services.archive.http.pages import pages
+from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, REFUSALS
+from services.archive.model import Recording, Refused
+from services.archive.probing import PLAYED_BY_BROWSERS
+from services.archive.repository import Viewings
+from services.archive.settings import ArchiveSettings
+from shared.copies import case_of, institution_of
+from shared.identifiers import Id
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.access import Student, Tutor
+from shared.web.languages import N_
+from shared.web.problems import Problem
+from shared.web.security import Streamed
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/recordings")
+async def recordings(request: Request, staff: Student, after: str | None = None) -> Response:
+    context = context_of(request)
+    try:
+        found, next_ = await listed(context, staff, after)
+    except CannotTell:
+        return pages.render(
+            request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path
+        )
+    following = f"{request.url.path}?after={next_}" if next_ else ""
+    if is_team(staff):
+        rows = [await _row(context, one) for one in found]
+        return pages.render(request, "recordings_team.html", rows=rows, next_url=following)
+    cards = [await card(context, one) for one in found]
+    return pages.render(request, "recordings.html", cards=cards, next_url=following)
+
+
+@router.get("/recordings/{contact_id}")
+async def recording(request: Request, contact_id: Id, staff: Tutor, done: str = "") -> Response:
+    return await _shown(request, staff, contact_id, done=done)
+
+
+@router.post("/recordings/{contact_id}/upload")
+async def upload(request: Request, contact_id: Id, staff: Tutor, chunks: Streamed) -> Response:
+    """Take a recording in from a plain form, where no script can send it in pieces."""
+    content = file_of(request.headers.get("content-type", ""), chunks, "recording")
+    try:
+        with told():
+            await receive_whole(context_of(request), staff.institution, contact_id, chunks=content, by=staff.person_id)
+    except Problem as problem:
+        if problem.type == "about:blank":
+            raise
+        return await _shown(request, staff, contact_id, refused=problem.text, status=problem.status_code)
+    except NotAForm:
+        raise Problem(400) from None
+    except (ClientDisconnect, TimeoutError):
+        raise Problem(408, N_("The upload was interrupted"), N_("Go on where it stopped.")) from None
+    return RedirectResponse(f"/archive/recordings/{contact_id}?done=taken-in", 303)
+
+
+@router.get("/watch/{contact_id}")
+async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
+    context = context_of(request)
+    try:
+        found = await gate_of(context).admit(staff.institution, contact_id, viewer_of(staff))
+    except CannotTell:
+        return pages.render(
+            request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path
+        )
+    except NotOpen:
+        return pages.render(request, "closed.html", status=404, title=NOT_OPEN_TITLE, text=NOT_OPEN, again="")
+    return pages.render(
+        request,
+        "watch.html",
+        card=await card(context, found),
+        media=found.media,
+        audience=audience_of(request, found),
+        cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
+    )
+
+
+def audience_of(request: Request, one: Recording | None) -> list[str]:
+    """Who may see it now, in the visitor's words."""
+    say = pages.language(request).gettext
+    return [say(AUDIENCES[scope]) for scope in one.audience] if one else []
+
+
+async def _shown(
+    request: Request, staff: Staff, contact_id: str, *, done: str = "", refused: str = "", status: int = 200
+) -> Response:
+    context = context_of(request)
+    found = await gate_of(context).standing(staff.institution, contact_id)
+    if found is None or found.state == "unexpected":
+        raise Problem(404, N_("There is no recording"), N_("No recorded meeting of this contact is noted yet."))
+    viewings = Viewings(context, staff.institution)
+    policy = await institution_of(context, staff.institution)
+    return pages.render(
+        request,
+        "recording.html",
+        status=status,
+        one=found,
+        row=await _row(context, found),
+        audience=audience_of(request, found),
+        watched=await viewings.count(found.id),
+        watched_last=await viewings.last(found.id),
+        zone=policy.zone if policy else "UTC",
+        largest=ArchiveSettings().largest_upload,
+        played_by_browsers=bool(found.media and set(found.media.codecs) <= PLAYED_BY_BROWSERS),
+        plays=await _plays(context, staff, found),
+        done=done,
+        refused=refused,
+    )
+
+
+async def _plays(context: Context, staff: Staff, found: Recording) -> bool:
+    try:
+        await gate_of(context).admit(staff.institution, found.id, viewer_of(staff))
+    except (CannotTell, NotOpen):
+        return False
+    return True
+
+
+async def _row(context: Context, one: Recording) -> dict[str, Any]:
+    """One line of the tutors' list: the recording and what is to be done."""
+    case = await case_of(context, one.institution, one.contact.case_id)
+    try:
+        one.admits_upload(context.clock.now())
+        why_not = ""
+    except Refused as refused:
+        why_not = REFUSALS[refused.code]
+    return {
+        "one": one,
+        "title": case.title if case else "",
+        "to_do": _to_do(one),
+        "why_not": why_not,
+        "may_upload": not why_not,
+    }
+
+
+def _to_do(one: Recording) -> str:
+    if one.state == "awaited":
+        return N_("Upload the recording") if one.consent.state == "granted" else N_("Wait: the family has paused")
+    if one.state == "held":
+        if one.refused_because:
+            return N_("Upload a version with sound only")
+        return N_("Wait for the family to look at it")
+    if one.state == "released":
+        return N_("Nothing: the audience can see it") if one.audience else N_("Nothing: nobody may see it now")
+    if one.state == "withdrawn":
+        return N_("Delete your own copies")
+    return N_("Nothing: it was deleted")
