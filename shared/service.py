@@ -44,6 +44,20 @@ class Context:
     metrics: Metrics
     # What it cannot do for now while it serves all the rest, in plain sentences; kept up to date by who finds it out.
     impaired: list[str] = field(default_factory=list)
+    # What this replica keeps in memory, one object of each kind. It goes with the context, and so with the replica.
+    owned: dict[Callable[["Context"], Any], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def own(self, kind: "Callable[[Context], T]") -> T:
+        """Give this replica's one object of a kind, such as its gate; made from this context when first asked for."""
+        if kind not in self.owned:
+            self.owned[kind] = kind(self)
+        kept: T = self.owned[kind]
+        return kept
+
+    def renew(self, kind: "Callable[[Context], T]") -> T:
+        """Put a new object in place of the one that `own` gives, when what that one remembered no longer holds."""
+        self.owned.pop(kind, None)
+        return self.own(kind)
 
 
 Handler = Callable[[Context, Any], Awaitable[None]]  # an event of the types that topology gives to the handler

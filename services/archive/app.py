@@ -6,8 +6,7 @@ from services.archive.handlers.following import end_when_due, restore_erasure
 from services.archive.handlers.uploads import look_after_upload
 from services.archive.handlers.viewings import keep_view_log
 from services.archive.http import routes
-from services.archive.model import Recording
-from services.archive.repository import Upload, Viewing
+from services.archive.model import Recording, Upload, Viewing
 from services.archive.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
 from shared.service import Service

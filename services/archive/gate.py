@@ -23,7 +23,7 @@ import nats.errors
 
 from services.archive.model import Learners, Recording, Viewer
 from services.archive.repository import Recordings
-from shared.bus import Bus, Listener
+from shared.bus import Listener
 from shared.copies import case_of
 from shared.events import AnyEvent
 from shared.events.consent import ConsentRecordState
@@ -241,18 +241,11 @@ class Gate:
                 del self._overrides[institution, contact_id]
 
 
-_GATES: Final[dict[Bus, Gate]] = {}  # one for each connection to the bus
-
-
 def gate_of(context: Context) -> Gate:
-    """Give the gate of this replica; one that is shut while none is watched."""
-    return _GATES.get(context.bus) or Gate(context)
+    """Give the gate of this replica; it is shut while it is not watched."""
+    return context.own(Gate)
 
 
 async def watch_consent(context: Context) -> None:
-    """Keep the gate of this replica; runs in the background."""
-    gate = _GATES[context.bus] = Gate(context)
-    try:
-        await gate.keep_watch()
-    finally:
-        del _GATES[context.bus]
+    """Keep the gate of this replica; runs in the background. Begun again, it starts with a gate that knows nothing."""
+    await context.renew(Gate).keep_watch()

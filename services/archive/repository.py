@@ -1,53 +1,15 @@
 """Archive's documents of one institution."""
 
-from datetime import date, datetime
-from typing import ClassVar, Literal
+from datetime import datetime
 
-from pydantic import AwareDatetime
-
-from services.archive.model import Recording, RecordingEvent
+from services.archive.model import Recording, RecordingEvent, Upload, Viewing
 from services.archive.storage import Shelf
 from shared.bucket import bucket_of
 from shared.events import AnyEvent
 from shared.events.contact import ContactReference
 from shared.identifiers import InstitutionId
 from shared.service import Context
-from shared.store import AlreadyExists, Conflict, Document, Index, Page
-
-UploadStage = Literal["receiving", "checking", "done", "refused"]
-
-
-class Upload(Document):
-    """A recording on its way in. How much of it is safe, the sealed file itself says."""
-
-    kind: ClassVar[str] = "upload"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"),)
-
-    contact_id: str
-    length: int  # bytes of the plain content; -1 while a form sends it without saying
-    stage: UploadStage = "receiving"
-    by: str  # person id
-    begun_at: AwareDatetime
-    expires_at: AwareDatetime
-
-    @property
-    def file(self) -> str:
-        return self.id
-
-
-class Viewing(Document):
-    """One viewer's watching of one recording on one day (UTC)."""
-
-    kind: ClassVar[str] = "viewing"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id", "student", "last_at"),)
-
-    contact_id: str
-    viewer_id: str  # person id
-    student: bool
-    day: date
-    first_at: AwareDatetime
-    last_at: AwareDatetime
-    seconds: float = 0  # of the recording, as sent
+from shared.store import AlreadyExists, Conflict, Page
 
 
 class Recordings:

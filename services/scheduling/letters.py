@@ -12,7 +12,8 @@ from services.scheduling.words import PAGES
 from shared.events.portal import InstitutionState
 from shared.mail import Attachment
 from shared.service import Context
-from shared.web.languages import N_, Language
+from shared.texts import N_
+from shared.web.languages import Language
 
 _SUBJECTS = {
     "confirmed": N_("Your meeting is booked: %(when)s"),

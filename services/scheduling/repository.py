@@ -9,7 +9,7 @@ from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
 from shared.service import Context
 from shared.store import Page, Range, Scalar
-from shared.web.languages import N_
+from shared.texts import N_
 
 UNKNOWN_CONTACT = N_("No such meeting. It may belong to another institution.")
 

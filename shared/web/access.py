@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 
 from shared.identifiers import DEPLOYMENT, InstitutionId
 from shared.sessions import Family, SessionVerifier, Staff
-from shared.web.languages import N_
+from shared.texts import N_
 from shared.web.problems import ElsewhereFirst, Problem
 
 STAFF_COOKIE: Final = "fh_staff"

@@ -26,11 +26,6 @@ _SHELL: Final = Path(__file__).parent
 _A_YEAR: Final = 365 * 24 * 3600
 
 
-def N_(message: str) -> str:  # noqa: N802 - gettext's own name for "to be translated later"
-    """Mark a text for the catalogues; it is translated where it is shown."""
-    return message
-
-
 @dataclass(frozen=True)
 class Language:
     """One language of the pages. `translations` holds the shell's catalogue merged with one service's."""
@@ -189,4 +184,4 @@ class LanguageMiddleware:
         await self._app(scope, receive, send_with_language)
 
 
-__all__ = ["DEFAULT", "NAMES", "N_", "Language", "LanguageMiddleware", "language", "language_of", "negotiate"]
+__all__ = ["DEFAULT", "NAMES", "Language", "LanguageMiddleware", "language", "language_of", "negotiate"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.sessions import Staff
-from shared.web.languages import N_
+from shared.texts import N_
 
 _TEAM: Final = frozenset({"tutor", "coordinator"})
 _COORDINATOR: Final = frozenset({"coordinator"})

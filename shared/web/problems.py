@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.identifiers import new_id
 from shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
-from shared.web.languages import N_, Language
+from shared.texts import N_
+from shared.web.languages import Language
 from shared.web.pages import pages_of
 
 _log = logging.getLogger("firsthand.web")

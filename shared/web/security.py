@@ -8,8 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.texts import N_
 from shared.web.languages import COOKIE as LANGUAGE_COOKIE
-from shared.web.languages import N_
 from shared.web.problems import Problem, answer_with
 
 # A form or a JSON document of ours is a few kilobytes; a consent text in one language under 100 (measured generously).

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from example import journey as play
 from services.__main__ import cli
 from services.archive.app import SERVICE as ARCHIVE
-from services.archive.repository import Viewing
+from services.archive.model import Viewing
 from shared import migration
 from shared.bus import BusSettings
 from shared.bus.topology_apply import apply

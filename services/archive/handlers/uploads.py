@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Final
 
 from services.archive.gate import gate_of
-from services.archive.model import Media, Recording, Refused
+from services.archive.model import Media, Recording, Refused, Upload
 from services.archive.probing import Findings, NotMedia, examine
-from services.archive.repository import Recordings, Upload, Uploads, shelf_of
+from services.archive.repository import Recordings, Uploads, shelf_of
 from services.archive.settings import ArchiveSettings
 from services.archive.storage import Shelf
 from shared.bucket import BucketUnavailable

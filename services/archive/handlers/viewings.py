@@ -7,7 +7,6 @@ from typing import Final
 
 from services.archive.model import Viewer
 from services.archive.repository import Recordings, Viewings
-from shared.bus import Bus
 from shared.identifiers import InstitutionId
 from shared.service import Context
 
@@ -64,20 +63,12 @@ class ViewLog:
             await viewings.forget(contact_id)
 
 
-_LOGS: Final[dict[Bus, ViewLog]] = {}  # one for each replica, as the gate
-
-
-def log_of(context: Context) -> ViewLog:
-    return _LOGS.get(context.bus) or ViewLog(context)
-
-
 async def keep_view_log(context: Context) -> None:
     """Keep the log of this replica; runs in the background."""
-    log = _LOGS[context.bus] = ViewLog(context)
+    log = context.own(ViewLog)
     try:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             await log.save_what_waits()
     finally:
-        del _LOGS[context.bus]
         await log.save_what_waits(all_of_it=True)  # a replica that is stopped in order loses nothing

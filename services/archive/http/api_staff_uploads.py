@@ -25,13 +25,14 @@ from services.archive.handlers.uploads import (
     receive,
 )
 from services.archive.http.doors import context_of, told
-from services.archive.repository import Upload, Uploads
+from services.archive.model import Upload
+from services.archive.repository import Uploads
 from services.archive.settings import ArchiveSettings
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Public, Tutor
-from shared.web.languages import N_
 from shared.web.problems import Problem, answer_with
 from shared.web.security import Streamed
 

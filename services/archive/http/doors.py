@@ -14,8 +14,8 @@ from shared.bucket import BucketUnavailable
 from shared.media import MediaBusy, MediaDamaged
 from shared.service import Context
 from shared.sessions import Family, Staff
+from shared.texts import N_
 from shared.vault import KeyErased
-from shared.web.languages import N_
 from shared.web.problems import Problem
 
 _STATUS: Final = {"too-large": 413, "too-long": 413, "not-media": 422, "empty": 422}

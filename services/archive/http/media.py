@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.archive.gate import NotOpen, gate_of
-from services.archive.handlers.viewings import log_of
+from services.archive.handlers.viewings import ViewLog
 from services.archive.http.doors import context_of, family_viewer, told, viewer_of
 from services.archive.http.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
 from services.archive.model import Viewer
@@ -53,6 +53,6 @@ async def _play(
     async def seen(sent: int) -> None:
         if not viewer.family:
             seconds = sent / shown.bytes * shown.duration_seconds
-            await log_of(context).note(institution, contact_id, viewer, seconds)
+            await context.own(ViewLog).note(institution, contact_id, viewer, seconds)
 
     return PlayResponse(Showing(gate, institution, contact_id, viewer, shown, download), reader, span, seen=seen)

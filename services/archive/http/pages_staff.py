@@ -21,8 +21,8 @@ from shared.copies import case_of, institution_of
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Student, Tutor
-from shared.web.languages import N_
 from shared.web.problems import Problem
 from shared.web.security import Streamed
 

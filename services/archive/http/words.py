@@ -5,7 +5,7 @@ from typing import Final
 
 from services.archive.model import RefusalCode
 from shared.events.contact import Scope
-from shared.web.languages import N_
+from shared.texts import N_
 
 CANNOT_TELL_TITLE: Final = N_("We cannot check the family's permission right now")
 CANNOT_TELL: Final = N_("This is not the family's doing. Try again in a moment.")

@@ -9,5 +9,7 @@ from services.archive.model.recording import (
     Refused,
     Viewer,
 )
+from services.archive.model.upload import Upload
+from services.archive.model.viewing import Viewing
 
-__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "RefusalCode", "Refused", "Viewer"]
+__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "RefusalCode", "Refused", "Upload", "Viewer", "Viewing"]

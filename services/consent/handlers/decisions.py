@@ -23,7 +23,7 @@ from shared.events.contact import Scope
 from shared.events.envelope import Event
 from shared.identifiers import InstitutionId
 from shared.service import Context
-from shared.web.languages import N_
+from shared.texts import N_
 
 FAMILY = "family"
 _RECENT = timedelta(days=366)  # how far back something that reached staff by message may be logged

@@ -15,7 +15,7 @@ from shared.events.portal import InstitutionState
 from shared.identifiers import InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
-from shared.web.languages import N_
+from shared.texts import N_
 
 
 async def edit_text(context: Context, staff: Staff, case_id: str, language: str, changes: Mapping[str, Any]) -> Text:

@@ -10,8 +10,8 @@ from services.consent.model import Journey, NotHere, Refused
 from services.consent.repository import Journeys
 from shared.service import Context, retrying
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.vault import KeyErased
-from shared.web.languages import N_
 from shared.web.problems import Problem
 
 T = TypeVar("T")

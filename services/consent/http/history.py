@@ -8,7 +8,8 @@ from babel import lists
 from services.consent.http.words import ACTS, SCOPES
 from services.consent.model import Journey
 from services.consent.model.records import Record
-from shared.web.languages import N_, Language
+from shared.texts import N_
+from shared.web.languages import Language
 
 _TONES: Final = {"granted": "good", "released": "good", "declined": "off", "withdrawn": "stop", "paused": "wait"}
 

@@ -15,8 +15,9 @@ from services.consent.http.words import ASSENTS, SCOPES, SIGNERS
 from services.consent.model import Refused
 from shared.events.contact import SCOPES as ALL_SCOPES
 from shared.sessions import Family
+from shared.texts import N_
 from shared.web.access import FamilySession
-from shared.web.languages import N_, language_of
+from shared.web.languages import language_of
 from shared.web.problems import ElsewhereFirst, Problem
 
 router = APIRouter(prefix="/family", include_in_schema=False)

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.consent.handlers import links
 from services.consent.http.doors import context_of
-from services.consent.http.guesses import guesses_of
+from services.consent.http.guesses import Guesses
 from services.consent.http.pages import pages
 from services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
 from services.consent.model import Journey
@@ -95,9 +95,10 @@ def _with_session(request: Request, response: Response, journey: Journey, token:
 
 async def _behind(request: Request, slug: str, token: str) -> Journey | None:
     """The journey behind a link. Raises Problem 429 for who tried too many."""
-    context, now, guesses = context_of(request), context_of(request).clock.now(), guesses_of(request)
-    guesses.demand_few(request, now)
+    context = context_of(request)
+    guesses = context.own(Guesses)
+    guesses.demand_few(request)
     journey = await links.journey_behind(context, InstitutionId(slug), token)
     if journey is None:
-        guesses.wrong(request, now)
+        guesses.wrong(request)
     return journey

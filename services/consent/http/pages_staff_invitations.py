@@ -21,8 +21,8 @@ from shared.events.contact import SCOPES, Scope
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Tutor
-from shared.web.languages import N_
 
 router = APIRouter(prefix="/invitations", include_in_schema=False)
 

@@ -17,8 +17,8 @@ from shared.copies import case_of
 from shared.events.contact import SCOPES
 from shared.identifiers import Id
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Coordinator, Tutor
-from shared.web.languages import N_
 from shared.web.problems import Problem
 
 router = APIRouter(prefix="/texts", include_in_schema=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.events.contact import Scope
-from shared.web.languages import N_
+from shared.texts import N_
 
 SCOPES: Final[Mapping[Scope, str]] = {
     "meet": N_("A conversation with students"),

@@ -9,7 +9,7 @@ from services.consent.model.refused import Refused
 from services.consent.model.scopes import RECORD, SHARE, Media, covers, ordered, settled, unmet
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import Language, Scope
-from shared.web.languages import N_
+from shared.texts import N_
 
 State = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
 Signer = Literal["self", "parent", "guardian", "carer"]

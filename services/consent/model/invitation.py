@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from services.consent.model.refused import Refused
 from shared.events.consent import Answer, InvitationState
-from shared.web.languages import N_
+from shared.texts import N_
 
 State = Literal["prepared", "sent", "answered", "linked", "closed", "expired"]
 ClosedBecause = Literal["no", "wrong-person", "declined", "withdrawn", "approval-ended"]

@@ -13,8 +13,8 @@ from shared.events.consent import Answer, ConsentState
 from shared.events.contact import ContactReference, Scope
 from shared.events.discovery import ErasedState
 from shared.store import Document, Index
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 # Who did not answer, or said no, is still named on the tutor's list for so long, to thank them or to log a late answer.
 QUIET_FOR: Final = UNDO_FOR

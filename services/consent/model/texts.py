@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from services.consent.model.refused import Refused
 from shared.events.contact import SCOPES, Language, Scope
 from shared.store import Document, Index
-from shared.web.languages import N_
+from shared.texts import N_
 
 _PLACE: Final = re.compile(r"\{([a-z_]*)\}")
 _LINK: Final = re.compile(r"https?://|www\.|\b[a-z0-9-]+\.(?:com|org|net|edu|io|app|link)\b", re.IGNORECASE)

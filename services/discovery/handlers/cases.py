@@ -9,7 +9,7 @@ from shared.events.discovery import ApprovalKind, CaseChangedV1
 from shared.service import Context
 from shared.sessions import Staff
 from shared.store import AlreadyExists
-from shared.web.languages import N_
+from shared.texts import N_
 
 
 async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:

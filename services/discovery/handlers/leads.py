@@ -19,7 +19,7 @@ from shared.identifiers import new_id
 from shared.service import Context, retrying
 from shared.sessions import Staff
 from shared.store import AlreadyExists
-from shared.web.languages import N_
+from shared.texts import N_
 
 # How long after the contact was made the timer finishes what a crash may have left of a clearing.
 _SETTLE_AFTER = timedelta(seconds=5)

@@ -10,8 +10,8 @@ from services.discovery.repository import Repository
 from shared.service import Context
 from shared.sessions import Staff
 from shared.store import Page, Scalar
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from services.discovery.repository import Repository
 from shared.service import Context, retrying
 from shared.sessions import Staff
 from shared.store import AlreadyExists
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 # So many posts are sealed with one reading of the key and committed together.
 _GROUP: Final = 256

@@ -15,8 +15,8 @@ from services.discovery.repository import Repository
 from shared.identifiers import Id
 from shared.service import Context, retrying
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Tutor
-from shared.web.languages import N_
 
 Text = Annotated[str, Form()]
 Yes = Annotated[bool, Form()]

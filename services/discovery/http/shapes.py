@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 
 from services.discovery.model.cases import CaseDetails
-from shared.web.languages import N_, NAMES
+from shared.texts import N_
+from shared.web.languages import NAMES
 
 _SEPARATORS: Final = re.compile(r"[\s,،;]+")
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from services.discovery.model.refused import Refused
-from shared.web.languages import N_
+from shared.texts import N_
 
 Platform = Literal["bluesky", "mastodon", "instagram", "other"]
 

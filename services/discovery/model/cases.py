@@ -11,7 +11,7 @@ from shared.events.contact import Language
 from shared.events.discovery import ApprovalKind, ApprovalState, CaseState
 from shared.identifiers import Id
 from shared.store import Document
-from shared.web.languages import N_
+from shared.texts import N_
 
 APPROVALS: Final[tuple[ApprovalKind, ...]] = ("ethics", "data-protection")
 ENDS_SOON: Final = timedelta(days=30)

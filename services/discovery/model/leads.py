@@ -9,8 +9,8 @@ from services.discovery.model.addresses import Platform
 from services.discovery.model.refused import Refused
 from shared.events.contact import Language
 from shared.store import Document, Index
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 KEPT_FOR: Final = timedelta(days=30)  # product.md: a post's text waits for a decision 30 days at most
 LONGEST_TEXT: Final = 5000  # characters of a post that are kept while it waits

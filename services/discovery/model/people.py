@@ -11,8 +11,8 @@ from shared.events.consent import ConsentState
 from shared.events.contact import ContactReference
 from shared.events.discovery import ContactState, ErasedState
 from shared.store import Document
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 # Across all institutions of a deployment nobody is asked more often than this, ever.
 ASKED_AT_MOST: Final = 3

@@ -8,7 +8,7 @@ from services.portal.repository import Institutions, all_slugs
 from shared.events.portal import InstitutionState
 from shared.identifiers import InstitutionId
 from shared.service import Context
-from shared.web.languages import N_
+from shared.texts import N_
 
 
 async def add_institution(context: Context, institution: InstitutionId, state: InstitutionState, *, actor: str) -> str:

@@ -13,7 +13,7 @@ from shared.events.portal import Role
 from shared.identifiers import DEPLOYMENT, InstitutionId, new_id
 from shared.service import Context
 from shared.sessions import MACHINE_LIFE, Staff
-from shared.web.languages import N_
+from shared.texts import N_
 
 _ADDRESS: Final = re.compile(r"[^@\s<>,;:\"\x00-\x1f]{1,64}@[^@\s<>,;:\"\x00-\x1f]{1,190}")
 _LONGEST_NAME: Final = 120

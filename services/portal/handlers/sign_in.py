@@ -11,7 +11,7 @@ from services.portal.repository import People, SignIns, known
 from shared.identifiers import InstitutionId, new_secret
 from shared.service import Context
 from shared.store import Conflict
-from shared.web.languages import N_
+from shared.texts import N_
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from shared.events.portal import InstitutionState, Role
 from shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import AnyStaff, Coordinator, Operator, Tutor
-from shared.web.languages import N_
 from shared.web.problems import Problem
 
 _API = "/api/v1"

@@ -17,7 +17,7 @@ from shared.web.access import STAFF_COOKIE, Tutor
 
 def journey_routes(context: Context) -> APIRouter:
     router = APIRouter(prefix="/api/v1/journeys", tags=["journeys"])
-    live = LivePages(context)
+    live = context.own(LivePages)
 
     @router.get("")
     async def board(

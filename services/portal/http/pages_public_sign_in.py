@@ -18,8 +18,8 @@ from services.portal.model.sign_in import hashed
 from shared.bus.errors import Hopeless, Transient
 from shared.service import Context
 from shared.store import StoreError
+from shared.texts import N_
 from shared.web.access import Public, safe_next
-from shared.web.languages import N_
 from shared.web.problems import Problem
 
 _WITHIN: Final = timedelta(minutes=15)

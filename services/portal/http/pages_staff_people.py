@@ -20,8 +20,8 @@ from shared.events.portal import Role
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Coordinator
-from shared.web.languages import N_
 
 Text = Annotated[str, Form(max_length=300)]
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from services.portal.model.journey import Entry, Stage
 from services.portal.model.today import Doing
 from shared.events.portal import Role
-from shared.web.languages import N_
+from shared.texts import N_
 
 Tone = Literal["good", "go", "wait", "stop", "off"]
 

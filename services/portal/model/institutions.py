@@ -9,7 +9,7 @@ from services.portal.model.refused import Refused
 from shared.events.portal import InstitutionState
 from shared.identifiers import DEPLOYMENT
 from shared.store import Document
-from shared.web.languages import N_
+from shared.texts import N_
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 

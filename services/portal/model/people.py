@@ -10,8 +10,8 @@ from services.portal.model.refused import Refused, wrong
 from shared.events.portal import PersonState, Role
 from shared.identifiers import DEPLOYMENT, InstitutionId
 from shared.store import Document, Index
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 # What a coordinator may give. Operators are made by operators; a machine is made with its token.

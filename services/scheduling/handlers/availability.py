@@ -9,7 +9,7 @@ from shared.events.discovery import CaseState
 from shared.identifiers import InstitutionId
 from shared.service import Context
 from shared.sessions import Staff
-from shared.web.languages import N_
+from shared.texts import N_
 
 
 async def case_named(context: Context, institution: InstitutionId, case_id: str) -> CaseState:

@@ -16,7 +16,7 @@ from services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
 from shared.copies import institution_of
 from shared.service import Context, retrying
 from shared.sessions import Family
-from shared.web.languages import N_
+from shared.texts import N_
 
 FamilySees = Literal["not-open", "offered", "scheduled", "finished", "cancelled"]
 

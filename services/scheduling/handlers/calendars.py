@@ -10,7 +10,7 @@ from shared.events.envelope import AnyEvent
 from shared.events.scheduling import CalendarChangedV1
 from shared.identifiers import InstitutionId
 from shared.service import Context
-from shared.web.languages import N_
+from shared.texts import N_
 
 # How far ahead a tutor may set a time that was agreed by message.
 _FARTHEST = timedelta(days=365)

@@ -1,7 +1,8 @@
 """Which provider makes the rooms of meetings."""
 
 from services.scheduling.model import Meeting, Reservation
-from services.scheduling.providers import Booking, MeetingProvider, Room
+from services.scheduling.model.room import Room
+from services.scheduling.providers import Booking, MeetingProvider
 from services.scheduling.providers.own_link import OwnLink
 from shared.service import Context
 

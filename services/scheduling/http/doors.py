@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from services.scheduling.model import Refused
 from shared.service import retrying
-from shared.web.languages import N_
+from shared.texts import N_
 from shared.web.problems import Problem
 
 T = TypeVar("T")

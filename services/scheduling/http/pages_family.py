@@ -19,8 +19,8 @@ from services.scheduling.model.zones import places
 from services.scheduling.words import PAGES
 from shared.service import Context
 from shared.sessions import Family
+from shared.texts import N_
 from shared.web.access import FamilySession
-from shared.web.languages import N_
 from shared.web.problems import ElsewhereFirst, Problem
 
 HOME: Final = "/scheduling/family"

@@ -21,8 +21,8 @@ from shared.copies import institution_of
 from shared.events.discovery import CaseState
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Tutor
-from shared.web.languages import N_
 
 _ENTRIES_A_DAY: Final = 3  # that are shown at least
 _MOST_A_DAY: Final = 10

@@ -18,8 +18,8 @@ from services.scheduling.words import PAGES
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import Staff
+from shared.texts import N_
 from shared.web.access import Tutor
-from shared.web.languages import N_
 from shared.web.problems import Problem
 
 LIST: Final = "/scheduling/meetings"

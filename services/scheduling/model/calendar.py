@@ -9,7 +9,7 @@ from services.scheduling.model.refused import Refused
 from services.scheduling.model.slots import Slot
 from shared.events.scheduling import CalendarState, ReservationState
 from shared.store import Document
-from shared.web.languages import N_
+from shared.texts import N_
 
 # What ended this long ago leaves the calendar with its next save.
 _KEPT_AFTER_THE_END = timedelta(days=1)

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from services.scheduling.model.calendar import Reservation
 from services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
 from services.scheduling.model.refused import Refused
-from services.scheduling.providers import Room
+from services.scheduling.model.room import Room
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import ContactReference
 from shared.events.envelope import AnyEvent
@@ -24,8 +24,8 @@ from shared.events.scheduling import (
     MeetingState,
 )
 from shared.store import Document, Index
+from shared.texts import N_
 from shared.vault import Sealed
-from shared.web.languages import N_
 
 ReachBy = Literal["email", "page"]
 NotHeldBecause = Literal["nobody-came", "technical", "other"]

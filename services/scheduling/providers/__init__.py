@@ -4,22 +4,10 @@ of one's own without a change elsewhere.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
-
+from services.scheduling.model.room import ProviderName, Room
 from shared.identifiers import InstitutionId
-
-ProviderName = Literal["own-link"]
-
-
-class Room(BaseModel):
-    """A meeting at a provider: which provider, and the provider's own name for it. Nothing secret."""
-
-    model_config = ConfigDict(frozen=True)
-
-    provider: ProviderName
-    reference: str
 
 
 @dataclass(frozen=True)
@@ -55,4 +43,4 @@ class MeetingProvider(Protocol):
         ...
 
 
-__all__ = ["Booking", "MeetingProvider", "ProviderName", "Room"]
+__all__ = ["Booking", "MeetingProvider"]

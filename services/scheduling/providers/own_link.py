@@ -1,7 +1,8 @@
 """A meeting room of the institution's own: the link that the tutor wrote into their availability."""
 
 from services.scheduling.model import availability_id
-from services.scheduling.providers import Booking, ProviderName, Room
+from services.scheduling.model.room import ProviderName, Room
+from services.scheduling.providers import Booking
 from services.scheduling.repository import Scheduling
 from shared.identifiers import InstitutionId
 from shared.service import Context
