@@ -20,7 +20,7 @@ from shared.events import AnyEvent
 from shared.keys import SIGNS, Keys
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
-from shared.service import Context, Handler, Service, retrying
+from shared.service import Context, Handler, Service, use_case
 from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from shared.settings import Settings
 from shared.store import Store
@@ -111,7 +111,7 @@ class Deployment:
             parts = [
                 MountedPart(
                     name=one.service.name,
-                    router=one.service.routes(one.context),
+                    router=one.service.router,
                     context=one.context,
                     examine=one.examine,
                     metrics=one.context.metrics,
@@ -183,7 +183,7 @@ async def _apply_erasure_ledger(running: RunningService) -> None:
     for institution in await running.keys.institutions(OwnerKey):
         for owner in await running.context.vault.erased(institution):
             restore = partial(running.service.restore_erasure, running.context, institution, owner)
-            await retrying(restore)  # another replica that starts now does the same
+            await use_case(restore)()  # another replica that starts now does the same
 
 
 def _bound(handler: Handler, context: Context) -> Callable[[AnyEvent], Coroutine[Any, Any, None]]:

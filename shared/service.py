@@ -1,11 +1,12 @@
-"""What a service is, what its use cases are given, and how a use case is tried again when somebody else was first."""
+"""What a service is, what its use cases are given, and how they run again when somebody else saved first."""
 
 import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import APIRouter
 
@@ -20,6 +21,7 @@ from shared.settings import Settings
 from shared.store import AlreadyExists, Conflict, Document, Store
 from shared.vault import Vault
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # Under a race of n writers the last one wins after n tries; fifty concurrent writers are what the store's suite shows.
@@ -72,19 +74,26 @@ class Service:
     documents: tuple[type[Document], ...]
     handlers: Mapping[str, Handler]
     timers: Mapping[type[Document], Timer]
-    routes: Callable[[Context], APIRouter]
+    router: APIRouter
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
 
 
-async def retrying(use_case: Callable[[], Awaitable[T]]) -> T:
-    """Run load-decide-save again while somebody else saved in between. Raises the last Conflict or AlreadyExists."""
-    for attempt in range(_TRIES):
-        try:
-            return await use_case()
-        except (Conflict, AlreadyExists):
-            if attempt == _TRIES - 1:
-                raise
-            await asyncio.sleep(random.uniform(0, 0.002 * (attempt + 1)))  # noqa: S311 - jitter, not a secret
-    raise AssertionError
+def use_case(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Declare a function as a use case: it loads, decides and saves, and runs again while somebody else saved in
+    between. Raises the last Conflict or AlreadyExists.
+    """
+
+    @wraps(function)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(_TRIES):
+            try:
+                return await function(*args, **kwargs)
+            except (Conflict, AlreadyExists):
+                if attempt == _TRIES - 1:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.002 * (attempt + 1)))  # noqa: S311 - jitter, not a secret
+        raise AssertionError
+
+    return run

@@ -15,7 +15,7 @@ import nats
 
 from example import journey as play
 from services.__main__ import SERVICES
-from services.archive.model import Media, Refused
+from services.archive.model import Media
 from services.archive.repository import Recordings
 from services.consent.model import Consent, Invitation, Journey
 from services.discovery.model.people import Person
@@ -30,6 +30,7 @@ from shared.identifiers import InstitutionId
 from shared.keys import Keys
 from shared.mail import FolderMailer
 from shared.metrics import Metrics
+from shared.refused import Refused
 from shared.service import Context
 from shared.serving import WebServer, bound_socket
 from shared.sessions import SessionVerifier

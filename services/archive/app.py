@@ -5,7 +5,7 @@ from services.archive.gate import watch_consent
 from services.archive.handlers.following import end_when_due, restore_erasure
 from services.archive.handlers.uploads import look_after_upload
 from services.archive.handlers.viewings import keep_view_log
-from services.archive.http import routes
+from services.archive.http import router
 from services.archive.model import Recording, Upload, Viewing
 from services.archive.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
@@ -16,7 +16,7 @@ SERVICE = Service(
     documents=(Recording, Upload, Viewing, CaseCopy, InstitutionCopy),
     handlers=HANDLERS,
     timers={Recording: end_when_due, Upload: look_after_upload},
-    routes=routes,
+    router=router,
     restore_erasure=restore_erasure,
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
 )

@@ -2,7 +2,7 @@
 
 from services.consent.handlers.erasure import restore_erasure
 from services.consent.handlers.timers import on_due
-from services.consent.http import routes
+from services.consent.http import router
 from services.consent.model import Journey
 from services.consent.model.records import Link, Record
 from services.consent.model.texts import Text
@@ -16,7 +16,7 @@ SERVICE = Service(
     documents=(Journey, Record, Link, Text, InstitutionCopy, CaseCopy),
     handlers=HANDLERS,
     timers={Journey: on_due},
-    routes=routes,
+    router=router,
     restore_erasure=restore_erasure,
     background=(pulse,),
 )

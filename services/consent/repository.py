@@ -4,12 +4,13 @@ import hashlib
 from contextlib import suppress
 from typing import Any
 
-from services.consent.model import Journey, NotHere, Stage
+from services.consent.model import Journey, Stage
 from services.consent.model.records import Link, Record
 from services.consent.model.texts import Text
 from shared.events.consent import ConsentState
 from shared.events.envelope import AnyEvent, Event
 from shared.identifiers import InstitutionId, new_id
+from shared.refused import NotFound
 from shared.service import Context
 from shared.store import Conflict, Page
 
@@ -26,9 +27,9 @@ class Journeys:
         return await self._journeys.get(contact_id)
 
     async def demand(self, contact_id: str) -> Journey:
-        """Raises NotHere."""
+        """Raises NotFound."""
         if (journey := await self._journeys.get(contact_id)) is None:
-            raise NotHere(contact_id)
+            raise NotFound
         return journey
 
     async def save(

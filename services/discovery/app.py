@@ -3,7 +3,7 @@
 from typing import Final
 
 from services.discovery.handlers.people import restore_erasure
-from services.discovery.http import routes
+from services.discovery.http import router
 from services.discovery.repository import DOCUMENTS
 from services.discovery.subscribers import HANDLERS, TIMERS
 from shared.copies import InstitutionCopy
@@ -14,6 +14,6 @@ SERVICE: Final = Service(
     documents=(*DOCUMENTS, InstitutionCopy),
     handlers=HANDLERS,
     timers=TIMERS,
-    routes=routes,
+    router=router,
     restore_erasure=restore_erasure,
 )

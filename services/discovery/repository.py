@@ -7,8 +7,8 @@ from services.discovery.model.addresses import Platform
 from services.discovery.model.cases import Case, Places
 from services.discovery.model.leads import Content, Lead, Week
 from services.discovery.model.people import Asked, Mark, Person
-from services.discovery.model.refused import not_found
 from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.refused import NotFound
 from shared.service import Context
 from shared.store import Collection
 
@@ -40,21 +40,21 @@ class Repository:
         """Give a case by its id or its prefix. Raises Refused (404)."""
         case = await self.cases.get(name) or await self.cases.get(self.case_id(name))
         if case is None:
-            raise not_found()
+            raise NotFound
         return case
 
     async def lead(self, lead_id: str) -> Lead:
         """Give a lead. Raises Refused (404)."""
         lead = await self.leads.get(lead_id)
         if lead is None:
-            raise not_found()
+            raise NotFound
         return lead
 
     async def person(self, contact_id: str) -> Person:
         """Give who a contact is, as long as that is known. Raises Refused (404)."""
         person = await self.people.get(contact_id)
         if person is None or person.standing == "erased":
-            raise not_found()
+            raise NotFound
         return person
 
     def lead_id(self, case_id: str, permalink: str) -> str:

@@ -2,7 +2,7 @@
 
 from services.portal import subscribers
 from services.portal.handlers.sign_in import forget_link, forget_sign_in
-from services.portal.http import routes
+from services.portal.http import router
 from services.portal.model.institutions import Cohort, Institution
 from services.portal.model.journey import Journey
 from services.portal.model.people import Person
@@ -22,6 +22,6 @@ SERVICE = Service(
     documents=(Institution, Cohort, Person, SignInLink, SignIn, Journey, CaseCopy),
     handlers=subscribers.HANDLERS,
     timers={SignInLink: forget_link, SignIn: forget_sign_in},
-    routes=routes,
+    router=router,
     restore_erasure=restore_erasure,
 )

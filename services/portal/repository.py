@@ -3,13 +3,13 @@
 from services.portal.model.institutions import Cohort, Institution
 from services.portal.model.journey import Journey, Stage
 from services.portal.model.people import Person
-from services.portal.model.refused import not_found
 from services.portal.model.sign_in import SignIn, SignInLink, hashed
 from shared.copies import CaseCopy
 from shared.events.discovery import CaseState
 from shared.events.envelope import AnyEvent
 from shared.events.portal import InstitutionChangedV1, PersonChangedV1
 from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.refused import NotFound
 from shared.service import Context
 from shared.store import Page
 
@@ -28,7 +28,7 @@ async def known(context: Context, slug: str) -> InstitutionId:
     for institution in await all_slugs(context):
         if institution == slug:
             return institution
-    raise not_found()
+    raise NotFound
 
 
 async def cases_of(context: Context, institution: InstitutionId) -> list[CaseState]:
@@ -51,7 +51,7 @@ class Institutions:
     async def demand(self) -> Institution:
         """Raises Refused (404)."""
         if (found := await self.get()) is None:
-            raise not_found()
+            raise NotFound
         return found
 
     async def save(self, institution: Institution, *, actor: str) -> Institution:
@@ -86,7 +86,7 @@ class People:
     async def demand(self, person_id: str) -> Person:
         """Raises Refused (404)."""
         if (person := await self.documents.get(person_id)) is None:
-            raise not_found()
+            raise NotFound
         return person
 
     async def save(self, person: Person, *, actor: str) -> Person:

@@ -4,7 +4,7 @@ from typing import Final
 
 from services.scheduling.handlers.due import on_due
 from services.scheduling.handlers.following import restore_erasure
-from services.scheduling.http import routes
+from services.scheduling.http import router
 from services.scheduling.model import Availability, Calendar, Meeting
 from services.scheduling.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
@@ -15,6 +15,6 @@ SERVICE: Final = Service(
     documents=(InstitutionCopy, CaseCopy, Availability, Calendar, Meeting),
     handlers=HANDLERS,
     timers={Meeting: on_due},
-    routes=routes,
+    router=router,
     restore_erasure=restore_erasure,
 )

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from services.scheduling.model import Availability, Calendar, Meeting, NotFound, availability_id
+from services.scheduling.model import Availability, Calendar, Meeting, availability_id
 from shared.copies import CaseCopy
 from shared.events.discovery import CaseState
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
+from shared.refused import NotFound
 from shared.service import Context
 from shared.store import Page, Range, Scalar
 from shared.texts import N_

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from fastapi import Depends, Request
 
 from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.service import Context
 from shared.sessions import Family, SessionVerifier, Staff
 from shared.texts import N_
 from shared.web.problems import ElsewhereFirst, Problem
@@ -20,6 +21,14 @@ FAMILY_COOKIE: Final = "fh_family"
 RENEW_STAFF: Final = "/portal/session/renew"
 RENEW_FAMILY: Final = "/consent/family/renew"
 _READING: Final = frozenset({"GET", "HEAD"})
+
+
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+ContextDep = Annotated[Context, Depends(_context)]  # what the service's use cases are given
 
 
 def is_api(request: Request) -> bool:
@@ -123,6 +132,7 @@ __all__ = [
     "FAMILY_COOKIE",
     "STAFF_COOKIE",
     "AnyStaff",
+    "ContextDep",
     "Coordinator",
     "FamilySession",
     "Operator",

@@ -13,8 +13,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.identifiers import new_id
+from shared.refused import Kind, NotFound, Refused
 from shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
 from shared.texts import N_
+from shared.vault import KeyErased
 from shared.web.languages import Language
 from shared.web.pages import pages_of
 
@@ -68,6 +70,34 @@ class Problem(HTTPException):
         super().__init__(status, self.title, dict(headers or {}))
 
 
+# What a refusal is over HTTP.
+_STATUS: Final[Mapping[Kind, int]] = {
+    "not-possible": 409,
+    "invalid": 422,
+    "forbidden": 403,
+    "gone": 410,
+    "too-large": 413,
+    "unavailable": 503,
+}
+
+
+def status_of(refused: Refused) -> int:
+    return _STATUS[refused.kind]
+
+
+def problem_of(request: Request, refused: Refused) -> Problem:
+    """Make the problem that shows a refusal. Its `type` is `urn:firsthand:<service>:<code>`."""
+    service = getattr(request.app.state, "service", "portal")
+    return Problem(
+        status_of(refused),
+        refused.title or (N_("That is not possible now") if refused.kind == "not-possible" else ""),
+        refused.text,
+        type=f"urn:firsthand:{service}:{refused.code}",
+        errors=tuple(refused.fields.items()),
+        headers={"Location": refused.known} if refused.known else None,
+    )
+
+
 class ElsewhereFirst(Exception):  # noqa: N818 - not an error: the visitor is sent on
     """The visitor must go to `location` before this page, e.g. to renew a session."""
 
@@ -86,6 +116,9 @@ def install(app: FastAPI | Starlette) -> None:
     app.add_exception_handler(Conflict, _on_conflict)
     app.add_exception_handler(AlreadyExists, _on_conflict)
     app.add_exception_handler(ElsewhereFirst, _on_elsewhere)
+    app.add_exception_handler(Refused, _on_refused)
+    app.add_exception_handler(NotFound, _on_not_found)
+    app.add_exception_handler(KeyErased, _on_erased)
     app.add_middleware(IncidentMiddleware)
 
 
@@ -119,8 +152,8 @@ class IncidentMiddleware:
             await answer(scope, receive, send)
 
 
-def answer_with(request: Request, problem: Problem) -> Response:
-    """Make the response: a page for who reads pages, else `application/problem+json`."""
+def answer_with(request: Request, problem: Problem, **more: Any) -> Response:
+    """Make the response: a page for who reads pages, else `application/problem+json`, with the members `more`."""
     pages = pages_of(getattr(request.app.state, "service", "portal"))
     words = pages.language(request)
     title, text = _say(words, problem.title, problem.values), _say(words, problem.text, problem.values)
@@ -139,7 +172,7 @@ def answer_with(request: Request, problem: Problem) -> Response:
         )
         response.headers.update(headers)
         return response
-    body: dict[str, Any] = {"type": problem.type, "title": title, "status": problem.status_code, "detail": text}
+    body: dict[str, Any] = {"type": problem.type, "title": title, "status": problem.status_code, "detail": text} | more
     if errors:
         body["errors"] = errors
     if "incident" in problem.values:
@@ -203,9 +236,32 @@ async def _on_conflict(request: Request, error: Exception) -> Response:  # noqa:
     return answer_with(request, Problem(409))
 
 
+async def _on_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return answer_with(request, problem_of(request, error))
+
+
+async def _on_not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotFound)
+    return answer_with(request, Problem(404, N_("There is nothing here"), error.text) if error.text else Problem(404))
+
+
+async def _on_erased(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
+    return answer_with(request, Problem(410))
+
+
 async def _on_elsewhere(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
     assert isinstance(error, ElsewhereFirst)
     return RedirectResponse(error.location, error.status)
 
 
-__all__ = ["ElsewhereFirst", "IncidentMiddleware", "Problem", "answer_with", "install", "prefers_page"]
+__all__ = [
+    "ElsewhereFirst",
+    "IncidentMiddleware",
+    "Problem",
+    "answer_with",
+    "install",
+    "prefers_page",
+    "problem_of",
+    "status_of",
+]

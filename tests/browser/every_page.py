@@ -7,7 +7,6 @@ no new page is forgotten. Places in braces are filled from `House` (see `Places`
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi.routing import iter_route_contexts
 
@@ -122,20 +121,10 @@ PAGES = (
 )
 
 
-class _Anything:
-    """A context for making routes, not for calling them."""
-
-    def __getattr__(self, name: str) -> "_Anything":
-        return self
-
-    def __call__(self, *_: Any, **__: Any) -> "_Anything":
-        return self
-
-
 def routes_of_pages() -> Iterator[str]:
     """Every route that answers GET and is not of the JSON interfaces, with its service in front."""
     for service in SERVICES:
         module = importlib.import_module(f"services.{service}.app")
-        for context in iter_route_contexts(module.SERVICE.routes(_Anything()).routes):
+        for context in iter_route_contexts(module.SERVICE.router.routes):
             if "GET" in (context.methods or ()) and not context.path.startswith("/api/"):
                 yield f"/{service}{context.path}"

@@ -265,7 +265,7 @@ async def test_of_fifty_families_who_choose_the_same_time_exactly_one_gets_it(wo
     answers = await asyncio.gather(*(world.book(contact, at=wanted) for contact in contacts))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 49
     refused = next(answer for answer in answers if answer.status_code == 409).json()
-    assert refused["title"] == "This time has just been taken. Here are others."
+    assert refused["detail"] == "This time has just been taken. Here are others."
     assert refused["slots"]
     assert wanted not in {slot["starts_at"] for slot in refused["slots"]}
     winner = contacts[[answer.status_code for answer in answers].index(200)]
@@ -296,7 +296,7 @@ async def test_a_time_outside_the_hours_cannot_be_booked(world: World) -> None:
     await world.offered()
     answer = await world.book(at="2026-03-03T03:00:00+00:00")
     assert answer.status_code == 409
-    assert answer.json()["title"] == "This time can no longer be chosen. Here are others."
+    assert answer.json()["detail"] == "This time can no longer be chosen. Here are others."
 
 
 @pytest.mark.parametrize(

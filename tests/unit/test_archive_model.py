@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.archive.http.playing import NotSatisfiable, Span, span_of
-from services.archive.model import Learners, Media, Recording, Refused, Viewer
+from services.archive.model import Learners, Media, Recording, Viewer
 from shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
@@ -19,6 +19,7 @@ from shared.events.archive import (
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import ContactReference, Scope
 from shared.identifiers import InstitutionId
+from shared.refused import Refused
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 QU = InstitutionId("qu-cdm")

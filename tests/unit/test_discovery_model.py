@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
 from services.discovery.model.leads import REASONS, Checks, Lead, RefusalReason, week_ends, week_of
 from services.discovery.model.people import ASKED_AT_MOST, Asked, standing_of
-from services.discovery.model.refused import Refused
 from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
 from shared.events.contact import ContactReference
 from shared.events.discovery import ApprovalKind
 from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.refused import Refused
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 OAK = InstitutionId("oak-dental")
@@ -124,7 +124,7 @@ def test_places_are_never_more_than_allowed_and_numbers_never_come_twice(
 def test_every_check_is_a_yes_or_nothing_is_cleared() -> None:
     with pytest.raises(Refused) as refused:
         Checks(public=True).require()
-    assert [field for field, _ in refused.value.errors] == [
+    assert list(refused.value.fields) == [
         "checks.adult",
         "checks.not_vulnerable",
         "checks.not_asked_before",

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from services.discovery.model.addresses import read_address
 from services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
-from services.discovery.model.refused import Refused
 from services.discovery.posts import Format, Ignored, Post, Removed, Unreadable, entries_of, read_entry, recognise
 from services.discovery.posts.bounds import Bounds
+from shared.refused import Refused
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
 HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])
@@ -209,7 +209,7 @@ def test_an_address_has_one_form_however_it_was_copied(
 def test_what_is_no_public_address_is_refused_with_what_to_do(given_: str) -> None:
     with pytest.raises(Refused) as refused:
         read_address(given_)
-    assert refused.value.errors
+    assert refused.value.fields
 
 
 @given(st.text(max_size=80))

@@ -9,15 +9,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import ValidationError
 
-from services.scheduling.model import (
-    AvailabilityRules,
-    Calendar,
-    Meeting,
-    Participant,
-    Refused,
-    Reservation,
-    SlotTaken,
-)
+from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Participant, Reservation, SlotTaken
 from services.scheduling.model.calendar_file import CalendarEntry, calendar_file
 from services.scheduling.model.slots import Slot
 from services.scheduling.model.zones import is_zone, places
@@ -26,6 +18,7 @@ from shared.events.consent import ConsentRecordState
 from shared.events.contact import ContactReference
 from shared.events.scheduling import MeetingCancelledV1, MeetingFinishedV1, MeetingOfferedV1, MeetingScheduledV1
 from shared.identifiers import InstitutionId
+from shared.refused import Refused
 from shared.vault import Sealed
 
 QU = InstitutionId("qu-cdm")

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from services.archive.gate import gate_of
-from services.archive.model import Media, Recording, Refused, Upload
+from services.archive.model import Media, Recording, Upload
+from services.archive.model.refusals import not_taken_in
 from services.archive.probing import Findings, NotMedia, examine
 from services.archive.repository import Recordings, Uploads, shelf_of
 from services.archive.settings import ArchiveSettings
@@ -17,7 +18,8 @@ from shared.bucket import BucketUnavailable
 from shared.copies import institution_of
 from shared.identifiers import InstitutionId, new_id
 from shared.media import MediaBusy, SealedWriter
-from shared.service import Context, retrying
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.store import Conflict
 from shared.vault import KeyErased
 
@@ -51,9 +53,9 @@ async def begin_upload(
     settings, now = ArchiveSettings(), context.clock.now()
     await _admitting(context, institution, contact_id)
     if length == 0:
-        raise Refused("empty")
+        raise not_taken_in("empty")
     if length > settings.largest_upload:
-        raise Refused("too-large")
+        raise not_taken_in("too-large")
     expires_at = now + timedelta(hours=settings.upload_expires_hours)
     upload = await Uploads(context, institution).add(
         Upload(
@@ -71,7 +73,7 @@ async def begin_upload(
         key = await context.vault.media_key(institution, contact_id)
         await _shelf(context, upload).begin(upload.file, key)
     except KeyErased:
-        raise Refused("closed") from None
+        raise not_taken_in("closed") from None
     try:
         await _admitting(context, institution, contact_id)  # an erasure may have come between
     except Refused:
@@ -134,7 +136,7 @@ async def receive_whole(
     try:
         upload.length = await receive(context, upload, offset=0, chunks=chunks)
         if upload.length == 0:
-            raise Refused("empty")  # noqa: TRY301 - what was begun is ended below
+            raise not_taken_in("empty")  # noqa: TRY301 - what was begun is ended below
     except BaseException:
         await end_upload(context, upload)
         raise
@@ -149,7 +151,7 @@ async def complete(context: Context, upload: Upload) -> Recording:
     uploads = Uploads(context, upload.institution)
     now = context.clock.now()
     if upload.stage == "refused":
-        raise Refused("not-media")
+        raise not_taken_in("not-media")
     upload.stage, upload.due_at = "checking", now + _CHECK_TAKES
     try:
         upload = await uploads.save(upload)
@@ -214,7 +216,7 @@ async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWrit
         key = await context.vault.media_key(upload.institution, upload.contact_id)
         writer = await _shelf(context, upload).writer(upload.file, key)
     except (KeyErased, FileNotFoundError):
-        raise Refused("closed") from None
+        raise not_taken_in("closed") from None
     try:
         yield writer
     finally:
@@ -246,7 +248,7 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
 async def _write(context: Context, upload: Upload, writer: SealedWriter, piece: bytes, *, safe: bool) -> None:
     limit = upload.length if upload.length >= 0 else ArchiveSettings().largest_upload
     if writer.offset + len(piece) > limit:
-        raise Refused("too-long")
+        raise not_taken_in("too-long")
     before = writer.offset // _SYNC
     await asyncio.to_thread(writer.write, piece)
     if safe and writer.offset // _SYNC != before:
@@ -264,7 +266,7 @@ async def _taken_in(context: Context, upload: Upload) -> Recording:
         await asyncio.to_thread(writer.finish)
         found = await _examined(context, upload)
         await _shelf(context, upload).put(upload.file, writer, still)
-        return await retrying(lambda: _hold(context, upload, found))
+        return await _hold(context, upload, found)
 
 
 async def _examined(context: Context, upload: Upload) -> Findings:
@@ -273,9 +275,10 @@ async def _examined(context: Context, upload: Upload) -> Findings:
         try:
             return await asyncio.to_thread(examine, reader)
         except NotMedia:
-            raise Refused("not-media") from None
+            raise not_taken_in("not-media") from None
 
 
+@use_case
 async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
     policy = await institution_of(context, upload.institution)
     recordings = Recordings(context, upload.institution)

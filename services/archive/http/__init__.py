@@ -2,15 +2,17 @@
 
 from fastapi import APIRouter
 
-from services.archive.http import api_family, api_staff, api_staff_uploads, media, pages_family, pages_staff
-from shared.service import Context
+from services.archive.http import (
+    api_family,
+    api_staff,
+    api_staff_uploads,
+    media,
+    pages_family,
+    pages_staff,
+)
 
+router = APIRouter()
+for part in (api_staff, api_staff_uploads, media, api_family, pages_family, pages_staff):
+    router.routes.extend(part.router.routes)
 
-def routes(_context: Context) -> APIRouter:
-    router = APIRouter()
-    for part in (api_staff, api_staff_uploads, media, api_family, pages_family, pages_staff):
-        router.routes.extend(part.router.routes)
-    return router
-
-
-__all__ = ["routes"]
+__all__ = ["router"]

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Request
 
 from services.archive.gate import Gate, NotOpen, gate_of
 from services.archive.http.doors import context_of, told, viewer_of
-from services.archive.http.words import REFUSALS
-from services.archive.model import Recording, Refused, Viewer
+from services.archive.model import Recording, Viewer
 from services.archive.repository import Recordings, Viewings
 from shared.copies import case_of
 from shared.identifiers import Id, InstitutionId
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.store import Page
@@ -122,5 +122,5 @@ def upload_answer(context: Context, one: Recording) -> dict[str, Any]:
     try:
         one.admits_upload(context.clock.now())
     except Refused as refused:
-        return {"allowed": False, "code": refused.code, "text": REFUSALS[refused.code]}
+        return {"allowed": False, "code": refused.code, "text": refused.text}
     return {"allowed": True, "code": None, "text": None}

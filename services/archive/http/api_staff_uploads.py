@@ -29,11 +29,12 @@ from services.archive.model import Upload
 from services.archive.repository import Uploads
 from services.archive.settings import ArchiveSettings
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
 from shared.web.access import Public, Tutor
-from shared.web.problems import Problem, answer_with
+from shared.web.problems import Problem, answer_with, problem_of
 from shared.web.security import Streamed
 
 VERSION: Final = "1.0.0"
@@ -56,6 +57,8 @@ class TusRoute(APIRoute):
                 answer = await handle(request)
             except Problem as problem:
                 answer = answer_with(request, problem)
+            except Refused as refused:
+                answer = answer_with(request, problem_of(request, refused))
             answer.headers["Tus-Resumable"] = VERSION
             return answer
 

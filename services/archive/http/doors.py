@@ -8,8 +8,8 @@ from fastapi import Request
 
 from services.archive.gate import CannotTell, NotOpen
 from services.archive.handlers.uploads import NotThere
-from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, REFUSALS
-from services.archive.model import Refused, Viewer
+from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE
+from services.archive.model import Viewer
 from shared.bucket import BucketUnavailable
 from shared.media import MediaBusy, MediaDamaged
 from shared.service import Context
@@ -18,7 +18,6 @@ from shared.texts import N_
 from shared.vault import KeyErased
 from shared.web.problems import Problem
 
-_STATUS: Final = {"too-large": 413, "too-long": 413, "not-media": 422, "empty": 422}
 _RETRY_AFTER: Final = "2"  # seconds; the pulse comes every second
 
 
@@ -66,11 +65,4 @@ def told() -> Iterator[None]:
     except MediaDamaged:
         raise Problem(
             500, N_("The recording cannot be read"), N_("Its file is damaged. Upload it again, or restore it.")
-        ) from None
-    except Refused as refused:
-        raise Problem(
-            _STATUS.get(refused.code, 409),
-            N_("The recording was not taken in"),
-            REFUSALS[refused.code],
-            type=f"urn:firsthand:archive:{refused.code}",
         ) from None

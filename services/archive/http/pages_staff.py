@@ -12,18 +12,19 @@ from services.archive.http.api_staff import card, is_team, listed
 from services.archive.http.doors import context_of, told, viewer_of
 from services.archive.http.multipart import NotAForm, file_of
 from services.archive.http.pages import pages
-from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, REFUSALS
-from services.archive.model import Recording, Refused
+from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE
+from services.archive.model import Recording
 from services.archive.probing import PLAYED_BY_BROWSERS
 from services.archive.repository import Viewings
 from services.archive.settings import ArchiveSettings
 from shared.copies import case_of, institution_of
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
 from shared.web.access import Student, Tutor
-from shared.web.problems import Problem
+from shared.web.problems import Problem, status_of
 from shared.web.security import Streamed
 
 router = APIRouter(include_in_schema=False)
@@ -58,10 +59,8 @@ async def upload(request: Request, contact_id: Id, staff: Tutor, chunks: Streame
     try:
         with told():
             await receive_whole(context_of(request), staff.institution, contact_id, chunks=content, by=staff.person_id)
-    except Problem as problem:
-        if problem.type == "about:blank":
-            raise
-        return await _shown(request, staff, contact_id, refused=problem.text, status=problem.status_code)
+    except Refused as refused:
+        return await _shown(request, staff, contact_id, refused=refused.text, status=status_of(refused))
     except NotAForm:
         raise Problem(400) from None
     except (ClientDisconnect, TimeoutError):
@@ -138,7 +137,7 @@ async def _row(context: Context, one: Recording) -> dict[str, Any]:
         one.admits_upload(context.clock.now())
         why_not = ""
     except Refused as refused:
-        why_not = REFUSALS[refused.code]
+        why_not = refused.text
     return {
         "one": one,
         "title": case.title if case else "",

@@ -5,11 +5,9 @@ from services.archive.model.recording import (
     Media,
     Recording,
     RecordingEvent,
-    RefusalCode,
-    Refused,
     Viewer,
 )
 from services.archive.model.upload import Upload
 from services.archive.model.viewing import Viewing
 
-__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "RefusalCode", "Refused", "Upload", "Viewer", "Viewing"]
+__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "Upload", "Viewer", "Viewing"]

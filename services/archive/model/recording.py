@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from services.archive.model.refusals import not_taken_in
 from shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
@@ -29,23 +30,12 @@ RecordingEvent = (
     | type[RecordingChangedV1]
     | type[RecordingWithdrawnV1]
 )
-RefusalCode = Literal[
-    "closed", "not-expected", "released", "not-allowed", "expired", "empty", "too-large", "too-long", "not-media"
-]
 Stage = Literal["unexpected", "awaited", "held", "released", "withdrawn", "erased"]
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
 SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
 # The scopes of whose audience somebody can sign in today; partners and the public have no door yet.
 _OPEN_SCOPES: frozenset[Scope] = frozenset({"share-cohort", "share-institution"})
-
-
-class Refused(Exception):  # noqa: N818 - the field's word
-    """The recording's state does not allow it; `code` says why (the doors have words for each)."""
-
-    def __init__(self, code: RefusalCode) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class Media(BaseModel):
@@ -193,15 +183,15 @@ class Recording(Document):
     def admits_upload(self, at: datetime) -> None:
         """Raises Refused, saying why, unless a recording may be taken in at `at`."""
         if self.state in ("withdrawn", "erased"):
-            raise Refused("closed")
+            raise not_taken_in("closed")
         if not self.expected:
-            raise Refused("not-expected")
+            raise not_taken_in("not-expected")
         if self.state == "released":
-            raise Refused("released")
+            raise not_taken_in("released")
         if self.consent.state != "granted" or not RECORDING_SCOPES & set(self.consent.scopes):
-            raise Refused("not-allowed")
+            raise not_taken_in("not-allowed")
         if self.consent.expires_at and self.consent.expires_at <= at:
-            raise Refused("expired")
+            raise not_taken_in("expired")
 
     @property
     def leaves(self) -> bool:

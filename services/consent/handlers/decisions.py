@@ -7,7 +7,7 @@ from typing import Any
 
 from services.consent.handlers.erasure import begin_if_due
 from services.consent.handlers.policies import Ground, ground_of
-from services.consent.model import Erase, Journey, Refused, Signer, comes_of_age
+from services.consent.model import Erase, Journey, Signer, comes_of_age
 from services.consent.model.records import Act, Assent, Statement
 from services.consent.model.scopes import ordered
 from services.consent.repository import Journeys
@@ -22,7 +22,8 @@ from shared.events.consent import (
 from shared.events.contact import Scope
 from shared.events.envelope import Event
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.texts import N_
 
 FAMILY = "family"
@@ -53,12 +54,22 @@ class Answers:
 
     def demand_complete(self) -> None:
         if not self.name.strip():
-            raise Refused("no-name", N_("Please write your name, so that your decision is yours."), fields=("name",))
+            raise Refused(
+                "no-name",
+                N_("Please write your name, so that your decision is yours."),
+                fields=("name",),
+                kind="invalid",
+            )
         if self.about_child and self.signer == "self":
-            raise Refused("signer", N_("For a child, a parent, a guardian or a carer signs."), fields=("signer",))
+            raise Refused(
+                "signer", N_("For a child, a parent, a guardian or a carer signs."), fields=("signer",), kind="invalid"
+            )
         if self.about_child and self.child_assent is None:
             raise Refused(
-                "no-assent", N_("Please say whether the child agrees, or is too young."), fields=("child_assent",)
+                "no-assent",
+                N_("Please say whether the child agrees, or is too young."),
+                fields=("child_assent",),
+                kind="invalid",
             )
         if self.about_child and self.child_assent == "objects":
             raise Refused(
@@ -66,7 +77,10 @@ class Answers:
             )
         if not self.decides_alone and not self.other_agrees.strip():
             raise Refused(
-                "other-agrees", N_("Please write who else must agree and does agree."), fields=("other_agrees",)
+                "other-agrees",
+                N_("Please write who else must agree and does agree."),
+                fields=("other_agrees",),
+                kind="invalid",
             )
 
     @property
@@ -74,6 +88,7 @@ class Answers:
         return ordered(scope for scope, yes in self.scopes.items() if yes)
 
 
+@use_case
 async def grant(
     context: Context,
     institution: InstitutionId,
@@ -83,7 +98,7 @@ async def grant(
     language: str | None = None,
     text_version: str | None = None,
 ) -> Journey:
-    """The first yes, to the text that was shown. Raises Refused; NotHere."""
+    """The first yes, to the text that was shown. Raises Refused; NotFound."""
     answers.demand_complete()
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
@@ -116,6 +131,7 @@ async def grant(
     return await _keep(context, journey, "granted", ConsentGrantedV1, ground=ground, statement=statement)
 
 
+@use_case
 async def decline(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
@@ -124,6 +140,7 @@ async def decline(context: Context, institution: InstitutionId, contact_id: str)
     return await _keep(context, journey, "declined", ConsentDeclinedV1)
 
 
+@use_case
 async def change(
     context: Context,
     institution: InstitutionId,
@@ -146,19 +163,23 @@ async def change(
     return await _keep(context, journey, "changed", ConsentChangedV1, told=told, ground=ground if wider else None)
 
 
+@use_case
 async def pause(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     return await _simple(context, institution, contact_id, "paused", ConsentChangedV1)
 
 
+@use_case
 async def resume(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     return await _simple(context, institution, contact_id, "resumed", ConsentChangedV1)
 
 
+@use_case
 async def undo(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     """Take a withdrawal back while its seven days last; what was in force is in force again, a release included."""
     return await _simple(context, institution, contact_id, "undone", ConsentChangedV1)
 
 
+@use_case
 async def release(context: Context, institution: InstitutionId, contact_id: str, sha256: str) -> Journey:
     """The second yes, to exactly the recording with this SHA-256 (hex)."""
     journeys = Journeys(context, institution)
@@ -167,6 +188,7 @@ async def release(context: Context, institution: InstitutionId, contact_id: str,
     return await _keep(context, journey, "released", ConsentReleasedV1, sha256=sha256)
 
 
+@use_case
 async def withdraw(
     context: Context, institution: InstitutionId, contact_id: str, erase: Erase, *, told: Told | None = None
 ) -> Journey:
@@ -221,9 +243,14 @@ async def _keep(
 
 def _demand_plausible(told: Told, now: datetime) -> None:
     if not told.how.strip():
-        raise Refused("how-told", N_("Write how it reached you, e.g. “message on our account”."), fields=("how_told",))
+        raise Refused(
+            "how-told",
+            N_("Write how it reached you, e.g. “message on our account”."),
+            fields=("how_told",),
+            kind="invalid",
+        )
     if told.at and not now - _RECENT <= told.at <= now:
-        raise Refused("told-at", N_("Enter the day on which it reached you."), fields=("told_at",))
+        raise Refused("told-at", N_("Enter the day on which it reached you."), fields=("told_at",), kind="invalid")
 
 
 def _personal(answers: Answers) -> dict[str, str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from services.consent.handlers.policies import Ground, ground_of
-from services.consent.model import Journey, Refused
+from services.consent.model import Journey
 from services.consent.model.records import Link
 from services.consent.repository import Journeys, Links, Texts
 from shared.copies import case_of
@@ -19,7 +19,8 @@ from shared.events.consent import (
 )
 from shared.events.discovery import ContactDiscoveredV1
 from shared.identifiers import new_secret
-from shared.service import Context
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.sessions import Staff
 
 
@@ -54,8 +55,9 @@ async def prepare_invitation(context: Context, event: ContactDiscoveredV1) -> No
     await journeys.save(journey, InvitationPreparedV1, cause=event)
 
 
+@use_case
 async def mark_sent(context: Context, staff: Staff, contact_id: str, copied: Copied | None = None) -> Journey:
-    """A person sent the first message, or the one reminder, and says so. Raises Refused, NotHere.
+    """A person sent the first message, or the one reminder, and says so. Raises Refused, NotFound.
 
     `copied` is the text that was on the page: it is what was sent, also if a newer one was approved meanwhile.
     """
@@ -68,10 +70,11 @@ async def mark_sent(context: Context, staff: Staff, contact_id: str, copied: Cop
     return await journeys.save(journey, InvitationSentV1, actor=staff.person_id)
 
 
+@use_case
 async def log_answer(
     context: Context, staff: Staff, contact_id: str, answer: Answer, later_at: datetime | None = None
 ) -> Journey:
-    """Log what the family answered. Raises Refused, NotHere."""
+    """Log what the family answered. Raises Refused, NotFound."""
     journeys = Journeys(context, staff.institution)
     journey = await journeys.demand(contact_id)
     ground = await _ground(context, journey)
@@ -79,8 +82,9 @@ async def log_answer(
     return await journeys.save(journey, InvitationAnsweredV1, actor=staff.person_id)
 
 
+@use_case
 async def make_link(context: Context, staff: Staff, contact_id: str) -> str:
-    """Make a new personal link, which voids the one before, and return its token. Raises Refused, NotHere."""
+    """Make a new personal link, which voids the one before, and return its token. Raises Refused, NotFound."""
     journeys, links = Journeys(context, staff.institution), Links(context, staff.institution)
     journey = await journeys.demand(contact_id)
     ground = await _ground(context, journey)

@@ -12,7 +12,7 @@ from services.consent.model.receipt import receipt_of
 from services.consent.model.records import Record
 from services.consent.repository import Journeys, Records
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.service import Context, use_case
 from shared.topology import ERASURE_ANSWERS
 from shared.vault import KeyErased
 
@@ -28,7 +28,7 @@ class FamilyView:
 async def family_view(
     context: Context, institution: InstitutionId, contact_id: str, language: str | None = None
 ) -> FamilyView:
-    """Raises NotHere."""
+    """Raises NotFound."""
     journey = await Journeys(context, institution).demand(contact_id)
     wanted = (language, journey.contact.language) if language else (journey.contact.language,)
     return FamilyView(journey, await ground_of(context, institution, journey.case_id, *wanted))
@@ -119,6 +119,7 @@ def certificate(journey: Journey) -> dict[str, Any]:
     }
 
 
+@use_case
 async def keep_answers(
     context: Context, institution: InstitutionId, contact_id: str, given: Mapping[str, str]
 ) -> dict[str, Any]:

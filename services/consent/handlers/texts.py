@@ -6,18 +6,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from services.consent.handlers.templates import PLACES, places, template
-from services.consent.model import NotHere, Refused
 from services.consent.model.texts import Text, TextBody, checked, filled
 from services.consent.repository import Texts
 from shared.copies import case_of, institution_of
 from shared.events.discovery import CaseState
 from shared.events.portal import InstitutionState
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.texts import N_
 
 
+@use_case
 async def edit_text(context: Context, staff: Staff, case_id: str, language: str, changes: Mapping[str, Any]) -> Text:
     """Make the next version from the newest one (or the template) with `changes`; it needs approval. An unapproved
     newest version is replaced, an approved one never changes.
@@ -45,6 +46,7 @@ async def edit_text(context: Context, staff: Staff, case_id: str, language: str,
     return await texts.save(made)
 
 
+@use_case
 async def approve_text(
     context: Context, staff: Staff, case_id: str, language: str, *, approval_number: str, sha256: str | None = None
 ) -> Text:
@@ -60,7 +62,7 @@ async def approve_text(
 
 
 async def demand_case(context: Context, institution: InstitutionId, case_id: str) -> None:
-    """Raises NotHere unless the institution has this case."""
+    """Raises NotFound unless the institution has this case."""
     await _told(context, institution, case_id)
 
 
@@ -80,14 +82,14 @@ def _merged(base: TextBody, changes: Mapping[str, Any]) -> TextBody:
     except ValidationError as error:
         fields = tuple(".".join(map(str, fault["loc"])) for fault in error.errors())
         raise Refused(
-            "not-right", N_("Some fields of the text are empty, too long or unknown."), fields=fields
+            "not-right", N_("Some fields of the text are empty, too long or unknown."), fields=fields, kind="invalid"
         ) from None
 
 
 async def _told(context: Context, institution: InstitutionId, case_id: str) -> tuple[CaseState, InstitutionState]:
     case, told = await case_of(context, institution, case_id), await institution_of(context, institution)
     if case is None or told is None:
-        raise NotHere(case_id)
+        raise Refused(case_id)
     return case, told
 
 

@@ -11,9 +11,9 @@ from services.consent.http import (
     pages_staff_invitations,
     pages_staff_texts,
 )
-from shared.service import Context
 
-_PARTS = (
+router = APIRouter()
+for part in (
     pages_family_link,
     api_staff,
     api_family,
@@ -21,14 +21,7 @@ _PARTS = (
     pages_family_home,
     pages_staff_invitations,
     pages_staff_texts,
-)
+):
+    router.routes.extend(part.router.routes)
 
-
-def routes(_context: Context) -> APIRouter:
-    router = APIRouter()
-    for part in _PARTS:
-        router.routes.extend(part.router.routes)
-    return router
-
-
-__all__ = ["routes"]
+__all__ = ["router"]

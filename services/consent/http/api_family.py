@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.consent.handlers import decisions, reading
-from services.consent.http.doors import asked, context_of
-from services.consent.model import Erase, Journey, NotHere, Signer
+from services.consent.http.doors import context_of
+from services.consent.model import Erase, Journey, Signer
 from services.consent.model.records import Assent
 from shared.events.contact import Language, Scope
+from shared.refused import NotFound
 from shared.service import Context
 from shared.sessions import Family
 from shared.web.access import FamilySession
@@ -66,12 +67,8 @@ class Withdrawal(BaseModel):
 async def family_state(request: Request, family: FamilySession, language: Language | None = None) -> dict[str, Any]:
     """What is in force, what can be done now, and the text to decide upon."""
     context = context_of(request)
-
-    async def read() -> dict[str, Any]:
-        view = await reading.family_view(context, family.institution, family.contact_id, language)
-        return reading.family_json(context, view)
-
-    return await asked(read)
+    view = await reading.family_view(context, family.institution, family.contact_id, language)
+    return reading.family_json(context, view)
 
 
 @router.post("/family/decision")
@@ -80,15 +77,13 @@ async def decide(request: Request, family: FamilySession, decision: Decision) ->
     answers = decisions.Answers(**decision.model_dump(exclude={"language", "text_version"}))
     return await _told(
         context,
-        await asked(
-            lambda: decisions.grant(
-                context,
-                family.institution,
-                family.contact_id,
-                answers,
-                language=decision.language,
-                text_version=decision.text_version,
-            )
+        await decisions.grant(
+            context,
+            family.institution,
+            family.contact_id,
+            answers,
+            language=decision.language,
+            text_version=decision.text_version,
         ),
     )
 
@@ -96,7 +91,7 @@ async def decide(request: Request, family: FamilySession, decision: Decision) ->
 @router.post("/family/decline")
 async def decline(request: Request, family: FamilySession) -> dict[str, Any]:
     context = context_of(request)
-    return await _told(context, await asked(lambda: decisions.decline(context, family.institution, family.contact_id)))
+    return await _told(context, await decisions.decline(context, family.institution, family.contact_id))
 
 
 @router.post("/family/change")
@@ -104,20 +99,20 @@ async def change(request: Request, family: FamilySession, change: Change) -> dic
     context = context_of(request)
     return await _told(
         context,
-        await asked(lambda: decisions.change(context, family.institution, family.contact_id, change.scopes)),
+        await decisions.change(context, family.institution, family.contact_id, change.scopes),
     )
 
 
 @router.post("/family/pause")
 async def pause(request: Request, family: FamilySession) -> dict[str, Any]:
     context = context_of(request)
-    return await _told(context, await asked(lambda: decisions.pause(context, family.institution, family.contact_id)))
+    return await _told(context, await decisions.pause(context, family.institution, family.contact_id))
 
 
 @router.post("/family/resume")
 async def resume(request: Request, family: FamilySession) -> dict[str, Any]:
     context = context_of(request)
-    return await _told(context, await asked(lambda: decisions.resume(context, family.institution, family.contact_id)))
+    return await _told(context, await decisions.resume(context, family.institution, family.contact_id))
 
 
 @router.post("/family/release")
@@ -125,7 +120,7 @@ async def release(request: Request, family: FamilySession, release: Release) -> 
     context = context_of(request)
     return await _told(
         context,
-        await asked(lambda: decisions.release(context, family.institution, family.contact_id, release.sha256)),
+        await decisions.release(context, family.institution, family.contact_id, release.sha256),
     )
 
 
@@ -134,42 +129,38 @@ async def withdraw(request: Request, family: FamilySession, withdrawal: Withdraw
     context = context_of(request)
     return await _told(
         context,
-        await asked(lambda: decisions.withdraw(context, family.institution, family.contact_id, withdrawal.erase)),
+        await decisions.withdraw(context, family.institution, family.contact_id, withdrawal.erase),
     )
 
 
 @router.post("/family/undo")
 async def undo(request: Request, family: FamilySession) -> dict[str, Any]:
     context = context_of(request)
-    return await _told(context, await asked(lambda: decisions.undo(context, family.institution, family.contact_id)))
+    return await _told(context, await decisions.undo(context, family.institution, family.contact_id))
 
 
 @router.get("/family/receipt")
 async def receipt(request: Request, family: FamilySession) -> dict[str, Any]:
     """The receipt (ISO/IEC TS 27560); 404 before a decision and after erasure."""
     context = context_of(request)
-
-    async def read() -> dict[str, Any]:
-        view = await reading.family_view(context, family.institution, family.contact_id)
-        if not view.journey.records:
-            raise NotHere("receipt")
-        return await reading.receipt(context, view)
-
-    return await asked(read)
+    view = await reading.family_view(context, family.institution, family.contact_id)
+    if not view.journey.records:
+        raise NotFound
+    return await reading.receipt(context, view)
 
 
 @router.get("/family/certificate")
 async def certificate(request: Request, family: FamilySession) -> dict[str, Any]:
     """What was erased, what is kept and why, what is out of reach; 404 before deletion was asked for."""
     context = context_of(request)
-    journey = await asked(lambda: _erasing(context, family))
+    journey = await _erasing(context, family)
     return reading.certificate(journey)
 
 
 async def _erasing(context: Context, family: Family) -> Journey:
     view = await reading.family_view(context, family.institution, family.contact_id)
     if view.journey.current_stage() not in {"erasing", "erased"}:
-        raise NotHere("certificate")
+        raise NotFound
     return view.journey
 
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.consent.handlers import decisions, invitations, reading, texts
 from services.consent.handlers.templates import PLACES, languages
-from services.consent.http.doors import asked, context_of, guided
+from services.consent.http.doors import context_of, guided
 from services.consent.http.urls import link_url
 from services.consent.model import Erase, Journey, Stage
 from services.consent.model.texts import Text
@@ -76,7 +76,7 @@ class ChangeTold(BaseModel):
 async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> dict[str, Any]:
     """The newest and the approved version by language, and the places that may stand in a text."""
     context = context_of(request)
-    await asked(lambda: texts.demand_case(context, staff.institution, case_id))
+    await texts.demand_case(context, staff.institution, case_id)
     found = Texts(context, staff.institution)
     shown: dict[str, Any] = {}
     for language in languages():
@@ -90,7 +90,7 @@ async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> dict[str
 async def text_versions(request: Request, staff: Tutor, case_id: Id, language: LanguageCode) -> dict[str, Any]:
     context = context_of(request)
     versions = await Texts(context, staff.institution).versions(case_id, language)
-    proposed = await asked(lambda: texts.proposed_text(context, staff.institution, case_id, language))
+    proposed = await texts.proposed_text(context, staff.institution, case_id, language)
     return {"versions": [text_json(text) for text in versions], "proposed": proposed.model_dump(mode="json")}
 
 
@@ -100,7 +100,7 @@ async def edit_text(
 ) -> dict[str, Any]:
     """Make the next version: the fields given replace those of the newest one, or of the template. Not yet approved."""
     context = context_of(request)
-    text = await asked(lambda: texts.edit_text(context, staff, case_id, language, changes or {}))
+    text = await texts.edit_text(context, staff, case_id, language, changes or {})
     return text_json(text) or {}
 
 
@@ -109,10 +109,8 @@ async def approve_text(
     request: Request, staff: Coordinator, case_id: Id, language: LanguageCode, approval: Approval
 ) -> dict[str, Any]:
     context = context_of(request)
-    text = await asked(
-        lambda: texts.approve_text(
-            context, staff, case_id, language, approval_number=approval.number, sha256=approval.sha256
-        )
+    text = await texts.approve_text(
+        context, staff, case_id, language, approval_number=approval.number, sha256=approval.sha256
     )
     return text_json(text) or {}
 
@@ -140,7 +138,7 @@ async def mark_sent(request: Request, staff: Tutor, contact_id: Id, sent: Messag
     context = context_of(request)
     await guided(context, staff, contact_id)
     copied = invitations.Copied(sent.language, sent.text_version) if sent else None
-    journey = await asked(lambda: invitations.mark_sent(context, staff, contact_id, copied))
+    journey = await invitations.mark_sent(context, staff, contact_id, copied)
     return await _invitation(context, journey)
 
 
@@ -148,7 +146,7 @@ async def mark_sent(request: Request, staff: Tutor, contact_id: Id, sent: Messag
 async def log_answer(request: Request, staff: Tutor, contact_id: Id, given: AnswerGiven) -> dict[str, Any]:
     context = context_of(request)
     await guided(context, staff, contact_id)
-    journey = await asked(lambda: invitations.log_answer(context, staff, contact_id, given.answer, given.later_at))
+    journey = await invitations.log_answer(context, staff, contact_id, given.answer, given.later_at)
     return await _invitation(context, journey)
 
 
@@ -157,7 +155,7 @@ async def make_link(request: Request, staff: Tutor, contact_id: Id) -> dict[str,
     """Make a new personal link; the one before opens nothing any more. `usable` says where it leads to us."""
     context = context_of(request)
     await guided(context, staff, contact_id)
-    token = await asked(lambda: invitations.make_link(context, staff, contact_id))
+    token = await invitations.make_link(context, staff, contact_id)
     return {"url": link_url(context, staff.institution, token), "usable": usable(context)}
 
 
@@ -166,7 +164,7 @@ async def withdraw(request: Request, staff: Tutor, contact_id: Id, told: Withdra
     context = context_of(request)
     await guided(context, staff, contact_id)
     by = decisions.Told(staff.person_id, told.how_told, told.told_at)
-    journey = await asked(lambda: decisions.withdraw(context, staff.institution, contact_id, told.erase, told=by))
+    journey = await decisions.withdraw(context, staff.institution, contact_id, told.erase, told=by)
     return summary(context, journey)
 
 
@@ -175,7 +173,7 @@ async def change(request: Request, staff: Tutor, contact_id: Id, told: ChangeTol
     context = context_of(request)
     await guided(context, staff, contact_id)
     by = decisions.Told(staff.person_id, told.how_told, told.told_at)
-    journey = await asked(lambda: decisions.change(context, staff.institution, contact_id, told.scopes, told=by))
+    journey = await decisions.change(context, staff.institution, contact_id, told.scopes, told=by)
     return summary(context, journey)
 
 
@@ -184,7 +182,7 @@ async def receipt(request: Request, staff: Coordinator, contact_id: Id) -> dict[
     """The consent record for an audit (ISO/IEC TS 27560)."""
     context = context_of(request)
     await guided(context, staff, contact_id)
-    return await asked(lambda: _receipt(context, staff, contact_id))
+    return await _receipt(context, staff, contact_id)
 
 
 async def _receipt(context: Context, staff: Staff, contact_id: str) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from starlette.responses import RedirectResponse, Response
 
 from services.consent.handlers import decisions, reading
 from services.consent.handlers.reading import FamilyView
-from services.consent.http.doors import asked, context_of, run
+from services.consent.http.doors import context_of
 from services.consent.http.pages import pages
 from services.consent.http.questions import ABOUT_THE_SIGNER, answers_of, before, questions, scopes_asked, unanswered
 from services.consent.http.words import ASSENTS, SCOPES, SIGNERS
-from services.consent.model import Refused
 from shared.events.contact import SCOPES as ALL_SCOPES
+from shared.refused import Refused
 from shared.sessions import Family
 from shared.texts import N_
 from shared.web.access import FamilySession
@@ -67,7 +67,7 @@ async def answer(request: Request, family: FamilySession, name: Question) -> Res
     given = {key: str(value).strip()[:_NAME_LENGTH] for key, value in form.items() if key in _fields_of(name)}
     if error := _fault(name, given):
         return _question_page(request, view, name, {**draft, **given}, error=error, status=422)
-    draft = await asked(lambda: reading.keep_answers(context, family.institution, family.contact_id, given))
+    draft = await reading.keep_answers(context, family.institution, family.contact_id, given)
     return RedirectResponse(_after(draft), 303)
 
 
@@ -95,15 +95,13 @@ async def agree(
     if unanswered(draft):
         return RedirectResponse(_after(draft), 303)
     try:
-        await run(
-            lambda: decisions.grant(
-                context,
-                family.institution,
-                family.contact_id,
-                answers_of(draft),
-                language=text_language,
-                text_version=text_version,
-            )
+        await decisions.grant(
+            context,
+            family.institution,
+            family.contact_id,
+            answers_of(draft),
+            language=text_language,
+            text_version=text_version,
         )
     except Refused as refused:
         fresh = await deciding(request, family)
@@ -121,15 +119,13 @@ async def no(request: Request, family: FamilySession) -> Response:
 @router.post("/no")
 async def decline(request: Request, family: FamilySession) -> Response:
     context = context_of(request)
-    await asked(lambda: decisions.decline(context, family.institution, family.contact_id))
+    await decisions.decline(context, family.institution, family.contact_id)
     return RedirectResponse(HOME, 303)
 
 
 async def view_of(request: Request, family: Family) -> FamilyView:
     context = context_of(request)
-    return await asked(
-        lambda: reading.family_view(context, family.institution, family.contact_id, language_of(request))
-    )
+    return await reading.family_view(context, family.institution, family.contact_id, language_of(request))
 
 
 async def deciding(request: Request, family: Family) -> FamilyView:

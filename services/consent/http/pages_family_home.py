@@ -8,14 +8,15 @@ from starlette.responses import RedirectResponse, Response
 from services.consent.handlers import decisions, reading
 from services.consent.handlers.reading import FamilyView
 from services.consent.http import words
-from services.consent.http.doors import asked, context_of, run
+from services.consent.http.doors import context_of
 from services.consent.http.history import history_of
 from services.consent.http.pages import pages
 from services.consent.http.pages_family import HOME, facts_of, view_of
-from services.consent.model import Erase, Refused, in_plain_order
+from services.consent.model import Erase, in_plain_order
 from services.consent.model.consent import wider_text
 from services.consent.model.scopes import SHARE, covers, ordered
 from shared.events.contact import SCOPES, Scope
+from shared.refused import Refused
 from shared.sessions import Family
 from shared.web.access import FamilySession
 from shared.web.problems import ElsewhereFirst
@@ -58,7 +59,7 @@ async def change(request: Request, family: FamilySession) -> Response:
     form = await request.form()
     answers: dict[Scope, bool] = {scope: form[scope] == "yes" for scope in SCOPES if form.get(scope) in {"yes", "no"}}
     try:
-        await run(lambda: decisions.change(context, family.institution, family.contact_id, answers))
+        await decisions.change(context, family.institution, family.contact_id, answers)
     except Refused as refused:
         view = await _live(request, family)
         return pages.render(
@@ -70,14 +71,14 @@ async def change(request: Request, family: FamilySession) -> Response:
 @router.post("/pause")
 async def pause(request: Request, family: FamilySession) -> Response:
     context = context_of(request)
-    await asked(lambda: decisions.pause(context, family.institution, family.contact_id))
+    await decisions.pause(context, family.institution, family.contact_id)
     return RedirectResponse(f"{HOME}?done=paused", 303)
 
 
 @router.post("/resume")
 async def resume(request: Request, family: FamilySession) -> Response:
     context = context_of(request)
-    await asked(lambda: decisions.resume(context, family.institution, family.contact_id))
+    await decisions.resume(context, family.institution, family.contact_id)
     return RedirectResponse(f"{HOME}?done=resumed", 303)
 
 
@@ -93,7 +94,7 @@ async def release(
 ) -> Response:
     context = context_of(request)
     try:
-        await run(lambda: decisions.release(context, family.institution, family.contact_id, sha256))
+        await decisions.release(context, family.institution, family.contact_id, sha256)
     except Refused as refused:
         return _release_page(request, await _live(request, family), refused=refused, status=409)
     return RedirectResponse(f"{HOME}?done=released", 303)
@@ -110,14 +111,14 @@ async def show_withdraw(request: Request, family: FamilySession) -> Response:
 @router.post("/withdraw")
 async def withdraw(request: Request, family: FamilySession, erase: Annotated[Erase, Form()]) -> Response:
     context = context_of(request)
-    await asked(lambda: decisions.withdraw(context, family.institution, family.contact_id, erase))
+    await decisions.withdraw(context, family.institution, family.contact_id, erase)
     return RedirectResponse(HOME, 303)
 
 
 @router.post("/undo")
 async def undo(request: Request, family: FamilySession) -> Response:
     context = context_of(request)
-    await asked(lambda: decisions.undo(context, family.institution, family.contact_id))
+    await decisions.undo(context, family.institution, family.contact_id)
     return RedirectResponse(f"{HOME}?done=undone", 303)
 
 

@@ -10,19 +10,21 @@ from starlette.responses import RedirectResponse, Response
 from services.consent.handlers import decisions, invitations, reading
 from services.consent.handlers.policies import ground_of
 from services.consent.http import words
-from services.consent.http.doors import asked, context_of, guided, problem_of, run
+from services.consent.http.doors import context_of, guided
 from services.consent.http.history import history_of
 from services.consent.http.pages import pages
 from services.consent.http.urls import link_path, link_url
-from services.consent.model import Erase, Journey, Refused, Stage
+from services.consent.model import Erase, Journey, Stage
 from services.consent.repository import Journeys
 from shared.events.consent import Answer
 from shared.events.contact import SCOPES, Scope
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
 from shared.web.access import Tutor
+from shared.web.problems import status_of
 
 router = APIRouter(prefix="/invitations", include_in_schema=False)
 
@@ -69,7 +71,7 @@ async def mark_sent(
     context = context_of(request)
     await guided(context, staff, contact_id)
     copied = invitations.Copied(language, text_version)
-    await asked(lambda: invitations.mark_sent(context, staff, contact_id, copied))
+    await invitations.mark_sent(context, staff, contact_id, copied)
     return _back(contact_id, "sent")
 
 
@@ -84,10 +86,12 @@ async def log_answer(
     context = context_of(request)
     journey = await guided(context, staff, contact_id)
     if answer is None:
-        return await _page(request, journey, Refused("no-answer", N_("Choose what they answered."), fields=("answer",)))
+        return await _page(
+            request, journey, Refused("no-answer", N_("Choose what they answered."), fields=("answer",), kind="invalid")
+        )
     try:
         later_at = await _morning(context, journey, _day(later, "later_at")) if answer == "later" else None
-        await run(lambda: invitations.log_answer(context, staff, contact_id, answer, later_at))
+        await invitations.log_answer(context, staff, contact_id, answer, later_at)
     except Refused as refused:
         return await _page(request, journey, refused, given={"answer": answer, "later": later})
     return _back(contact_id, "answered")
@@ -97,7 +101,7 @@ async def log_answer(
 async def make_link(request: Request, staff: Tutor, contact_id: Id) -> Response:
     context = context_of(request)
     await guided(context, staff, contact_id)
-    await asked(lambda: invitations.make_link(context, staff, contact_id))
+    await invitations.make_link(context, staff, contact_id)
     return _back(contact_id, "linked")
 
 
@@ -119,13 +123,13 @@ async def _log(context: Context, staff: Staff, journey: Journey, form: dict[str,
     if form.get("what") == "change":
         less: dict[Scope, bool] = {scope: False for scope in SCOPES if form.get(f"stop-{scope}")}
         if not less:
-            raise Refused("nothing-chosen", N_("Choose what they no longer allow."), fields=("what",))
-        await run(lambda: decisions.change(context, staff.institution, journey.id, less, told=told))
+            raise Refused("nothing-chosen", N_("Choose what they no longer allow."), fields=("what",), kind="invalid")
+        await decisions.change(context, staff.institution, journey.id, less, told=told)
         return
     erase: Erase | None = {"end-now": "now", "end-in-7-days": "in-7-days"}.get(form.get("what", ""))  # type: ignore[assignment]
     if erase is None:
-        raise Refused("nothing-chosen", N_("Choose what they told you."), fields=("what",))
-    await run(lambda: decisions.withdraw(context, staff.institution, journey.id, erase, told=told))
+        raise Refused("nothing-chosen", N_("Choose what they told you."), fields=("what",), kind="invalid")
+    await decisions.withdraw(context, staff.institution, journey.id, erase, told=told)
 
 
 async def _page(
@@ -137,11 +141,10 @@ async def _page(
     token = await invitations.link_token(context, journey)
     ground = await ground_of(context, journey.institution, journey.case_id, journey.contact.language)
     records = await reading.records_of(context, journey)
-    problem = problem_of(refused) if refused else None
     return pages.render(
         request,
         "invitation.html",
-        status=problem.status_code if problem else 200,
+        status=status_of(refused) if refused else 200,
         journey=journey,
         stage=journey.current_stage(),
         case=ground.case,
@@ -223,7 +226,7 @@ def _day(text: str, field: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise Refused("no-date", N_("Please choose a day."), fields=(field,)) from None
+        raise Refused("no-date", N_("Please choose a day."), fields=(field,), kind="invalid") from None
 
 
 def _back(contact_id: str, done: str) -> Response:

@@ -8,18 +8,18 @@ from starlette.responses import RedirectResponse, Response
 from services.consent.handlers import texts
 from services.consent.handlers.templates import PLACES, languages
 from services.consent.http import words
-from services.consent.http.doors import asked, context_of, run
+from services.consent.http.doors import context_of
 from services.consent.http.pages import pages
-from services.consent.model import Refused
 from services.consent.model.texts import TextBody
 from services.consent.repository import Texts
 from shared.copies import case_of
 from shared.events.contact import SCOPES
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.sessions import Staff
 from shared.texts import N_
 from shared.web.access import Coordinator, Tutor
-from shared.web.problems import Problem
+from shared.web.problems import Problem, status_of
 
 router = APIRouter(prefix="/texts", include_in_schema=False)
 
@@ -51,7 +51,7 @@ async def edit(request: Request, staff: Coordinator, case_id: Id, language: str)
     form = {key: str(value).replace("\r\n", "\n").strip() for key, value in (await request.form()).items()}
     changes = _changes(form)
     try:
-        await run(lambda: texts.edit_text(context, staff, case_id, code, changes))
+        await texts.edit_text(context, staff, case_id, code, changes)
     except Refused as refused:
         return await _page(request, staff, case_id, code, refused=refused, form=form)
     return RedirectResponse(f"/consent/texts/{case_id}?language={code}&done=saved", 303)
@@ -68,9 +68,7 @@ async def approve(
 ) -> Response:
     context, code = context_of(request), _known(language)
     try:
-        await run(
-            lambda: texts.approve_text(context, staff, case_id, code, approval_number=number, sha256=sha256 or None)
-        )
+        await texts.approve_text(context, staff, case_id, code, approval_number=number, sha256=sha256 or None)
     except Refused as refused:
         return await _page(request, staff, case_id, code, refused=refused)
     return RedirectResponse(f"/consent/texts/{case_id}?language={code}&done=approved", 303)
@@ -101,15 +99,11 @@ async def _page(
         raise Problem(404)
     versions = await Texts(context, staff.institution).versions(case_id, language)
     newest = versions[0] if versions else None
-    body = (
-        newest.body
-        if newest
-        else await asked(lambda: texts.proposed_text(context, staff.institution, case_id, language))
-    )
+    body = newest.body if newest else await texts.proposed_text(context, staff.institution, case_id, language)
     return pages.render(
         request,
         "texts.html",
-        status=(422 if refused.fields else 409) if refused else 200,
+        status=status_of(refused) if refused else 200,
         case=case,
         case_id=case_id,
         text_language=language,

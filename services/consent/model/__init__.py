@@ -12,7 +12,7 @@ from services.consent.model.journey import (
     comes_of_age,
     in_plain_order,
 )
-from services.consent.model.refused import NotHere, Refused
+from shared.refused import NotFound, Refused
 
 __all__ = [
     "CERTIFICATE_FOR",
@@ -24,7 +24,7 @@ __all__ = [
     "Journey",
     "Meeting",
     "MinimalReceipt",
-    "NotHere",
+    "NotFound",
     "Pace",
     "Permission",
     "Recording",

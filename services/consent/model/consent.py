@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from services.consent.model.refused import Refused
 from services.consent.model.scopes import RECORD, SHARE, Media, covers, ordered, settled, unmet
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import Language, Scope
+from shared.refused import Refused
 from shared.texts import N_
 
 State = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
@@ -79,7 +79,7 @@ class Consent(BaseModel):
         if self.state != "none":
             raise Refused("decided", N_("You have decided already. You can change it on your page at any time."))
         if missing := unmet(scopes):
-            raise Refused("needs-another", needs_text(missing[0]), fields=tuple(missing))
+            raise Refused("needs-another", needs_text(missing[0]), fields=tuple(missing), kind="invalid")
         if not scopes:
             raise Refused(
                 "nothing-chosen", N_("You said no to everything. If that is what you want, choose “No, thank you”.")
@@ -101,7 +101,7 @@ class Consent(BaseModel):
         self._demand_granted()
         chosen = settled(scopes)
         if lost := [scope for scope in unmet(scopes) if scope not in self.allowed]:
-            raise Refused("needs-another", needs_text(lost[0]), fields=tuple(lost))
+            raise Refused("needs-another", needs_text(lost[0]), fields=tuple(lost), kind="invalid")
         if not chosen:
             raise Refused("nothing-left", N_("Nothing would be left. To end it all, choose “End and delete”."))
         if self.widens(chosen):

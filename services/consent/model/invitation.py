@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from services.consent.model.refused import Refused
 from shared.events.consent import Answer, InvitationState
+from shared.refused import Refused
 from shared.texts import N_
 
 State = Literal["prepared", "sent", "answered", "linked", "closed", "expired"]
@@ -137,7 +137,9 @@ class Invitation(BaseModel):
         if self.state == "prepared":
             raise Refused("not-sent", N_("The first message is not marked as sent yet. Mark it first."))
         if answer == "later" and (later_at is None or later_at <= at):
-            raise Refused("no-date", N_("Choose the day from which you may write again."), fields=("later_at",))
+            raise Refused(
+                "no-date", N_("Choose the day from which you may write again."), fields=("later_at",), kind="invalid"
+            )
         self.answer, self.answered_at = answer, at
         self.later_at = later_at if answer == "later" else None
         if answer in FINAL:

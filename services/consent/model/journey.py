@@ -8,10 +8,10 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
 from services.consent.model.invitation import Invitation, Pace, Permission
-from services.consent.model.refused import Refused
 from shared.events.consent import Answer, ConsentState
 from shared.events.contact import ContactReference, Scope
 from shared.events.discovery import ErasedState
+from shared.refused import Refused
 from shared.store import Document, Index
 from shared.texts import N_
 from shared.vault import Sealed

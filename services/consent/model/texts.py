@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.consent.model.refused import Refused
 from shared.events.contact import SCOPES, Language, Scope
+from shared.refused import Refused
 from shared.store import Document, Index
 from shared.texts import N_
 
@@ -91,7 +91,10 @@ class Text(Document):
         """Approve exactly what was read (`sha256`, when given), under the number of the approval."""
         if not approval_number.strip():
             raise Refused(
-                "no-number", N_("Enter the number of the approval that covers this text."), fields=("number",)
+                "no-number",
+                N_("Enter the number of the approval that covers this text."),
+                fields=("number",),
+                kind="invalid",
             )
         if sha256 and sha256 != self.sha256:
             raise Refused("edited", N_("The text was edited after you opened it. Read it again before you approve it."))
@@ -118,16 +121,21 @@ def checked(body: TextBody, sensitive: list[str]) -> None:
                 "link-in-message",
                 N_("The first message and its reminder hold no link: people fear them."),
                 fields=(name,),
+                kind="invalid",
             )
         if any(word and word.casefold() in message.casefold() for word in sensitive):
             raise Refused(
                 "names-condition",
                 N_("The first message and its reminder do not name the condition: others may read along."),
                 fields=(name,),
+                kind="invalid",
             )
     if missing := [scope for scope in SCOPES if scope not in body.scopes]:
         raise Refused(
-            "scope-missing", N_("Every question needs its words."), fields=tuple(f"scopes.{s}" for s in missing)
+            "scope-missing",
+            N_("Every question needs its words."),
+            fields=tuple(f"scopes.{s}" for s in missing),
+            kind="invalid",
         )
 
 
@@ -148,6 +156,7 @@ def _fill(text: str, places: Mapping[str, str]) -> str:
                 "unknown-place",
                 N_("A word in {braces} is not one that we can fill in. Known ones are listed below the fields."),
                 fields=(match[0],),
+                kind="invalid",
             )
         return places[match[1]]
 

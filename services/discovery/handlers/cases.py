@@ -1,17 +1,22 @@
 """Cases and their approvals: open, change, approve, close."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
-from services.discovery.model.refused import Refused
 from services.discovery.repository import Repository
 from shared.events.discovery import ApprovalKind, CaseChangedV1
-from shared.service import Context
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.store import AlreadyExists
 from shared.texts import N_
 
 
+@use_case
 async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:
     """Open a case. Raises Refused when the institution has one with this prefix."""
     repository, now = Repository(context, staff.institution), context.clock.now()
@@ -28,27 +33,31 @@ async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:
     except AlreadyExists:
         raise Refused(
             "prefix-taken",
-            N_("Another case has this prefix"),
             N_("References begin with it, so each case needs its own. Choose another one."),
-            errors=[("prefix", N_("Another case has this prefix"))],
+            title=N_("Another case has this prefix"),
+            fields={"prefix": N_("Another case has this prefix")},
         ) from None
 
 
+@use_case
 async def change_case(context: Context, staff: Staff, case_id: str, change: CaseChange) -> Case:
-    """Change what is given; closing lets the waiting leads go. ValueError when the whole does not hold together."""
+    """Change what is given; closing lets the waiting leads go. Raises Refused when the whole does not hold together."""
     repository, now = Repository(context, staff.institution), context.clock.now()
     case = await repository.case(case_id)
-    case.change(change, now)
+    with _whole():
+        case.change(change, now)
     return await repository.cases.save(case, _changed(case, staff, now))
 
 
+@use_case
 async def approve_case(
     context: Context, staff: Staff, case_id: str, kind: ApprovalKind, number: str, expires_at: datetime
 ) -> Case:
     """Enter an approval in the place of the former one."""
     repository, now = Repository(context, staff.institution), context.clock.now()
     case = await repository.case(case_id)
-    case.approve(kind, Approval(number=number, expires_at=expires_at, entered_by=staff.person_id, entered_at=now))
+    with _whole():
+        case.approve(kind, Approval(number=number, expires_at=expires_at, entered_by=staff.person_id, entered_at=now))
     return await repository.cases.save(case, _changed(case, staff, now))
 
 
@@ -75,6 +84,20 @@ async def keep_places(repository: Repository, places: Places) -> None:
     await (repository.places.save(places) if places.version else repository.places.insert(places))
 
 
+def faults_of(invalid: ValidationError) -> dict[str, str]:
+    """Give each faulty field, as a dotted path (empty for the whole), with what pydantic says of it."""
+    return {".".join(map(str, fault["loc"])): fault["msg"] for fault in invalid.errors()}
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Refuse what the model does not take together."""
+    try:
+        yield
+    except ValidationError as invalid:
+        raise Refused("not-right", kind="invalid", fields=faults_of(invalid)) from invalid
+
+
 def _changed(case: Case, staff: Staff, at: datetime) -> CaseChangedV1:
     return CaseChangedV1.record(
         institution=case.institution,
@@ -86,4 +109,4 @@ def _changed(case: Case, staff: Staff, at: datetime) -> CaseChangedV1:
     )
 
 
-__all__ = ["approve_case", "change_case", "keep_places", "let_leads_go", "open_case", "places_of"]
+__all__ = ["approve_case", "change_case", "faults_of", "keep_places", "let_leads_go", "open_case", "places_of"]

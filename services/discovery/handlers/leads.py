@@ -10,13 +10,13 @@ from services.discovery.model.addresses import Platform, read_address
 from services.discovery.model.cases import Case, Place
 from services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
 from services.discovery.model.people import Mark, Person, not_available
-from services.discovery.model.refused import Refused, not_found
 from services.discovery.repository import Account, Ledger, Repository
 from shared.copies import institution_of
 from shared.events.discovery import ContactDiscoveredV1
 from shared.events.portal import InstitutionState
 from shared.identifiers import new_id
-from shared.service import Context, retrying
+from shared.refused import NotFound, Refused
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.store import AlreadyExists
 from shared.texts import N_
@@ -25,6 +25,7 @@ from shared.texts import N_
 _SETTLE_AFTER = timedelta(seconds=5)
 
 
+@use_case
 async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing) -> Person:
     """Make the lead's author a contact. The same lead again gives the same contact.
 
@@ -71,7 +72,7 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
             ),
         )
     contact_id = contact.id
-    await retrying(lambda: settle(context, staff.institution, contact_id))
+    await settle(context, staff.institution, contact_id)
     return contact
 
 
@@ -89,6 +90,7 @@ async def is_available(context: Context, staff: Staff, lead: Lead, content: Cont
     return all(entry.open_to(marks[0], cool_off, now) for entry in entries)
 
 
+@use_case
 async def refuse(context: Context, staff: Staff, lead_id: str, reason: RefusalReason) -> Lead:
     """Refuse a lead; when the reason is about the person, nothing of that person is shown again."""
     repository, now = Repository(context, staff.institution), context.clock.now()
@@ -145,26 +147,26 @@ class _Who:
 def _who(lead: Lead, content: Content | None, given: str) -> _Who:
     """Put together what the platform said and the address that the tutor gives. Raises Refused when none says who."""
     if content is None:
-        raise not_found()
+        raise NotFound
     accounts: list[Account] = [(lead.platform, account) for account in content.accounts]
     if not given.strip():
         if not accounts:
             raise Refused(
                 "profile-needed",
-                N_("Whose post is it?"),
                 N_("The platform does not say. Open the post, and copy the address of the author's profile."),
-                status=422,
-                errors=[("profile", N_("Copy the address of the author's profile"))],
+                title=N_("Whose post is it?"),
+                kind="invalid",
+                fields={"profile": N_("Copy the address of the author's profile")},
             )
         return _Who(lead.platform, accounts, content.handle, content.name, content.profile, content.permalink)
     address = read_address(given)
     if not address.accounts or lead.platform not in (address.platform, "other"):
         raise Refused(
             "profile",
-            N_("This is not the author's profile"),
             N_("Open the post, and copy the address of the author's profile on the same platform."),
-            status=422,
-            errors=[("profile", N_("Copy the address of the author's profile"))],
+            title=N_("This is not the author's profile"),
+            kind="invalid",
+            fields={"profile": N_("Copy the address of the author's profile")},
         )
     accounts += [known for account in address.accounts if (known := (address.platform, account)) not in accounts]
     profile = content.profile if address.is_post else address.url
@@ -178,9 +180,9 @@ async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearin
     if tutors and staff.person_id not in tutors and not staff.roles & {"coordinator", "machine"}:
         raise Refused(
             "not-your-case",
-            N_("You do not guide this case"),
             N_("One of its tutors clears its leads. A coordinator can add you on the case's page."),
-            status=403,
+            title=N_("You do not guide this case"),
+            kind="forbidden",
         )
     clearing.checks.require()
     case.may_contact(context.clock.now())
@@ -188,9 +190,9 @@ async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearin
     if policy is None:
         raise Refused(
             "no-policy",
-            N_("Your institution's rules have not arrived here yet"),
             N_("Nothing was changed. Try again in a moment."),
-            status=503,
+            title=N_("Your institution's rules have not arrived here yet"),
+            kind="unavailable",
         )
     return policy
 
@@ -201,10 +203,10 @@ def _language(case: Case, lead: Lead, clearing: Clearing) -> str:
     if language not in case.details.languages:
         raise Refused(
             "language",
-            N_("Which language do they read?"),
             N_("Choose one of the case's languages."),
-            status=422,
-            errors=[("language", N_("Choose one of the case's languages."))],
+            title=N_("Which language do they read?"),
+            kind="invalid",
+            fields={"language": N_("Choose one of the case's languages.")},
         )
     return language
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.discovery.model.leads import Content, Lead, LeadState
-from services.discovery.model.refused import Refused
 from services.discovery.repository import Repository
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.store import Page, Scalar
@@ -44,10 +44,10 @@ async def list_leads(
         if not case_id:
             raise Refused(
                 "case-needed",
-                N_("Choose a case first"),
                 N_("Leads are listed by language within one case."),
-                status=422,
-                errors=[("case", N_("Choose a case first"))],
+                title=N_("Choose a case first"),
+                kind="invalid",
+                fields={"case": N_("Choose a case first")},
             )
         where["language"] = language
     try:
@@ -55,9 +55,9 @@ async def list_leads(
     except ValueError as error:  # a cursor that was cut short, or of another list
         raise Refused(
             "cursor",
-            N_("This part of the list cannot be found"),
             N_("Go back to the leads and begin at the newest."),
-            status=422,
+            title=N_("This part of the list cannot be found"),
+            kind="invalid",
         ) from error
     opened = await _opened(context, page)
     return Listed([(lead, opened.get(lead.id)) for lead in page.items], page.next)

@@ -4,13 +4,14 @@ from services.discovery.handlers.posts import Intake, keep_week, lead_of, opened
 from services.discovery.model.addresses import Address, read_address
 from services.discovery.model.leads import LONGEST_TEXT, Content, Lead
 from services.discovery.model.people import not_available
-from services.discovery.model.refused import not_found
 from services.discovery.repository import Repository
-from shared.service import Context
+from shared.refused import NotFound
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.store import AlreadyExists
 
 
+@use_case
 async def nominate(context: Context, staff: Staff, case_id: str, given: str, note: str = "") -> Lead:
     """Take in one address that a person found. The same address again gives the same lead.
 
@@ -19,7 +20,7 @@ async def nominate(context: Context, staff: Staff, case_id: str, given: str, not
     repository = Repository(context, staff.institution)
     case = opened(await repository.case(case_id))
     if staff.roles == {"student"} and not staff.cohorts & set(case.details.cohorts):
-        raise not_found()
+        raise NotFound
     address = read_address(given)
     marks = repository.marks_of((address.platform, account) for account in address.accounts)
     if await repository.asked_before(marks):

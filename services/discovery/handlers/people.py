@@ -7,13 +7,13 @@ from typing import Final
 
 from services.discovery.handlers.cases import keep_places, places_of
 from services.discovery.model.people import NO, Mark, Person, standing_of
-from services.discovery.model.refused import not_found
 from services.discovery.repository import Ledger, Repository
 from shared.events.consent import ConsentState, ErasureRequestedV1
 from shared.events.discovery import DiscoveryErasedV1
 from shared.events.envelope import Event
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.refused import NotFound
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.vault import KeyErased
 
@@ -47,10 +47,11 @@ async def show(context: Context, staff: Staff, contact_id: str) -> Shown:
     try:
         opened = await context.vault.open_many(person.institution, person.id, sealed) if sealed else {}
     except KeyErased:  # it is being erased at this moment
-        raise not_found() from None
+        raise NotFound from None
     return Shown(person, *(opened.get(field, "") for field in ("handle", "name", "profile", "post")))
 
 
+@use_case
 async def settle(context: Context, institution: InstitutionId, contact_id: str) -> None:
     """Do what follows from a contact that was made: note it in the ledger, decide its lead, close its other leads."""
     repository, ledger = Repository(context, institution), Ledger(context)

@@ -12,7 +12,6 @@ from services.discovery.model.addresses import Platform
 from services.discovery.model.cases import Case
 from services.discovery.model.hashtags import matching, wanted
 from services.discovery.model.leads import KEPT_FOR, LONGEST_TEXT, Content, Lead, Source, Week, week_ends, week_of
-from services.discovery.model.refused import Refused
 from services.discovery.posts import (
     Entries,
     Entry,
@@ -26,7 +25,8 @@ from services.discovery.posts import (
     recognise,
 )
 from services.discovery.repository import Repository
-from shared.service import Context, retrying
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.store import AlreadyExists
 from shared.texts import N_
@@ -152,7 +152,7 @@ async def _store(intake: Intake, group: Sequence[Post | Removed], report: Report
         report.note(outcome)
     for gone in group:
         if isinstance(gone, Removed):
-            report.note_removed(await retrying(lambda gone=gone: _let_go(intake, gone.permalink)))  # type: ignore[misc]
+            report.note_removed(await _let_go(intake, gone.permalink))
 
 
 async def _wanted(intake: Intake, post: Post, report: Report) -> Lead | None:
@@ -198,6 +198,7 @@ async def _insert(intake: Intake, lead: Lead, content: Sealed) -> Literal["impor
     return "imported"
 
 
+@use_case
 async def _let_go(intake: Intake, permalink: str) -> bool:
     """Let a post go that its author deleted. Tells whether it was waiting here."""
     lead = await intake.repository.leads.get(intake.repository.lead_id(intake.case.id, permalink))
@@ -259,10 +260,12 @@ def _checked(head: bytes, said: Format | None) -> Format:
     if found is None or (said and said != found):
         raise Refused(
             "not-this-format",
-            N_("This is not an answer of that platform") if said else N_("This is not an answer of a known platform"),
             N_("Give the file as the platform's interface gave it: Bluesky, Jetstream, Mastodon or Instagram."),
-            status=422,
-            errors=[("format", N_("The content does not look like it"))],
+            title=N_("This is not an answer of that platform")
+            if said
+            else N_("This is not an answer of a known platform"),
+            kind="invalid",
+            fields={"format": N_("The content does not look like it")},
         )
     return found
 
@@ -271,7 +274,7 @@ def opened(case: Case) -> Case:
     """Give the case if it takes leads. Raises Refused."""
     if case.state == "closed":
         raise Refused(
-            "case-closed", N_("This case is closed"), N_("A coordinator can open it again on the case's page.")
+            "case-closed", N_("A coordinator can open it again on the case's page."), title=N_("This case is closed")
         )
     return case
 

@@ -1,19 +1,15 @@
-"""The doors of discovery: its JSON interface and its pages. Both call the same use cases."""
+"""The doors of discovery: JSON API and pages. Both call the same use cases."""
 
 from fastapi import APIRouter
 
-from services.discovery.http.api_staff import api
-from services.discovery.http.pages_staff_cases import case_pages
-from services.discovery.http.pages_staff_leads import lead_pages
-from shared.service import Context
+from services.discovery.http import (
+    api_staff,
+    pages_staff_cases,
+    pages_staff_leads,
+)
 
+router = APIRouter()
+for part in (api_staff, pages_staff_cases, pages_staff_leads):
+    router.routes.extend(part.router.routes)
 
-def routes(context: Context) -> APIRouter:
-    router = APIRouter()
-    router.routes.extend(api(context).routes)
-    router.routes.extend(case_pages(context).routes)
-    router.routes.extend(lead_pages(context).routes)
-    return router
-
-
-__all__ = ["routes"]
+__all__ = ["router"]

@@ -1,28 +1,23 @@
 """The JSON interface of discovery: thin doors to the use cases."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.discovery.handlers import cases, leads, listing, nominations, people, posts
 from services.discovery.handlers.posts import Report
 from services.discovery.model.cases import Case, CaseChange, CaseDetails, CaseDraft, Line
 from services.discovery.model.leads import Clearing, Content, Lead, LeadState, RefusalReason
 from services.discovery.model.people import Person
-from services.discovery.model.refused import Refused
 from services.discovery.posts import Format
 from services.discovery.repository import Repository
 from shared.events.contact import Language
 from shared.events.discovery import ApprovalKind
 from shared.identifiers import Id
-from shared.service import Context, retrying
-from shared.web.access import Coordinator, Student, Tutor
-from shared.web.problems import Problem
+from shared.service import Context
+from shared.web.access import ContextDep, Coordinator, Student, Tutor
 from shared.web.security import Streamed
-
-T = TypeVar("T")
 
 
 class ApprovalSaid(BaseModel):
@@ -151,121 +146,95 @@ class Refusal(BaseModel):
     reason: RefusalReason
 
 
-async def done(use_case: Callable[[], Awaitable[T]]) -> T:
-    """Run a use case, again while others are faster; what it refuses becomes a problem that says what to do."""
-    try:
-        return await retrying(use_case)
-    except Refused as refused:
-        raise as_problem(refused) from refused
-    except ValidationError as invalid:
-        errors = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in invalid.errors()]
-        raise Problem(422, errors=errors) from invalid
+router = APIRouter(prefix="/api/v1")
 
 
-def as_problem(refused: Refused) -> Problem:
-    return Problem(
-        refused.status,
-        refused.title,
-        refused.text,
-        type=f"urn:firsthand:{refused.code}",
-        errors=refused.errors,
+async def _said(context: Context, case: Case) -> CaseSaid:
+    leads_of = Repository(context, case.institution).leads
+    return CaseSaid.of(case, await leads_of.count({"case_id": case.id, "state": "waiting"}))
+
+
+@router.post("/cases", status_code=201)
+async def open_case(context: ContextDep, staff: Coordinator, draft: CaseDraft) -> CaseSaid:
+    return await _said(context, await cases.open_case(context, staff, draft))
+
+
+@router.get("/cases")
+async def list_cases(context: ContextDep, staff: Tutor) -> dict[str, list[CaseSaid]]:
+    return {"items": [await _said(context, case) async for case in Repository(context, staff.institution).cases.all()]}
+
+
+@router.get("/cases/{case_id}")
+async def show_case(context: ContextDep, staff: Tutor, case_id: Id) -> CaseSaid:
+    return await _said(context, await Repository(context, staff.institution).case(case_id))
+
+
+@router.patch("/cases/{case_id}")
+async def change_case(context: ContextDep, staff: Coordinator, case_id: Id, change: CaseChange) -> CaseSaid:
+    return await _said(context, await cases.change_case(context, staff, case_id, change))
+
+
+@router.put("/cases/{case_id}/approvals/{kind}")
+async def approve_case(
+    context: ContextDep, staff: Coordinator, case_id: Id, kind: ApprovalKind, given: ApprovalGiven
+) -> CaseSaid:
+    return await _said(context, await cases.approve_case(context, staff, case_id, kind, given.number, given.expires_at))
+
+
+@router.post("/cases/{case_id}/posts")
+async def import_posts(
+    context: ContextDep,
+    staff: Tutor,
+    case_id: Id,
+    chunks: Streamed,
+    format: Format | None = None,  # noqa: A002 - the address's word
+) -> ReportSaid:
+    """Take in posts as the platform gave them: the body is its answer, or several one after another."""
+    return ReportSaid.of(await posts.import_posts(context, staff, case_id, format, chunks))
+
+
+@router.post("/cases/{case_id}/nominations", status_code=201)
+async def nominate(context: ContextDep, staff: Student, case_id: Id, given: Nomination) -> LeadSaid:
+    lead = await nominations.nominate(context, staff, case_id, given.address, given.note)
+    return LeadSaid.of(lead, None)
+
+
+@router.get("/leads")
+async def list_leads(
+    context: ContextDep,
+    staff: Tutor,
+    case: Id | None = None,
+    language: Language | None = None,
+    state: LeadState = "waiting",
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> LeadsSaid:
+    """List leads, the newest first."""
+    page = await listing.list_leads(
+        context, staff, state=state, case_id=case or "", language=language or "", after=after, limit=limit
     )
+    return LeadsSaid(items=[LeadSaid.of(lead, content) for lead, content in page.leads], next=page.next)
 
 
-def api(context: Context) -> APIRouter:
-    """Make the routes under `/api/v1`."""
-    router = APIRouter(prefix="/api/v1")
-    _cases(router, context)
-    _posts(router, context)
-    _leads(router, context)
-    return router
+@router.get("/leads/{lead_id}")
+async def show_lead(context: ContextDep, staff: Tutor, lead_id: Id) -> LeadSaid:
+    repository = Repository(context, staff.institution)
+    lead = await repository.lead(lead_id)
+    return LeadSaid.of(lead, await repository.content_of(lead))
 
 
-def _cases(router: APIRouter, context: Context) -> None:
-    async def said(case: Case) -> CaseSaid:
-        leads_of = Repository(context, case.institution).leads
-        return CaseSaid.of(case, await leads_of.count({"case_id": case.id, "state": "waiting"}))
-
-    @router.post("/cases", status_code=201)
-    async def open_case(staff: Coordinator, draft: CaseDraft) -> CaseSaid:
-        return await said(await done(lambda: cases.open_case(context, staff, draft)))
-
-    @router.get("/cases")
-    async def list_cases(staff: Tutor) -> dict[str, list[CaseSaid]]:
-        return {"items": [await said(case) async for case in Repository(context, staff.institution).cases.all()]}
-
-    @router.get("/cases/{case_id}")
-    async def show_case(staff: Tutor, case_id: Id) -> CaseSaid:
-        return await said(await done(lambda: Repository(context, staff.institution).case(case_id)))
-
-    @router.patch("/cases/{case_id}")
-    async def change_case(staff: Coordinator, case_id: Id, change: CaseChange) -> CaseSaid:
-        return await said(await done(lambda: cases.change_case(context, staff, case_id, change)))
-
-    @router.put("/cases/{case_id}/approvals/{kind}")
-    async def approve_case(staff: Coordinator, case_id: Id, kind: ApprovalKind, given: ApprovalGiven) -> CaseSaid:
-        return await said(
-            await done(lambda: cases.approve_case(context, staff, case_id, kind, given.number, given.expires_at))
-        )
+@router.post("/leads/{lead_id}/clear")
+async def clear(context: ContextDep, staff: Tutor, lead_id: Id, clearing: Clearing) -> ContactSaid:
+    return ContactSaid.of(await leads.clear(context, staff, lead_id, clearing))
 
 
-def _posts(router: APIRouter, context: Context) -> None:
-    @router.post("/cases/{case_id}/posts")
-    async def import_posts(
-        staff: Tutor,
-        case_id: Id,
-        chunks: Streamed,
-        format: Format | None = None,  # noqa: A002 - the address's word
-    ) -> ReportSaid:
-        """Take in posts as the platform gave them: the body is its answer, or several one after another."""
-        try:
-            return ReportSaid.of(await posts.import_posts(context, staff, case_id, format, chunks))
-        except Refused as refused:
-            raise as_problem(refused) from refused
-
-    @router.post("/cases/{case_id}/nominations", status_code=201)
-    async def nominate(staff: Student, case_id: Id, given: Nomination) -> LeadSaid:
-        lead = await done(lambda: nominations.nominate(context, staff, case_id, given.address, given.note))
-        return LeadSaid.of(lead, None)
+@router.post("/leads/{lead_id}/refuse", status_code=204, response_class=Response)
+async def refuse(context: ContextDep, staff: Tutor, lead_id: Id, given: Refusal) -> None:
+    await leads.refuse(context, staff, lead_id, given.reason)
 
 
-def _leads(router: APIRouter, context: Context) -> None:
-    @router.get("/leads")
-    async def list_leads(
-        staff: Tutor,
-        case: Id | None = None,
-        language: Language | None = None,
-        state: LeadState = "waiting",
-        after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> LeadsSaid:
-        """List leads, the newest first."""
-        page = await done(
-            lambda: listing.list_leads(
-                context, staff, state=state, case_id=case or "", language=language or "", after=after, limit=limit
-            )
-        )
-        return LeadsSaid(items=[LeadSaid.of(lead, content) for lead, content in page.leads], next=page.next)
-
-    @router.get("/leads/{lead_id}")
-    async def show_lead(staff: Tutor, lead_id: Id) -> LeadSaid:
-        repository = Repository(context, staff.institution)
-        lead = await done(lambda: repository.lead(lead_id))
-        return LeadSaid.of(lead, await repository.content_of(lead))
-
-    @router.post("/leads/{lead_id}/clear")
-    async def clear(staff: Tutor, lead_id: Id, clearing: Clearing) -> ContactSaid:
-        return ContactSaid.of(await done(lambda: leads.clear(context, staff, lead_id, clearing)))
-
-    @router.post("/leads/{lead_id}/refuse", status_code=204, response_class=Response)
-    async def refuse(staff: Tutor, lead_id: Id, given: Refusal) -> None:
-        await done(lambda: leads.refuse(context, staff, lead_id, given.reason))
-
-    @router.get("/contacts/{contact_id}/label")
-    async def label(staff: Tutor, contact_id: Id) -> LabelSaid:
-        """Say who a contact is, for pages of other services, in the browser of somebody who may know."""
-        shown = await done(lambda: people.show(context, staff, contact_id))
-        return LabelSaid(label=shown.label, profile_url=shown.profile, platform=shown.person.platform)
-
-
-__all__ = ["api", "as_problem", "done"]
+@router.get("/contacts/{contact_id}/label")
+async def label(context: ContextDep, staff: Tutor, contact_id: Id) -> LabelSaid:
+    """Say who a contact is, for pages of other services, in the browser of somebody who may know."""
+    shown = await people.show(context, staff, contact_id)
+    return LabelSaid(label=shown.label, profile_url=shown.profile, platform=shown.person.platform)

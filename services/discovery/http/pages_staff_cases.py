@@ -11,19 +11,19 @@ from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.discovery.handlers import cases, nominations, posts
-from services.discovery.http.api_staff import as_problem, done
+from services.discovery.handlers.cases import faults_of
 from services.discovery.http.multipart import Upload
 from services.discovery.http.pages import pages, zone_of
 from services.discovery.http.shapes import WRONG, case_fields, day_ends, filled, what_is_wrong
 from services.discovery.model.cases import APPROVALS, ENDS_SOON, Approval, Case, CaseChange, CaseDraft
-from services.discovery.model.refused import Refused
 from services.discovery.posts import FORMATS
 from services.discovery.repository import Repository
 from shared.events.discovery import ApprovalKind
 from shared.identifiers import Id
-from shared.service import Context, retrying
+from shared.refused import Refused
+from shared.service import Context
 from shared.sessions import Staff
-from shared.web.access import Coordinator, Student, Tutor
+from shared.web.access import ContextDep, Coordinator, Student, Tutor
 from shared.web.security import Streamed
 
 Errors = Sequence[tuple[str, str]]
@@ -54,41 +54,35 @@ class ApprovalShown:
         return cls(kind, "soon" if approval.expires_at - now < ENDS_SOON else "good", approval)
 
 
-def case_pages(context: Context) -> APIRouter:
-    router = APIRouter()
-    _reading(router, context)
-    _editing(router, context)
-    _closing(router, context)
-    _approving(router, context)
-    _bringing_in(router, context)
-    return router
+router = APIRouter()
 
 
-def _reading(router: APIRouter, context: Context) -> None:
-    @router.get("/cases")
-    async def list_cases(request: Request, staff: Tutor) -> Response:
-        now, repository = context.clock.now(), Repository(context, staff.institution)
-        shown = [
-            (case, _approvals(case, now), await repository.leads.count({"case_id": case.id, "state": "waiting"}))
-            async for case in repository.cases.all()
-        ]
-        shown.sort(key=lambda one: (one[0].state != "open", one[0].prefix))
-        return pages.render(
-            request,
-            "cases.html",
-            cases=shown,
-            may_edit="coordinator" in staff.roles,
-            zone=await zone_of(context, staff),
-        )
+@router.get("/cases")
+async def list_cases(request: Request, context: ContextDep, staff: Tutor) -> Response:
+    now, repository = context.clock.now(), Repository(context, staff.institution)
+    shown = [
+        (case, _approvals(case, now), await repository.leads.count({"case_id": case.id, "state": "waiting"}))
+        async for case in repository.cases.all()
+    ]
+    shown.sort(key=lambda one: (one[0].state != "open", one[0].prefix))
+    return pages.render(
+        request,
+        "cases.html",
+        cases=shown,
+        may_edit="coordinator" in staff.roles,
+        zone=await zone_of(context, staff),
+    )
 
-    @router.get("/cases/new")
-    async def new_case(request: Request, staff: Coordinator) -> Response:  # noqa: ARG001 - says who may
-        empty = {"hashtags": [], "condition": {}, "languages": ["en", "ar", "es"], "cohorts": [], "tutors": []}
-        return _form(request, None, empty)
 
-    @router.get("/cases/{case_id}")
-    async def show_case(request: Request, staff: Tutor, case_id: Id) -> Response:
-        return await show(request, context, staff, case_id)
+@router.get("/cases/new")
+async def new_case(request: Request, staff: Coordinator) -> Response:  # noqa: ARG001 - says who may
+    empty = {"hashtags": [], "condition": {}, "languages": ["en", "ar", "es"], "cohorts": [], "tutors": []}
+    return _form(request, None, empty)
+
+
+@router.get("/cases/{case_id}")
+async def show_case(request: Request, context: ContextDep, staff: Tutor, case_id: Id) -> Response:
+    return await show(request, context, staff, case_id)
 
 
 async def show(
@@ -96,7 +90,7 @@ async def show(
 ) -> Response:
     """Show a case, after a form with what was wrong in it."""
     repository, now = Repository(context, staff.institution), context.clock.now()
-    case = await done(lambda: repository.case(case_id))
+    case = await repository.case(case_id)
     counts = {
         state: await repository.leads.count({"case_id": case.id, "state": state})
         for state in ("waiting", "cleared", "refused", "lapsed")
@@ -118,112 +112,127 @@ async def show(
     )
 
 
-def _editing(router: APIRouter, context: Context) -> None:
-    @router.post("/cases")
-    async def open_case(request: Request, staff: Coordinator) -> Response:
-        form = await request.form()
-        given = {"prefix": str(form.get("prefix", "")), **case_fields(form)}
-        try:
-            draft = CaseDraft.model_validate(given)
-            case = await retrying(lambda: cases.open_case(context, staff, draft))
-        except ValidationError as invalid:
-            return _form(request, None, given, what_is_wrong(invalid))
-        except Refused as refused:
-            return _form(request, None, given, refused.errors)
-        return RedirectResponse(f"/discovery/cases/{case.id}?told=opened", 303)
-
-    @router.get("/cases/{case_id}/edit")
-    async def edit_case(request: Request, staff: Coordinator, case_id: Id) -> Response:
-        case = await done(lambda: Repository(context, staff.institution).case(case_id))
-        return _form(request, case, filled(case.details, case.prefix))
-
-    @router.post("/cases/{case_id}/edit")
-    async def change_case(request: Request, staff: Coordinator, case_id: Id) -> Response:
-        case = await done(lambda: Repository(context, staff.institution).case(case_id))
-        given = case_fields(await request.form())
-        try:
-            change = CaseChange.model_validate(given)
-            await retrying(lambda: cases.change_case(context, staff, case.id, change))
-        except ValidationError as invalid:
-            return _form(request, case, {"prefix": case.prefix, **given}, what_is_wrong(invalid))
-        return RedirectResponse(f"/discovery/cases/{case.id}?told=changed", 303)
+@router.post("/cases")
+async def open_case(request: Request, context: ContextDep, staff: Coordinator) -> Response:
+    form = await request.form()
+    given = {"prefix": str(form.get("prefix", "")), **case_fields(form)}
+    try:
+        draft = CaseDraft.model_validate(given)
+        case = await cases.open_case(context, staff, draft)
+    except ValidationError as invalid:
+        return _form(request, None, given, what_is_wrong(faults_of(invalid)))
+    except Refused as refused:
+        return _form(request, None, given, tuple(refused.fields.items()))
+    return RedirectResponse(f"/discovery/cases/{case.id}?told=opened", 303)
 
 
-def _closing(router: APIRouter, context: Context) -> None:
-    @router.get("/cases/{case_id}/close")
-    async def ask_to_close(request: Request, staff: Coordinator, case_id: Id) -> Response:
-        repository = Repository(context, staff.institution)
-        case = await done(lambda: repository.case(case_id))
-        waiting = await repository.leads.count({"case_id": case.id, "state": "waiting"})
-        return pages.render(request, "case_close.html", case=case, waiting=waiting)
-
-    @router.post("/cases/{case_id}/close")
-    async def close_case(staff: Coordinator, case_id: Id) -> Response:
-        return await _put(staff, case_id, "closed")
-
-    @router.post("/cases/{case_id}/open")
-    async def open_again(staff: Coordinator, case_id: Id) -> Response:
-        return await _put(staff, case_id, "open")
-
-    async def _put(staff: Staff, case_id: str, state: Literal["open", "closed"]) -> Response:
-        case = await done(lambda: cases.change_case(context, staff, case_id, CaseChange(state=state)))
-        return RedirectResponse(f"/discovery/cases/{case.id}?told={state}", 303)
+@router.get("/cases/{case_id}/edit")
+async def edit_case(request: Request, context: ContextDep, staff: Coordinator, case_id: Id) -> Response:
+    case = await Repository(context, staff.institution).case(case_id)
+    return _form(request, case, filled(case.details, case.prefix))
 
 
-def _approving(router: APIRouter, context: Context) -> None:
-    @router.post("/cases/{case_id}/approvals/{kind}")
-    async def approve(
-        request: Request, staff: Coordinator, case_id: Id, kind: ApprovalKind, number: Text = "", day: Text = ""
-    ) -> Response:
-        try:
-            expires_at = day_ends(day, await zone_of(context, staff))
-            case = await retrying(lambda: cases.approve_case(context, staff, case_id, kind, number.strip(), expires_at))
-        except ValidationError as invalid:
-            wrong = [(f"{kind}-{field}", text) for field, text in what_is_wrong(invalid)]
-            return await show(request, context, staff, case_id, wrong, number=number, day=day, kind=kind)
-        except ValueError:
-            wrong = [(f"{kind}-day", WRONG["expires_at"])]
-            return await show(request, context, staff, case_id, wrong, number=number, day=day, kind=kind)
-        except Refused as refused:
-            raise as_problem(refused) from refused
-        return RedirectResponse(f"/discovery/cases/{case.id}?told=approved", 303)
+@router.post("/cases/{case_id}/edit")
+async def change_case(request: Request, context: ContextDep, staff: Coordinator, case_id: Id) -> Response:
+    case = await Repository(context, staff.institution).case(case_id)
+    given = case_fields(await request.form())
+    try:
+        change = CaseChange.model_validate(given)
+        await cases.change_case(context, staff, case.id, change)
+    except ValidationError as invalid:
+        return _form(request, case, {"prefix": case.prefix, **given}, what_is_wrong(faults_of(invalid)))
+    except Refused as refused:
+        if refused.kind != "invalid":
+            raise
+        return _form(request, case, {"prefix": case.prefix, **given}, what_is_wrong(refused.fields))
+    return RedirectResponse(f"/discovery/cases/{case.id}?told=changed", 303)
 
 
-def _bringing_in(router: APIRouter, context: Context) -> None:
-    @router.post("/cases/{case_id}/import")
-    async def import_file(request: Request, staff: Tutor, case_id: Id, chunks: Streamed) -> Response:
-        upload = Upload(request.headers.get("content-type", ""), chunks)
-        try:
-            report = await posts.import_posts(context, staff, case_id, None, upload.file())
-        except Refused as refused:
-            if refused.code != "not-this-format":
-                raise as_problem(refused) from refused
-            return await show(request, context, staff, case_id, [("file", refused.title)])
-        case = await done(lambda: Repository(context, staff.institution).case(case_id))
-        return pages.render(request, "imported.html", case=case, report=report)
+@router.get("/cases/{case_id}/close")
+async def ask_to_close(request: Request, context: ContextDep, staff: Coordinator, case_id: Id) -> Response:
+    repository = Repository(context, staff.institution)
+    case = await repository.case(case_id)
+    waiting = await repository.leads.count({"case_id": case.id, "state": "waiting"})
+    return pages.render(request, "case_close.html", case=case, waiting=waiting)
 
-    @router.post("/cases/{case_id}/nominations")
-    async def nominate(request: Request, staff: Student, case_id: Id, address: Text = "", note: Text = "") -> Response:
-        is_tutor = bool(staff.roles & {"tutor", "coordinator"})
-        try:
-            lead = await retrying(lambda: nominations.nominate(context, staff, case_id, address, note))
-        except Refused as refused:
-            wrong = refused.errors or [("address", refused.title)]
-            if refused.code == "not-found" or not is_tutor:
-                raise as_problem(refused) from refused
-            return await show(request, context, staff, case_id, wrong, address=address, note=note)
-        return RedirectResponse(f"/discovery/leads/{lead.id}" if is_tutor else "/discovery/nominate?told=named", 303)
 
-    @router.get("/nominate")
-    async def nominate_page(request: Request, staff: Student) -> Response:
-        """For students, who see no leads: name a person in a case of their own."""
-        repository = Repository(context, staff.institution)
-        mine = [
-            case
-            async for case in repository.cases.all()
-            if case.state == "open" and (staff.roles != {"student"} or staff.cohorts & set(case.details.cohorts))
-        ]
-        return pages.render(request, "nominate.html", cases=mine, told=request.query_params.get("told", ""))
+@router.post("/cases/{case_id}/close")
+async def close_case(context: ContextDep, staff: Coordinator, case_id: Id) -> Response:
+    return await _put(context, staff, case_id, "closed")
+
+
+@router.post("/cases/{case_id}/open")
+async def open_again(context: ContextDep, staff: Coordinator, case_id: Id) -> Response:
+    return await _put(context, staff, case_id, "open")
+
+
+async def _put(context: Context, staff: Staff, case_id: str, state: Literal["open", "closed"]) -> Response:
+    case = await cases.change_case(context, staff, case_id, CaseChange(state=state))
+    return RedirectResponse(f"/discovery/cases/{case.id}?told={state}", 303)
+
+
+@router.post("/cases/{case_id}/approvals/{kind}")
+async def approve(
+    request: Request,
+    context: ContextDep,
+    staff: Coordinator,
+    case_id: Id,
+    kind: ApprovalKind,
+    number: Text = "",
+    day: Text = "",
+) -> Response:
+    try:
+        expires_at = day_ends(day, await zone_of(context, staff))
+        case = await cases.approve_case(context, staff, case_id, kind, number.strip(), expires_at)
+    except ValueError:
+        wrong = [(f"{kind}-day", WRONG["expires_at"])]
+        return await show(request, context, staff, case_id, wrong, number=number, day=day, kind=kind)
+    except Refused as refused:
+        if refused.kind != "invalid":
+            raise
+        wrong = [(f"{kind}-{field}", text) for field, text in what_is_wrong(refused.fields)]
+        return await show(request, context, staff, case_id, wrong, number=number, day=day, kind=kind)
+    return RedirectResponse(f"/discovery/cases/{case.id}?told=approved", 303)
+
+
+@router.post("/cases/{case_id}/import")
+async def import_file(request: Request, context: ContextDep, staff: Tutor, case_id: Id, chunks: Streamed) -> Response:
+    upload = Upload(request.headers.get("content-type", ""), chunks)
+    try:
+        report = await posts.import_posts(context, staff, case_id, None, upload.file())
+    except Refused as refused:
+        if refused.code != "not-this-format":
+            raise
+        return await show(request, context, staff, case_id, [("file", refused.title)])
+    case = await Repository(context, staff.institution).case(case_id)
+    return pages.render(request, "imported.html", case=case, report=report)
+
+
+@router.post("/cases/{case_id}/nominations")
+async def nominate(
+    request: Request, context: ContextDep, staff: Student, case_id: Id, address: Text = "", note: Text = ""
+) -> Response:
+    is_tutor = bool(staff.roles & {"tutor", "coordinator"})
+    try:
+        lead = await nominations.nominate(context, staff, case_id, address, note)
+    except Refused as refused:
+        wrong = list(refused.fields.items()) or [("address", refused.title)]
+        if not is_tutor:
+            raise
+        return await show(request, context, staff, case_id, wrong, address=address, note=note)
+    return RedirectResponse(f"/discovery/leads/{lead.id}" if is_tutor else "/discovery/nominate?told=named", 303)
+
+
+@router.get("/nominate")
+async def nominate_page(request: Request, context: ContextDep, staff: Student) -> Response:
+    """For students, who see no leads: name a person in a case of their own."""
+    repository = Repository(context, staff.institution)
+    mine = [
+        case
+        async for case in repository.cases.all()
+        if case.state == "open" and (staff.roles != {"student"} or staff.cohorts & set(case.details.cohorts))
+    ]
+    return pages.render(request, "nominate.html", cases=mine, told=request.query_params.get("told", ""))
 
 
 def _approvals(case: Case, now: datetime) -> list[ApprovalShown]:
@@ -234,6 +243,3 @@ def _form(request: Request, case: Case | None, values: Mapping[str, Any], errors
     return pages.render(
         request, "case_form.html", status=422 if errors else 200, case=case, values=values, errors=errors
     )
-
-
-__all__ = ["case_pages"]

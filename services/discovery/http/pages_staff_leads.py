@@ -6,95 +6,94 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.discovery.handlers import leads, listing, people
-from services.discovery.http.api_staff import as_problem, done
 from services.discovery.http.pages import pages, zone_of
 from services.discovery.model.cases import Case
 from services.discovery.model.leads import REASONS, Checks, Clearing, RefusalReason
-from services.discovery.model.refused import Refused
 from services.discovery.repository import Repository
 from shared.identifiers import Id
-from shared.service import Context, retrying
+from shared.refused import Refused
+from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
-from shared.web.access import Tutor
+from shared.web.access import ContextDep, Tutor
+from shared.web.problems import status_of
 
 Text = Annotated[str, Form()]
 Yes = Annotated[bool, Form()]
 _A_PAGE = 25
 
 
-def lead_pages(context: Context) -> APIRouter:
-    router = APIRouter()
+router = APIRouter()
 
-    @router.get("/leads")
-    async def list_leads(
-        request: Request, staff: Tutor, case: str = "", language: str = "", after: str | None = None
-    ) -> Response:
-        repository = Repository(context, staff.institution)
-        cases = {one.id: one async for one in repository.cases.all()}
-        chosen = cases.get(case) or (next(iter(cases.values())) if len(cases) == 1 else None)
-        language = language if chosen else ""
-        case_id = chosen.id if chosen else ""
-        page = await done(
-            lambda: listing.list_leads(context, staff, case_id=case_id, language=language, after=after, limit=_A_PAGE)
-        )
-        return pages.render(
-            request,
-            "leads.html",
-            page=page,
-            cases=cases,
-            chosen=chosen,
-            chosen_language=language,
-            now=context.clock.now(),
-            zone=await zone_of(context, staff),
-            told=request.query_params.get("told", ""),
-        )
 
-    @router.get("/leads/{lead_id}")
-    async def show_lead(request: Request, staff: Tutor, lead_id: Id) -> Response:
-        return await _show(request, context, staff, lead_id)
+@router.get("/leads")
+async def list_leads(
+    request: Request, context: ContextDep, staff: Tutor, case: str = "", language: str = "", after: str | None = None
+) -> Response:
+    repository = Repository(context, staff.institution)
+    cases = {one.id: one async for one in repository.cases.all()}
+    chosen = cases.get(case) or (next(iter(cases.values())) if len(cases) == 1 else None)
+    language = language if chosen else ""
+    case_id = chosen.id if chosen else ""
+    page = await listing.list_leads(context, staff, case_id=case_id, language=language, after=after, limit=_A_PAGE)
+    return pages.render(
+        request,
+        "leads.html",
+        page=page,
+        cases=cases,
+        chosen=chosen,
+        chosen_language=language,
+        now=context.clock.now(),
+        zone=await zone_of(context, staff),
+        told=request.query_params.get("told", ""),
+    )
 
-    @router.post("/leads/{lead_id}/clear")
-    async def clear(
-        request: Request,
-        staff: Tutor,
-        lead_id: Id,
-        profile: Text = "",
-        language: Text = "",
-        public: Yes = False,
-        adult: Yes = False,
-        not_vulnerable: Yes = False,
-    ) -> Response:
-        # Whether the person was asked before is not a tutor's to answer: clearing looks it up.
-        checks = Checks(public=public, adult=adult, not_vulnerable=not_vulnerable, not_asked_before=True)
-        clearing = Clearing(profile=profile, checks=checks, language=language or None)
-        try:
-            contact = await retrying(lambda: leads.clear(context, staff, lead_id, clearing))
-        except Refused as refused:
-            if refused.status == 404:  # noqa: PLR2004 - there is no lead to show
-                raise as_problem(refused) from refused
-            return await _show(request, context, staff, lead_id, refused, clearing)
-        return RedirectResponse(f"/discovery/contacts/{contact.id}?told=cleared", 303)
 
-    @router.post("/leads/{lead_id}/refuse")
-    async def refuse(staff: Tutor, lead_id: Id, reason: Annotated[RefusalReason, Form()]) -> Response:
-        lead = await done(lambda: leads.refuse(context, staff, lead_id, reason))
-        return RedirectResponse(f"/discovery/leads?case={lead.case_id}&told=refused", 303)
+@router.get("/leads/{lead_id}")
+async def show_lead(request: Request, context: ContextDep, staff: Tutor, lead_id: Id) -> Response:
+    return await _show(request, context, staff, lead_id)
 
-    @router.get("/contacts/{contact_id}")
-    async def show_contact(request: Request, staff: Tutor, contact_id: Id) -> Response:
-        shown = await done(lambda: people.show(context, staff, contact_id))
-        case = await done(lambda: Repository(context, staff.institution).case(shown.person.case_id))
-        return pages.render(
-            request,
-            "contact.html",
-            shown=shown,
-            case=case,
-            zone=await zone_of(context, staff),
-            told=request.query_params.get("told", ""),
-        )
 
-    return router
+@router.post("/leads/{lead_id}/clear")
+async def clear(
+    request: Request,
+    context: ContextDep,
+    staff: Tutor,
+    lead_id: Id,
+    profile: Text = "",
+    language: Text = "",
+    public: Yes = False,
+    adult: Yes = False,
+    not_vulnerable: Yes = False,
+) -> Response:
+    # Whether the person was asked before is not a tutor's to answer: clearing looks it up.
+    checks = Checks(public=public, adult=adult, not_vulnerable=not_vulnerable, not_asked_before=True)
+    clearing = Clearing(profile=profile, checks=checks, language=language or None)
+    try:
+        contact = await leads.clear(context, staff, lead_id, clearing)
+    except Refused as refused:
+        return await _show(request, context, staff, lead_id, refused, clearing)
+    return RedirectResponse(f"/discovery/contacts/{contact.id}?told=cleared", 303)
+
+
+@router.post("/leads/{lead_id}/refuse")
+async def refuse(context: ContextDep, staff: Tutor, lead_id: Id, reason: Annotated[RefusalReason, Form()]) -> Response:
+    lead = await leads.refuse(context, staff, lead_id, reason)
+    return RedirectResponse(f"/discovery/leads?case={lead.case_id}&told=refused", 303)
+
+
+@router.get("/contacts/{contact_id}")
+async def show_contact(request: Request, context: ContextDep, staff: Tutor, contact_id: Id) -> Response:
+    shown = await people.show(context, staff, contact_id)
+    case = await Repository(context, staff.institution).case(shown.person.case_id)
+    return pages.render(
+        request,
+        "contact.html",
+        shown=shown,
+        case=case,
+        zone=await zone_of(context, staff),
+        told=request.query_params.get("told", ""),
+    )
 
 
 async def _show(
@@ -106,21 +105,21 @@ async def _show(
     clearing: Clearing | None = None,
 ) -> Response:
     repository = Repository(context, staff.institution)
-    lead = await done(lambda: repository.lead(lead_id))
-    case = await done(lambda: repository.case(lead.case_id))
+    lead = await repository.lead(lead_id)
+    case = await repository.case(lead.case_id)
     content = await repository.content_of(lead)
     said: dict[str, Any] = clearing.model_dump() if clearing else Clearing().model_dump()
     return pages.render(
         request,
         "lead.html",
-        status=refused.status if refused else 200,
+        status=status_of(refused) if refused else 200,
         lead=lead,
         case=case,
         content=content,
         available=await leads.is_available(context, staff, lead, content) if content else False,
         obstacle=_obstacle(context, case),
         refused=refused,
-        errors=[(field.removeprefix("checks."), text) for field, text in refused.errors] if refused else [],
+        errors=[(field.removeprefix("checks."), text) for field, text in refused.fields.items()] if refused else [],
         said=said,
         reasons=[("", N_("Choose a reason")), *REASONS.items()],
         zone=await zone_of(context, staff),
@@ -134,6 +133,3 @@ def _obstacle(context: Context, case: Case) -> Refused | None:
     except Refused as refused:
         return refused
     return None
-
-
-__all__ = ["lead_pages"]

@@ -6,7 +6,6 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
 from starlette.datastructures import FormData
 
 from services.discovery.model.cases import CaseDetails
@@ -54,9 +53,9 @@ def day_ends(day: str, zone: str) -> datetime:
     return start + timedelta(days=1)
 
 
-def what_is_wrong(invalid: ValidationError) -> list[tuple[str, str]]:
+def what_is_wrong(faults: Mapping[str, str]) -> list[tuple[str, str]]:
     """Name each field that is not right once, with what it should be."""
-    fields = dict.fromkeys(str(fault["loc"][0]) if fault["loc"] else "condition" for fault in invalid.errors())
+    fields = dict.fromkeys(place.partition(".")[0] or "condition" for place in faults)
     return [(field, WRONG.get(field, N_("This is not right"))) for field in fields]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from services.discovery.model.refused import Refused
+from shared.refused import Refused
 from shared.texts import N_
 
 Platform = Literal["bluesky", "mastodon", "instagram", "other"]
@@ -148,10 +148,10 @@ def _other(host: str, url: SplitResult) -> Address:
 def _unreadable() -> Refused:
     return Refused(
         "address",
-        N_("We could not read that address"),
         N_("Copy the address of the profile or post from the browser; it starts with https://."),
-        status=422,
-        errors=[("address", N_("Copy it from the browser; it starts with https://."))],
+        title=N_("We could not read that address"),
+        kind="invalid",
+        fields={"address": N_("Copy it from the browser; it starts with https://.")},
     )
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from services.discovery.model.hashtags import is_hashtag
-from services.discovery.model.refused import Refused
 from shared.events.contact import Language
 from shared.events.discovery import ApprovalKind, ApprovalState, CaseState
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.store import Document
 from shared.texts import N_
 
@@ -112,19 +112,21 @@ class Case(Document):
         """Check that a person may be asked for this case now. Raises Refused with what is missing."""
         if self.state == "closed":
             raise Refused(
-                "case-closed", N_("This case is closed"), N_("A coordinator can open it again on the case's page.")
+                "case-closed",
+                N_("A coordinator can open it again on the case's page."),
+                title=N_("This case is closed"),
             )
         if not self.details.safeguarding_contact:
             raise Refused(
                 "no-safeguarding-contact",
-                N_("Nobody is named for safeguarding"),
                 N_("A coordinator names one on the case's page. Until then nobody can be asked."),
+                title=N_("Nobody is named for safeguarding"),
             )
         for kind in APPROVALS:
             approval = self.approvals.get(kind)
             if approval is None or approval.expires_at <= now:
                 title, text = _MISSING[kind] if approval is None else _ENDED[kind]
-                raise Refused("no-approval", title, text)
+                raise Refused("no-approval", text, title=title)
 
     def said(self) -> CaseState:
         """The case as others may know it."""
@@ -178,8 +180,8 @@ class Places(Document):
             if len(self.taken) >= limit:
                 raise Refused(
                     "case-full",
-                    N_("This case has as many families on their way as your institution allows"),
                     N_("Wait until a journey is finished, or ask a coordinator about the limit."),
+                    title=N_("This case has as many families on their way as your institution allows"),
                 )
             self.last_number += 1
             self.taken = {**self.taken, mark: Place(number=self.last_number, at=now)}

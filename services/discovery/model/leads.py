@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.discovery.model.addresses import Platform
-from services.discovery.model.refused import Refused
 from shared.events.contact import Language
+from shared.refused import Refused
 from shared.store import Document, Index
 from shared.texts import N_
 from shared.vault import Sealed
@@ -50,10 +50,10 @@ class Checks(BaseModel):
         if missing := [name for name, yes in self if not yes]:
             raise Refused(
                 "checks",
-                N_("Every check needs a yes"),
                 N_("If one of them is a no, refuse the lead instead."),
-                status=422,
-                errors=[(f"checks.{name}", N_("This needs a yes")) for name in missing],
+                title=N_("Every check needs a yes"),
+                kind="invalid",
+                fields={f"checks.{name}": N_("This needs a yes") for name in missing},
             )
 
 
@@ -125,8 +125,8 @@ class Lead(Document):
         if self.state != "waiting":
             raise Refused(
                 "decided",
-                N_("This lead was decided already"),
                 N_("Somebody was faster, or it waited too long. Go back to the leads."),
+                title=N_("This lead was decided already"),
             )
 
     def wipe(self) -> None:

@@ -6,10 +6,10 @@ from typing import ClassVar, Final, Literal
 from pydantic import AwareDatetime
 
 from services.discovery.model.addresses import Platform
-from services.discovery.model.refused import Refused
 from shared.events.consent import ConsentState
 from shared.events.contact import ContactReference
 from shared.events.discovery import ContactState, ErasedState
+from shared.refused import Refused
 from shared.store import Document
 from shared.texts import N_
 from shared.vault import Sealed
@@ -30,8 +30,8 @@ def not_available() -> Refused:
     """The one answer to whether somebody may be asked, whatever the reason."""
     return Refused(
         "not-available",
-        N_("Not available now"),
         N_("This person cannot be asked at the moment. Nothing else is known or shown."),
+        title=N_("Not available now"),
     )
 
 

@@ -1,16 +1,19 @@
 """Institutions, their policies and their cohorts."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from services.portal.model.institutions import Cohort, Institution, check
-from services.portal.model.refused import Refused, wrong
 from services.portal.repository import Institutions, all_slugs
 from shared.events.portal import InstitutionState
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.texts import N_
 
 
+@use_case
 async def add_institution(context: Context, institution: InstitutionId, state: InstitutionState, *, actor: str) -> str:
     """Add an institution; returns its slug. Raises Refused (409 if it is there)."""
     check(state)
@@ -18,20 +21,21 @@ async def add_institution(context: Context, institution: InstitutionId, state: I
     if await repository.get():
         raise Refused(
             "exists",
-            N_("There is an institution with this short name"),
+            title=N_("There is an institution with this short name"),
             known=f"/portal/api/v1/institutions/{institution}",
         )
     await repository.save(Institution(id=institution, institution=institution, state=state), actor=actor)
     return institution
 
 
+@use_case
 async def change_institution(
-    context: Context, institution: InstitutionId, state: InstitutionState, *, actor: str
+    context: Context, institution: InstitutionId, changed: Mapping[str, Any], *, actor: str
 ) -> InstitutionState:
-    """Take new policies. The slug stays."""
+    """Take new policies; `changed` holds fields of InstitutionState, the others stay, and so does the slug."""
     repository = Institutions(context, institution)
     found = await repository.demand()
-    if found.change(state.model_copy(update={"slug": institution})):
+    if found.change(found.state.model_copy(update={**changed, "slug": institution})):
         found = await repository.save(found, actor=actor)
     return found.state
 
@@ -41,14 +45,15 @@ async def all_institutions(context: Context) -> list[InstitutionState]:
     return [one.state for one in found if one]
 
 
+@use_case
 async def put_cohort(
     context: Context, institution: InstitutionId, cohort_id: str, *, label: str, size: int, learns_until: date
 ) -> Cohort:
     """Add a cohort or change it. Raises Refused (422)."""
     if not label.strip():
-        raise wrong("label", N_("Say who they are, for example “third-year students”."))
+        raise Refused.of_field("label", N_("Say who they are, for example “third-year students”."))
     if not 1 <= size <= 10_000:  # noqa: PLR2004 - no cohort is larger
-        raise wrong("size", N_("How many are they? Families are told about how many will see a recording."))
+        raise Refused.of_field("size", N_("How many are they? Families are told about how many will see a recording."))
     cohorts = Institutions(context, institution).cohorts
     cohort = await cohorts.get(cohort_id) or Cohort(
         id=cohort_id, institution=institution, label=label, size=size, learns_until=learns_until

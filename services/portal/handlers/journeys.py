@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from services.portal.model.journey import STAGES, Journey, Stage
-from services.portal.model.refused import not_found
 from services.portal.repository import Journeys, cases_of
 from shared.events.discovery import CaseState
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
+from shared.refused import NotFound
 from shared.service import Context
 from shared.sessions import Staff
 
@@ -65,7 +65,7 @@ async def board(
     """The journeys that this person may see, the last moved first. Raises Refused (404) for a case that it may not."""
     sight = await sight_of(context, staff)
     if case_id and case_id not in sight.cases:
-        raise not_found()
+        raise NotFound
     journeys = Journeys(context, staff.institution)
     page = await journeys.find(stage=stage, case_id=case_id, after=after, limit=limit)
     counted = [case_id] if case_id else [None] if sight.all else list(sight.cases)
@@ -77,7 +77,7 @@ async def journey_of(context: Context, staff: Staff, contact_id: str) -> Journey
     """Raises Refused (404), also for a journey that this person may not see."""
     journey = await Journeys(context, staff.institution).get(contact_id)
     if journey is None or not (await sight_of(context, staff)).of(journey):
-        raise not_found()
+        raise NotFound
     return journey
 
 

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.portal.model.people import Person, check_roles
-from services.portal.model.refused import Refused, not_found, wrong
 from services.portal.repository import Institutions, People
 from shared.events.portal import Role
 from shared.identifiers import DEPLOYMENT, InstitutionId, new_id
-from shared.service import Context
+from shared.refused import NotFound, Refused
+from shared.service import Context, use_case
 from shared.sessions import MACHINE_LIFE, Staff
 from shared.texts import N_
 
@@ -28,6 +28,7 @@ class Shown:
     email: str
 
 
+@use_case
 async def add_person(
     context: Context,
     institution: InstitutionId,
@@ -44,14 +45,14 @@ async def add_person(
     given = check_roles(institution, roles, by=by.roles)
     name, email = name.strip(), email.strip()
     if not name or len(name) > _LONGEST_NAME:
-        raise wrong("name", N_("Give the person's name."))
+        raise Refused.of_field("name", N_("Give the person's name."))
     if not _ADDRESS.fullmatch(email):
-        raise wrong("email", N_("This is not an e-mail address."))
+        raise Refused.of_field("email", N_("This is not an e-mail address."))
     people = People(context, institution)
     person_id = people.id_of(email)
     if await people.get(person_id):
         raise Refused(
-            "exists", N_("A person with this address is here already"), known=f"/portal/api/v1/people/{person_id}"
+            "exists", title=N_("A person with this address is here already"), known=f"/portal/api/v1/people/{person_id}"
         )
     sealed = await context.vault.seal_many(institution, person_id, {"name": name, "email": email})
     person = Person(
@@ -66,6 +67,7 @@ async def add_person(
     return (await people.save(person, actor=by.person_id)).id
 
 
+@use_case
 async def change_person(
     context: Context,
     institution: InstitutionId,
@@ -83,8 +85,8 @@ async def change_person(
     if person_id == by.person_id and (active is False or (roles is not None and "coordinator" not in set(roles))):
         raise Refused(
             "yourself",
-            N_("You cannot take this away from yourself"),
             N_("Ask another coordinator, so that somebody is left who can give it back."),
+            title=N_("You cannot take this away from yourself"),
         )
     given = None if roles is None or person.is_machine else _wanted(person, roles, by)
     changed = person.change(roles=given, cohorts=cohorts, active=active, at=context.clock.now())
@@ -100,6 +102,7 @@ def _wanted(person: Person, roles: Iterable[Role], by: Staff) -> list[Role]:
     return check_roles(person.institution, [*kept, *roles], by=by.roles, held=person.roles)
 
 
+@use_case
 async def make_token(
     context: Context, institution: InstitutionId, *, label: str, days: int, by: Staff
 ) -> tuple[str, datetime]:
@@ -107,16 +110,16 @@ async def make_token(
     if "machine" in by.roles:
         raise Refused(
             "not-yours-to-give",
-            N_("A person makes a token, not a machine"),
             N_("A coordinator can do it on the people page."),
-            status=403,
+            title=N_("A person makes a token, not a machine"),
+            kind="forbidden",
         )
     await Institutions(context, institution).demand()
     life = timedelta(days=days)
     if not timedelta() < life <= MACHINE_LIFE:
-        raise wrong("days", N_("A token lives between 1 and 90 days."))
+        raise Refused.of_field("days", N_("A token lives between 1 and 90 days."))
     if not label.strip():
-        raise wrong("label", N_("Say what the token is for."))
+        raise Refused.of_field("label", N_("Say what the token is for."))
     machine_id, now = new_id(), context.clock.now()
     machine = Person(
         id=machine_id,
@@ -148,7 +151,7 @@ async def label_of(context: Context, institution: InstitutionId, person_id: str)
     """The person's name, for a colleague's browser. Raises Refused (404)."""
     person = await People(context, institution).get(person_id)
     if person is None:
-        raise not_found()
+        raise NotFound
     return await context.vault.open(institution, person_id, "name", person.name)
 
 
@@ -158,14 +161,16 @@ async def shown(context: Context, person: Person) -> Shown:
     return Shown(person, opened["name"], opened.get("email", ""))
 
 
+@use_case
 async def revoke_token(context: Context, institution: InstitutionId, machine_id: str, *, by: Staff) -> None:
     """End a machine's token at once. Raises Refused (404)."""
     machine = await People(context, institution).demand(machine_id)
     if not machine.is_machine:
-        raise not_found()
+        raise NotFound
     await change_person(context, institution, machine_id, active=False, by=by)
 
 
+@use_case
 async def sign_out_everywhere(context: Context, institution: InstitutionId, person_id: str, *, by: Staff) -> None:
     """End every session and sign-in of a person, e.g. of a lost telephone. Raises Refused (404)."""
     people = People(context, institution)

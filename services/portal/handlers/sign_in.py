@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.portal.model.people import Person
-from services.portal.model.refused import Refused, not_found
 from services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink, hashed
 from services.portal.repository import People, SignIns, known
 from shared.identifiers import InstitutionId, new_secret
-from shared.service import Context
+from shared.refused import NotFound, Refused
+from shared.service import Context, use_case
 from shared.store import Conflict
 from shared.texts import N_
 
@@ -32,12 +32,13 @@ class Asked:
     secret: str
 
 
+@use_case
 async def make_link(context: Context, institution: InstitutionId, email: str) -> str:
     """Make a one-time link for a person who is here; returns its secret. Raises Refused (404)."""
     people = People(context, institution)
     person = await people.get(people.id_of(email))
     if person is None or not person.active or person.is_machine:
-        raise not_found()
+        raise NotFound
     secret = new_secret()
     expires_at = context.clock.now() + LINK_LIFE
     link = SignInLink(
@@ -52,7 +53,7 @@ async def ask_for_link(context: Context, slug: str, email: str) -> Asked | None:
     try:
         institution = await known(context, slug)
         secret = await make_link(context, institution, email)
-    except Refused:
+    except NotFound:
         return None
     people = People(context, institution)
     person = await people.demand(people.id_of(email))
@@ -65,11 +66,12 @@ async def link_opens(context: Context, slug: str, secret: str) -> bool:
     """Tell whether a link would sign somebody in; changes nothing."""
     try:
         link = await SignIns(context, await known(context, slug)).link(secret)
-    except Refused:
+    except NotFound:
         return False
     return link is not None and link.opens(context.clock.now())
 
 
+@use_case
 async def sign_in(context: Context, slug: str, secret: str) -> Begun:
     """Use a one-time link. Raises Refused (410) when it is used, old or none of ours."""
     institution = await known(context, slug)
@@ -79,9 +81,9 @@ async def sign_in(context: Context, slug: str, secret: str) -> Begun:
     if link is None or person is None or not link.opens(now) or not person.active:
         raise Refused(
             "link-used",
-            N_("This sign-in link no longer works"),
             N_("A link works once and for 15 minutes. Ask for a new one."),
-            status=410,
+            title=N_("This sign-in link no longer works"),
+            kind="gone",
         )
     link.use(now)
     await sign_ins.links.save(link)  # whoever saves first is signed in
@@ -99,7 +101,7 @@ async def renew(context: Context, cookie: str) -> str | None:
     slug, _, secret = cookie.partition(".")
     try:
         institution = await known(context, slug)
-    except Refused:
+    except NotFound:
         return None
     now = context.clock.now()
     begun = await SignIns(context, institution).sign_in(secret)
@@ -118,7 +120,7 @@ async def sign_out(context: Context, cookie: str) -> None:
     slug, _, secret = cookie.partition(".")
     try:
         sign_ins = SignIns(context, await known(context, slug))
-    except Refused:
+    except NotFound:
         return
     if begun := await sign_ins.sign_in(secret):
         with suppress(Conflict):  # it was asked twice at once

@@ -7,52 +7,48 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from services.portal.handlers import journeys
-from services.portal.http.doors import act
 from services.portal.live import LivePages, stream, told
 from services.portal.model.journey import Journey, Stage
 from shared.identifiers import Id
-from shared.service import Context
-from shared.web.access import STAFF_COOKIE, Tutor
+from shared.web.access import STAFF_COOKIE, ContextDep, Tutor
+
+router = APIRouter(prefix="/api/v1/journeys", tags=["journeys"])
 
 
-def journey_routes(context: Context) -> APIRouter:
-    router = APIRouter(prefix="/api/v1/journeys", tags=["journeys"])
-    live = context.own(LivePages)
+@router.get("")
+async def board(
+    context: ContextDep,
+    staff: Tutor,
+    stage: Stage | None = None,
+    case: Id | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> dict[str, Any]:
+    found = await journeys.board(context, staff, stage=stage, case_id=case, after=after, limit=limit)
+    return {"items": [told(one) for one in found.journeys], "counts": found.counts, "next": found.next}
 
-    @router.get("")
-    async def board(
-        staff: Tutor,
-        stage: Stage | None = None,
-        case: Id | None = None,
-        after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 100,
-    ) -> dict[str, Any]:
-        find = journeys.board
-        found = await act(lambda: find(context, staff, stage=stage, case_id=case, after=after, limit=limit))
-        return {"items": [told(one) for one in found.journeys], "counts": found.counts, "next": found.next}
 
-    @router.get("/stream")
-    async def updates(request: Request, staff: Tutor) -> StreamingResponse:
-        kind, _, bearer = request.headers.get("authorization", "").partition(" ")
-        token = bearer.strip() if kind.lower() == "bearer" else request.cookies.get(STAFF_COOKIE, "")
+@router.get("/stream")
+async def updates(request: Request, context: ContextDep, staff: Tutor) -> StreamingResponse:
+    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+    token = bearer.strip() if kind.lower() == "bearer" else request.cookies.get(STAFF_COOKIE, "")
 
-        sight = await journeys.sight_of(context, staff)
+    sight = await journeys.sight_of(context, staff)
 
-        def signed_in() -> bool:
-            return context.verifier.staff(token) is not None
+    def signed_in() -> bool:
+        return context.verifier.staff(token) is not None
 
-        async def body() -> AsyncIterator[str]:
-            async with live.open(staff.institution, sight.of) as queue:
-                async for message in stream(queue, signed_in, again="last-event-id" in request.headers):
-                    yield message
+    async def body() -> AsyncIterator[str]:
+        async with context.own(LivePages).open(staff.institution, sight.of) as queue:
+            async for message in stream(queue, signed_in, again="last-event-id" in request.headers):
+                yield message
 
-        return StreamingResponse(body(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return StreamingResponse(body(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    @router.get("/{contact_id}")
-    async def one(contact_id: Id, staff: Tutor) -> dict[str, Any]:
-        return _whole(await act(lambda: journeys.journey_of(context, staff, contact_id)))
 
-    return router
+@router.get("/{contact_id}")
+async def one(context: ContextDep, contact_id: Id, staff: Tutor) -> dict[str, Any]:
+    return _whole(await journeys.journey_of(context, staff, contact_id))
 
 
 def _whole(journey: Journey) -> dict[str, Any]:

@@ -1,45 +1,32 @@
-"""How a use case's refusal is shown over HTTP, and how one is tried again."""
+"""What the doors of the portal share: forms, sign-in links and tokens."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Mapping
 
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.portal.handlers import people
 from services.portal.http.pages import pages
-from services.portal.model.refused import Refused
-from shared.service import retrying
-from shared.web.problems import Problem
-
-T = TypeVar("T")
-
-
-async def act(use_case: Callable[[], Awaitable[T]]) -> T:
-    """Run a use case, again if somebody else saved in between. Raises Problem."""
-    try:
-        return await retrying(use_case)
-    except Refused as refused:
-        raise Problem(
-            refused.status,
-            refused.title,
-            refused.text,
-            errors=refused.errors,
-            headers={"Location": refused.known} if refused.known else None,
-        ) from refused
+from services.portal.http.shapes import NewToken
+from shared.identifiers import InstitutionId
+from shared.refused import Refused
+from shared.service import Context
+from shared.sessions import Staff
+from shared.web.problems import status_of
 
 
 async def submit(
-    request: Request, use_case: Callable[[], Awaitable[object]], then: str, template: str, shown: Mapping[str, object]
+    request: Request, use_case: Awaitable[object], then: str, template: str, shown: Mapping[str, object]
 ) -> Response:
     """Run the use case of a form and go on to `then`; refused, show the form again with the reasons."""
     try:
-        await retrying(use_case)
+        await use_case
     except Refused as refused:
         words = pages.language(request)
-        errors = [(field, words.gettext(text)) for field, text in refused.errors]
+        errors = {field: words.gettext(text) for field, text in refused.fields.items()}
         if not errors:
-            errors = [("main", f"{words.gettext(refused.title)}. {words.gettext(refused.text)}".strip())]
-        return pages.render(request, template, status=refused.status, errors=dict(errors), **shown)
+            errors = {"main": f"{words.gettext(refused.title)}. {words.gettext(refused.text)}".strip()}
+        return pages.render(request, template, status=status_of(refused), errors=errors, **shown)
     return RedirectResponse(then, 303)
 
 
@@ -47,3 +34,14 @@ def number(text: str) -> int:
     """A whole number as somebody typed it; -1 (out of every bound of ours) for anything else."""
     text = text.strip()
     return int(text) if text.isdecimal() and len(text) < 9 else -1  # noqa: PLR2004 - nothing of ours is that large
+
+
+def link_address(context: Context, institution: InstitutionId, secret: str) -> str:
+    """The address of a one-time sign-in link."""
+    return f"{context.settings.address}/portal/sign-in/{institution}/{secret}"
+
+
+async def token_of(context: Context, institution: InstitutionId, body: NewToken, staff: Staff) -> dict[str, str]:
+    make = people.make_token
+    token, ends = await make(context, institution, label=body.label, days=body.days, by=staff)
+    return {"token": token, "expires_at": ends.isoformat()}

@@ -10,79 +10,81 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import sign_in
-from services.portal.http.doors import act
 from services.portal.http.pages import pages
 from services.portal.model.sign_in import SIGN_IN_LIFE
 from shared.identifiers import Id
 from shared.service import Context
 from shared.sessions import STAFF_LIFE
-from shared.web.access import STAFF_COOKIE, Public, safe_next
+from shared.web.access import STAFF_COOKIE, ContextDep, Public, safe_next
 from shared.web.problems import Problem
 
 SIGN_IN_COOKIE: Final = "fh_signin"
 TODAY: Final = "/portal/today"
 
 
-def session_routes(context: Context) -> APIRouter:
-    router = APIRouter()
+router = APIRouter()
 
-    @router.get("/sign-in/{slug}/{secret}")
-    async def link_page(request: Request, slug: Id, secret: Id, _: Public, next: str = "") -> Response:  # noqa: A002
-        opens = await sign_in.link_opens(context, slug, secret)
-        return pages.render(
-            request, "sign_in_link.html", status=200 if opens else 410, opens=opens, slug=slug, next=safe_next(next, "")
-        )
 
-    @router.post("/sign-in/{slug}/{secret}")
-    async def use_link(slug: Id, secret: Id, _: Public, next: str = "") -> Response:  # noqa: A002
-        begun = await act(lambda: sign_in.sign_in(context, slug, secret))
-        answer = RedirectResponse(safe_next(next, TODAY), 303)
-        _set_session(context, answer, begun.session)
-        answer.set_cookie(
-            SIGN_IN_COOKIE,
-            begun.sign_in,
-            max_age=int(SIGN_IN_LIFE.total_seconds()),
-            path="/portal",
-            httponly=True,
-            samesite="lax",
-            secure=_https(context),
-        )
-        return answer
+@router.get("/sign-in/{slug}/{secret}")
+async def link_page(request: Request, context: ContextDep, slug: Id, secret: Id, _: Public, next: str = "") -> Response:  # noqa: A002
+    opens = await sign_in.link_opens(context, slug, secret)
+    return pages.render(
+        request, "sign_in_link.html", status=200 if opens else 410, opens=opens, slug=slug, next=safe_next(next, "")
+    )
 
-    @router.get("/session/renew")
-    async def renew_and_return(request: Request, _: Public, next: str = "") -> Response:  # noqa: A002
-        return await renew(request, next, 303)
 
-    @router.post("/session/renew")
-    async def renew_and_repeat(request: Request, _: Public, next: str = "") -> Response:  # noqa: A002
-        return await renew(request, next, 307)
+@router.post("/sign-in/{slug}/{secret}")
+async def use_link(context: ContextDep, slug: Id, secret: Id, _: Public, next: str = "") -> Response:  # noqa: A002
+    begun = await sign_in.sign_in(context, slug, secret)
+    answer = RedirectResponse(safe_next(next, TODAY), 303)
+    _set_session(context, answer, begun.session)
+    answer.set_cookie(
+        SIGN_IN_COOKIE,
+        begun.sign_in,
+        max_age=int(SIGN_IN_LIFE.total_seconds()),
+        path="/portal",
+        httponly=True,
+        samesite="lax",
+        secure=_https(context),
+    )
+    return answer
 
-    async def renew(request: Request, next_: str, status: int) -> Response:
-        session = await sign_in.renew(context, request.cookies.get(SIGN_IN_COOKIE, ""))
-        answer: Response
-        if session is None:
-            if not next_ and request.method == "POST":
-                raise Problem(401)
-            back = safe_next(next_, TODAY) if request.method == "GET" else TODAY  # a form cannot be sent again later
-            answer = RedirectResponse(f"/portal/sign-in?next={quote(back, safe='')}", 303)
-            answer.delete_cookie(STAFF_COOKIE, path="/")
-            return answer
-        if next_ or request.method == "GET":
-            answer = RedirectResponse(safe_next(next_, TODAY), status)
-        else:
-            answer = Response(status_code=204)
-        _set_session(context, answer, session)
-        return answer
 
-    @router.post("/sign-out")
-    async def sign_out(request: Request, _: Public) -> Response:
-        await sign_in.sign_out(context, request.cookies.get(SIGN_IN_COOKIE, ""))
-        answer = RedirectResponse("/portal/sign-in", 303)
+@router.get("/session/renew")
+async def renew_and_return(request: Request, context: ContextDep, _: Public, next: str = "") -> Response:  # noqa: A002
+    return await _renew(request, context, next, 303)
+
+
+@router.post("/session/renew")
+async def renew_and_repeat(request: Request, context: ContextDep, _: Public, next: str = "") -> Response:  # noqa: A002
+    return await _renew(request, context, next, 307)
+
+
+async def _renew(request: Request, context: Context, next_: str, status: int) -> Response:
+    session = await sign_in.renew(context, request.cookies.get(SIGN_IN_COOKIE, ""))
+    answer: Response
+    if session is None:
+        if not next_ and request.method == "POST":
+            raise Problem(401)
+        back = safe_next(next_, TODAY) if request.method == "GET" else TODAY  # a form cannot be sent again later
+        answer = RedirectResponse(f"/portal/sign-in?next={quote(back, safe='')}", 303)
         answer.delete_cookie(STAFF_COOKIE, path="/")
-        answer.delete_cookie(SIGN_IN_COOKIE, path="/portal")
         return answer
+    if next_ or request.method == "GET":
+        answer = RedirectResponse(safe_next(next_, TODAY), status)
+    else:
+        answer = Response(status_code=204)
+    _set_session(context, answer, session)
+    return answer
 
-    return router
+
+@router.post("/sign-out")
+async def sign_out(request: Request, context: ContextDep, _: Public) -> Response:
+    await sign_in.sign_out(context, request.cookies.get(SIGN_IN_COOKIE, ""))
+    answer = RedirectResponse("/portal/sign-in", 303)
+    answer.delete_cookie(STAFF_COOKIE, path="/")
+    answer.delete_cookie(SIGN_IN_COOKIE, path="/portal")
+    return answer
 
 
 def _set_session(context: Context, answer: Response, session: str) -> None:

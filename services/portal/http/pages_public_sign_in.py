@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from services.portal.handlers import institutions, sign_in
-from services.portal.http.api_staff import link_address
+from services.portal.http.doors import link_address
 from services.portal.http.pages import pages
 from services.portal.http.shapes import AskedSignIn
 from services.portal.model.limits import Limit
@@ -19,7 +19,7 @@ from shared.bus.errors import Hopeless, Transient
 from shared.service import Context
 from shared.store import StoreError
 from shared.texts import N_
-from shared.web.access import Public, safe_next
+from shared.web.access import ContextDep, Public, safe_next
 from shared.web.problems import Problem
 
 _WITHIN: Final = timedelta(minutes=15)
@@ -27,54 +27,67 @@ _AN_ADDRESS: Final = 5  # links in that time
 _A_CLIENT: Final = 100  # a class behind one address of its school signs in at the same time
 
 
-def sign_in_routes(context: Context) -> APIRouter:
-    router = APIRouter()
-    address_limit, client_limit = Limit(_AN_ADDRESS, _WITHIN), Limit(_A_CLIENT, _WITHIN)
+router = APIRouter()
 
-    mailing: set[asyncio.Task[None]] = set()
 
-    def ask(request: Request, asked: AskedSignIn, next_: str) -> None:
+class SignInDesk:
+    """Who asked this replica for a link lately, and the links that it is mailing."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._by_address, self._by_client = Limit(_AN_ADDRESS, _WITHIN), Limit(_A_CLIENT, _WITHIN)
+        self._mailing: set[asyncio.Task[None]] = set()
+
+    def ask(self, request: Request, asked: AskedSignIn, next_: str) -> None:
         """Have a link mailed beside the answer, so that neither its words nor its time tell whom we know. If the
         process ends meanwhile, the person asks again.
         """
-        now = context.clock.now()
+        now = self._context.clock.now()
         client = request.client.host if request.client else ""
         address = hashed(f"{asked.institution} {asked.email.strip().lower()}")
-        if seconds := max(address_limit.wait(address, now), client_limit.wait(client, now)):
+        if seconds := max(self._by_address.wait(address, now), self._by_client.wait(client, now)):
             raise Problem(429, headers={"Retry-After": str(seconds)})
-        task = asyncio.create_task(_mail_link(context, asked, next_, pages.language(request).code))
-        mailing.add(task)
-        task.add_done_callback(mailing.discard)
+        task = asyncio.create_task(_mail_link(self._context, asked, next_, pages.language(request).code))
+        self._mailing.add(task)
+        task.add_done_callback(self._mailing.discard)
 
-    @router.post("/api/v1/sign-in", status_code=202, tags=["sign-in"])
-    async def ask_by_api(request: Request, body: AskedSignIn, _: Public) -> dict[str, str]:
-        ask(request, body, "")
-        return {"detail": pages.language(request).gettext(N_("If we know this address, a link is on its way."))}
 
-    @router.get("/sign-in")
-    async def sign_in_page(request: Request, _: Public, institution: str = "", next: str = "") -> Response:  # noqa: A002 - the address's own word
-        known = await institutions.all_institutions(context)
-        return pages.render(
-            request,
-            "sign_in.html",
-            institutions=[(one.slug, one.name) for one in known],
-            chosen=institution or (known[0].slug if len(known) == 1 else ""),
-            next=safe_next(next, ""),
-            mail_shown=mail_is_shown(context, request),
-        )
+@router.post("/api/v1/sign-in", status_code=202, tags=["sign-in"])
+async def ask_by_api(request: Request, context: ContextDep, body: AskedSignIn, _: Public) -> dict[str, str]:
+    context.own(SignInDesk).ask(request, body, "")
+    return {"detail": pages.language(request).gettext(N_("If we know this address, a link is on its way."))}
 
-    @router.post("/sign-in")
-    async def ask_by_form(
-        request: Request,
-        _: Public,
-        institution: Annotated[str, Form(max_length=40)],
-        email: Annotated[str, Form(max_length=254)],
-        next: Annotated[str, Form()] = "",  # noqa: A002
-    ) -> Response:
-        ask(request, AskedSignIn(institution=institution, email=email), safe_next(next, ""))
-        return pages.render(request, "sign_in_asked.html", mail_shown=mail_is_shown(context, request))
 
-    return router
+@router.get("/sign-in")
+async def sign_in_page(
+    request: Request,
+    context: ContextDep,
+    _: Public,
+    institution: str = "",
+    next: str = "",  # noqa: A002 - the address's own word
+) -> Response:
+    known = await institutions.all_institutions(context)
+    return pages.render(
+        request,
+        "sign_in.html",
+        institutions=[(one.slug, one.name) for one in known],
+        chosen=institution or (known[0].slug if len(known) == 1 else ""),
+        next=safe_next(next, ""),
+        mail_shown=mail_is_shown(context, request),
+    )
+
+
+@router.post("/sign-in")
+async def ask_by_form(
+    request: Request,
+    context: ContextDep,
+    _: Public,
+    institution: Annotated[str, Form(max_length=40)],
+    email: Annotated[str, Form(max_length=254)],
+    next: Annotated[str, Form()] = "",  # noqa: A002
+) -> Response:
+    context.own(SignInDesk).ask(request, AskedSignIn(institution=institution, email=email), safe_next(next, ""))
+    return pages.render(request, "sign_in_asked.html", mail_shown=mail_is_shown(context, request))
 
 
 def mail_is_shown(context: Context, request: Request) -> bool:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import institutions
-from services.portal.http.doors import act, number, submit
+from services.portal.http.doors import number, submit
 from services.portal.http.pages import pages
 from services.portal.http.pages_public_sign_in import mail_is_shown
 from services.portal.model.institutions import bounds
@@ -17,7 +17,7 @@ from shared.events.portal import InstitutionState
 from shared.identifiers import DEPLOYMENT
 from shared.mail import Letter
 from shared.service import Context
-from shared.web.access import STAFF_COOKIE, Coordinator, Public
+from shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
 from shared.web.languages import NAMES
 
 _TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reward")
@@ -32,58 +32,50 @@ _LINK: Final = re.compile(r"https?://\S+/portal/sign-in/\S+")
 _LETTERS: Final = 50
 
 
-def institution_page_routes(context: Context) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/institution")
-    async def policies(request: Request, staff: Coordinator, shown: str = "") -> Response:
-        found = await act(Institutions(context, staff.institution).demand)
-        return pages.render(request, "institution.html", **_shown(found.state), errors={}, shown=shown)
-
-    @router.post("/institution")
-    async def change(request: Request, staff: Coordinator) -> Response:
-        form = await request.form()
-        found = await act(Institutions(context, staff.institution).demand)
-        given: dict[str, Any] = {name: str(form.get(name, "")).strip()[:300] for name in _TEXTS}
-        given |= {name: number(str(form.get(name, ""))) for name in _NUMBERS}
-        given["languages"] = [code for code in form.getlist("languages") if code in NAMES]
-        wanted = found.state.model_copy(update=given)
-        change = institutions.change_institution
-        return await submit(
-            request,
-            lambda: change(context, staff.institution, wanted, actor=staff.person_id),
-            "/portal/institution?shown=saved",
-            "institution.html",
-            _shown(wanted) | {"shown": ""},
-        )
-
-    return router
+router = APIRouter()
 
 
-def mail_routes(context: Context) -> APIRouter:
-    router = APIRouter()
+@router.get("/institution")
+async def policies(request: Request, context: ContextDep, staff: Coordinator, shown: str = "") -> Response:
+    found = await Institutions(context, staff.institution).demand()
+    return pages.render(request, "institution.html", **_shown(found.state), errors={}, shown=shown)
 
-    @router.get("/mail")
-    async def mail(request: Request, _: Public) -> Response:
-        """A coordinator sees the institution's folder; at the machine of the embedded default, signing in is helped."""
-        staff = context.verifier.staff(request.cookies.get(STAFF_COOKIE, ""))
-        if staff and "coordinator" in staff.roles:
-            request.state.staff = staff
-            letters = await context.mail.list(staff.institution)
-            return _letters(context, request, letters, whole=True)
-        if not mail_is_shown(context, request):
-            return RedirectResponse("/portal/session/renew?next=/portal/mail" if not staff else "/portal/today", 303)
+
+@router.post("/institution")
+async def change(request: Request, context: ContextDep, staff: Coordinator) -> Response:
+    form = await request.form()
+    found = await Institutions(context, staff.institution).demand()
+    given: dict[str, Any] = {name: str(form.get(name, "")).strip()[:300] for name in _TEXTS}
+    given |= {name: number(str(form.get(name, ""))) for name in _NUMBERS}
+    given["languages"] = [code for code in form.getlist("languages") if code in NAMES]
+    return await submit(
+        request,
+        institutions.change_institution(context, staff.institution, given, actor=staff.person_id),
+        "/portal/institution?shown=saved",
+        "institution.html",
+        _shown(found.state.model_copy(update=given)) | {"shown": ""},
+    )
+
+
+@router.get("/mail")
+async def mail(request: Request, context: ContextDep, _: Public) -> Response:
+    """A coordinator sees the institution's folder; at the machine of the embedded default, signing in is helped."""
+    staff = context.verifier.staff(request.cookies.get(STAFF_COOKIE, ""))
+    if staff and "coordinator" in staff.roles:
         request.state.staff = staff
-        letters = [
-            letter
-            for institution in [*await all_slugs(context), DEPLOYMENT]
-            for letter in await context.mail.list(institution)
-            if letter.key.startswith("sign-in-")
-        ]
-        letters.sort(key=lambda letter: letter.sent_at, reverse=True)
-        return _letters(context, request, letters, whole=False)
-
-    return router
+        letters = await context.mail.list(staff.institution)
+        return _letters(context, request, letters, whole=True)
+    if not mail_is_shown(context, request):
+        return RedirectResponse("/portal/session/renew?next=/portal/mail" if not staff else "/portal/today", 303)
+    request.state.staff = staff
+    letters = [
+        letter
+        for institution in [*await all_slugs(context), DEPLOYMENT]
+        for letter in await context.mail.list(institution)
+        if letter.key.startswith("sign-in-")
+    ]
+    letters.sort(key=lambda letter: letter.sent_at, reverse=True)
+    return _letters(context, request, letters, whole=False)
 
 
 def _letters(context: Context, request: Request, letters: Sequence[Letter], *, whole: bool) -> Response:

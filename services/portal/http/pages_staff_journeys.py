@@ -8,7 +8,6 @@ from starlette.responses import RedirectResponse, Response
 from services.portal.handlers import institutions, journeys
 from services.portal.handlers.today import today_of
 from services.portal.http import words
-from services.portal.http.doors import act
 from services.portal.http.pages import pages
 from services.portal.model.journey import ON_THE_WAY, STAGES, Stage
 from services.portal.model.today import approvals_to_renew
@@ -16,86 +15,81 @@ from services.portal.repository import Institutions
 from shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from shared.service import Context
 from shared.topology import STREAMS
-from shared.web.access import STAFF_COOKIE, AnyStaff, Public, Tutor
+from shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
 
 _TEAM = frozenset({"tutor", "coordinator"})
 _SHOWN = 50  # journeys a page
 
 
-def today_routes(context: Context) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/")
-    async def door(request: Request, _: Public) -> Response:
-        known = STAFF_COOKIE in request.cookies
-        return RedirectResponse("/portal/today" if known else "/portal/sign-in", 303)
-
-    @router.get("/today")
-    async def today(request: Request, staff: AnyStaff) -> Response:
-        coordinates = "coordinator" in staff.roles
-        team = bool(staff.roles & _TEAM)
-        board = await act(lambda: journeys.board(context, staff)) if team else None
-        now = context.clock.now()
-        return pages.render(
-            request,
-            "today.html",
-            now=now,
-            zone=await zone_of(context, staff.institution),
-            day=await act(lambda: today_of(context, staff)) if team else None,
-            counts=[(stage, board.counts[stage]) for stage in ON_THE_WAY if board.counts[stage]] if board else [],
-            approvals=approvals_to_renew(board.cases.values(), now) if board and coordinates else [],
-            cohorts=[
-                one
-                for one in await institutions.cohorts_of(context, staff.institution)
-                if "student" in staff.roles and one.id in staff.cohorts
-            ],
-            services=sorted(STREAMS) if "operator" in staff.roles else [],
-            institutions=await institutions.all_institutions(context) if staff.institution == DEPLOYMENT else [],
-            said=words,
-        )
-
-    return router
+router = APIRouter()
 
 
-def journey_page_routes(context: Context) -> APIRouter:
-    router = APIRouter()
+@router.get("/")
+async def door(request: Request, _: Public) -> Response:
+    known = STAFF_COOKIE in request.cookies
+    return RedirectResponse("/portal/today" if known else "/portal/sign-in", 303)
 
-    @router.get("/journeys")
-    async def board(
-        request: Request,
-        staff: Tutor,
-        stage: Annotated[Stage | None, Query()] = None,
-        case: Id | None = None,
-        after: str | None = None,
-    ) -> Response:
-        find = journeys.board
-        found = await act(lambda: find(context, staff, stage=stage, case_id=case, after=after, limit=_SHOWN))
-        return pages.render(
-            request,
-            "journeys.html",
-            board=found,
-            on_the_way=ON_THE_WAY,
-            ended=[one for one in STAGES if one not in ON_THE_WAY],
-            stage=stage,
-            case=case,
-            zone=await zone_of(context, staff.institution),
-            said=words,
-        )
 
-    @router.get("/journeys/{contact_id}")
-    async def one(request: Request, contact_id: Id, staff: Tutor) -> Response:
-        journey = await act(lambda: journeys.journey_of(context, staff, contact_id))
-        sight = await journeys.sight_of(context, staff)
-        return pages.render(
-            request,
-            "journey.html",
-            journey=journey,
-            case=sight.cases.get(journey.case_id),
-            zone=await zone_of(context, staff.institution),
-            said=words,
-        )
+@router.get("/today")
+async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Response:
+    coordinates = "coordinator" in staff.roles
+    team = bool(staff.roles & _TEAM)
+    board = await journeys.board(context, staff) if team else None
+    now = context.clock.now()
+    return pages.render(
+        request,
+        "today.html",
+        now=now,
+        zone=await zone_of(context, staff.institution),
+        day=await today_of(context, staff) if team else None,
+        counts=[(stage, board.counts[stage]) for stage in ON_THE_WAY if board.counts[stage]] if board else [],
+        approvals=approvals_to_renew(board.cases.values(), now) if board and coordinates else [],
+        cohorts=[
+            one
+            for one in await institutions.cohorts_of(context, staff.institution)
+            if "student" in staff.roles and one.id in staff.cohorts
+        ],
+        services=sorted(STREAMS) if "operator" in staff.roles else [],
+        institutions=await institutions.all_institutions(context) if staff.institution == DEPLOYMENT else [],
+        said=words,
+    )
 
-    return router
+
+@router.get("/journeys")
+async def board(
+    request: Request,
+    context: ContextDep,
+    staff: Tutor,
+    stage: Annotated[Stage | None, Query()] = None,
+    case: Id | None = None,
+    after: str | None = None,
+) -> Response:
+    found = await journeys.board(context, staff, stage=stage, case_id=case, after=after, limit=_SHOWN)
+    return pages.render(
+        request,
+        "journeys.html",
+        board=found,
+        on_the_way=ON_THE_WAY,
+        ended=[one for one in STAGES if one not in ON_THE_WAY],
+        stage=stage,
+        case=case,
+        zone=await zone_of(context, staff.institution),
+        said=words,
+    )
+
+
+@router.get("/journeys/{contact_id}")
+async def one(request: Request, context: ContextDep, contact_id: Id, staff: Tutor) -> Response:
+    journey = await journeys.journey_of(context, staff, contact_id)
+    sight = await journeys.sight_of(context, staff)
+    return pages.render(
+        request,
+        "journey.html",
+        journey=journey,
+        case=sight.cases.get(journey.case_id),
+        zone=await zone_of(context, staff.institution),
+        said=words,
+    )
 
 
 async def zone_of(context: Context, institution: InstitutionId) -> str:

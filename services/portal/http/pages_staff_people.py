@@ -1,6 +1,5 @@
 """The pages of people, machines and cohorts."""
 
-from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
@@ -10,18 +9,17 @@ from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import institutions, people, sign_in
 from services.portal.http import words
-from services.portal.http.api_staff import link_address
-from services.portal.http.doors import act, number, submit
+from services.portal.http.doors import link_address, number, submit
 from services.portal.http.pages import pages
 from services.portal.http.pages_staff_journeys import zone_of
 from services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
-from services.portal.model.refused import wrong
 from shared.events.portal import Role
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
-from shared.web.access import Coordinator
+from shared.web.access import ContextDep, Coordinator
 
 Text = Annotated[str, Form(max_length=300)]
 
@@ -42,147 +40,142 @@ class CohortForm(BaseModel):
     learns_until: str = ""
 
 
-def people_page_routes(context: Context) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/people")
-    async def everybody(request: Request, staff: Coordinator, shown: str = "") -> Response:
-        return await _list(context, request, staff, shown=shown)
-
-    @router.get("/people/new")
-    async def new(request: Request, staff: Coordinator) -> Response:
-        return pages.render(request, "person_new.html", errors={}, **await _choices(context, staff), **_EMPTY)
-
-    @router.post("/people/new")
-    async def add(request: Request, staff: Coordinator, form: Annotated[PersonForm, Form()]) -> Response:
-        add = people.add_person
-        return await submit(
-            request,
-            lambda: add(context, staff.institution, by=staff, **form.model_dump()),
-            "/portal/people?shown=added",
-            "person_new.html",
-            form.model_dump() | await _choices(context, staff),
-        )
-
-    @router.get("/people/{person_id}")
-    async def one(request: Request, person_id: Id, staff: Coordinator) -> Response:
-        found = await act(lambda: people.person_of(context, staff.institution, person_id))
-        return pages.render(request, "person.html", one=found, errors={}, link="", **await _choices(context, staff))
-
-    @router.post("/people/{person_id}")
-    async def change(
-        request: Request, person_id: Id, staff: Coordinator, form: Annotated[PersonForm, Form()]
-    ) -> Response:
-        change = people.change_person
-        found = await act(lambda: people.person_of(context, staff.institution, person_id))
-        return await submit(
-            request,
-            lambda: change(context, staff.institution, person_id, by=staff, **form.model_dump(exclude={"email"})),
-            "/portal/people?shown=changed",
-            "person.html",
-            {"one": found, "link": ""} | await _choices(context, staff),
-        )
-
-    @router.post("/people/{person_id}/active")
-    async def set_active(request: Request, person_id: Id, staff: Coordinator, active: Text) -> Response:
-        change = people.change_person
-        found = await act(lambda: people.person_of(context, staff.institution, person_id))
-        return await submit(
-            request,
-            lambda: change(context, staff.institution, person_id, active=active == "yes", by=staff),
-            "/portal/people?shown=changed",
-            "person.html",
-            {"one": found, "link": ""} | await _choices(context, staff),
-        )
-
-    @router.post("/people/{person_id}/sign-out")
-    async def sign_out(person_id: Id, staff: Coordinator) -> Response:
-        await act(lambda: people.sign_out_everywhere(context, staff.institution, person_id, by=staff))
-        return RedirectResponse("/portal/people?shown=signed-out", 303)
-
-    @router.post("/people/{person_id}/link")
-    async def link(request: Request, person_id: Id, staff: Coordinator) -> Response:
-        """Show a one-time link once, for who has no mail at hand."""
-        found = await act(lambda: people.person_of(context, staff.institution, person_id))
-        secret = await act(lambda: sign_in.make_link(context, staff.institution, found.email))
-        url = link_address(context, staff.institution, secret)
-        return pages.render(request, "person.html", one=found, errors={}, link=url, **await _choices(context, staff))
-
-    return router
+router = APIRouter()
 
 
-def token_page_routes(context: Context) -> APIRouter:
-    router = APIRouter()
-
-    @router.post("/tokens")
-    async def make(request: Request, staff: Coordinator, label: Text = "", days: Text = "30") -> Response:
-        """Show the token once, on the page that answers; it is kept nowhere."""
-        make = people.make_token
-        token, ends = await act(lambda: make(context, staff.institution, label=label, days=number(days), by=staff))
-        return await _list(context, request, staff, token=token, ends=ends)
-
-    @router.post("/tokens/{person_id}/revoke")
-    async def revoke(person_id: Id, staff: Coordinator) -> Response:
-        await act(lambda: people.revoke_token(context, staff.institution, person_id, by=staff))
-        return RedirectResponse("/portal/people?shown=revoked", 303)
-
-    return router
+@router.get("/people")
+async def everybody(request: Request, context: ContextDep, staff: Coordinator, shown: str = "") -> Response:
+    return await _list(context, request, staff, shown=shown)
 
 
-def cohort_page_routes(context: Context) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/cohorts")
-    async def cohorts(request: Request, staff: Coordinator, edit: str = "", shown: str = "") -> Response:
-        found = await institutions.cohorts_of(context, staff.institution)
-        chosen = next((one for one in found if one.id == edit), None)
-        entered = {
-            "id": chosen.id if chosen else "",
-            "label": chosen.label if chosen else "",
-            "size": chosen.size if chosen else "",
-            "learns_until": chosen.learns_until.isoformat() if chosen else "",
-        }
-        return pages.render(
-            request, "cohorts.html", cohorts=found, entered=entered, known=chosen is not None, errors={}, shown=shown
-        )
-
-    @router.post("/cohorts")
-    async def put(request: Request, staff: Coordinator, form: Annotated[CohortForm, Form()]) -> Response:
-        return await submit(
-            request,
-            _put_cohort(context, staff, form),
-            "/portal/cohorts?shown=saved",
-            "cohorts.html",
-            {
-                "cohorts": await institutions.cohorts_of(context, staff.institution),
-                "entered": form.model_dump(),
-                "known": False,
-                "shown": "",
-            },
-        )
-
-    return router
+@router.get("/people/new")
+async def new(request: Request, context: ContextDep, staff: Coordinator) -> Response:
+    return pages.render(request, "person_new.html", errors={}, **await _choices(context, staff), **_EMPTY)
 
 
-def _put_cohort(context: Context, staff: Staff, form: CohortForm) -> Callable[[], Any]:
-    async def put() -> None:
-        short = form.id.strip().lower()
-        if not short or not all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in short):
-            raise wrong("id", N_("Small letters, digits and hyphens, for example year-3."))
-        try:
-            until = date.fromisoformat(form.learns_until)
-        except ValueError:
-            raise wrong("learns_until", N_("Until when do they learn here?")) from None
-        await institutions.put_cohort(
-            context,
-            staff.institution,
-            short,
-            label=form.label,
-            size=number(form.size),
-            learns_until=until,
-        )
+@router.post("/people/new")
+async def add(
+    request: Request, context: ContextDep, staff: Coordinator, form: Annotated[PersonForm, Form()]
+) -> Response:
+    return await submit(
+        request,
+        people.add_person(context, staff.institution, by=staff, **form.model_dump()),
+        "/portal/people?shown=added",
+        "person_new.html",
+        form.model_dump() | await _choices(context, staff),
+    )
 
-    return put
+
+@router.get("/people/{person_id}")
+async def one(request: Request, context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
+    found = await people.person_of(context, staff.institution, person_id)
+    return pages.render(request, "person.html", one=found, errors={}, link="", **await _choices(context, staff))
+
+
+@router.post("/people/{person_id}")
+async def change(
+    request: Request, context: ContextDep, person_id: Id, staff: Coordinator, form: Annotated[PersonForm, Form()]
+) -> Response:
+    found = await people.person_of(context, staff.institution, person_id)
+    return await submit(
+        request,
+        people.change_person(context, staff.institution, person_id, by=staff, **form.model_dump(exclude={"email"})),
+        "/portal/people?shown=changed",
+        "person.html",
+        {"one": found, "link": ""} | await _choices(context, staff),
+    )
+
+
+@router.post("/people/{person_id}/active")
+async def set_active(
+    request: Request, context: ContextDep, person_id: Id, staff: Coordinator, active: Text
+) -> Response:
+    found = await people.person_of(context, staff.institution, person_id)
+    return await submit(
+        request,
+        people.change_person(context, staff.institution, person_id, active=active == "yes", by=staff),
+        "/portal/people?shown=changed",
+        "person.html",
+        {"one": found, "link": ""} | await _choices(context, staff),
+    )
+
+
+@router.post("/people/{person_id}/sign-out")
+async def sign_out(context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
+    await people.sign_out_everywhere(context, staff.institution, person_id, by=staff)
+    return RedirectResponse("/portal/people?shown=signed-out", 303)
+
+
+@router.post("/people/{person_id}/link")
+async def link(request: Request, context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
+    """Show a one-time link once, for who has no mail at hand."""
+    found = await people.person_of(context, staff.institution, person_id)
+    secret = await sign_in.make_link(context, staff.institution, found.email)
+    url = link_address(context, staff.institution, secret)
+    return pages.render(request, "person.html", one=found, errors={}, link=url, **await _choices(context, staff))
+
+
+@router.post("/tokens")
+async def make(
+    request: Request, context: ContextDep, staff: Coordinator, label: Text = "", days: Text = "30"
+) -> Response:
+    """Show the token once, on the page that answers; it is kept nowhere."""
+    token, ends = await people.make_token(context, staff.institution, label=label, days=number(days), by=staff)
+    return await _list(context, request, staff, token=token, ends=ends)
+
+
+@router.post("/tokens/{person_id}/revoke")
+async def revoke(context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
+    await people.revoke_token(context, staff.institution, person_id, by=staff)
+    return RedirectResponse("/portal/people?shown=revoked", 303)
+
+
+@router.get("/cohorts")
+async def cohorts(
+    request: Request, context: ContextDep, staff: Coordinator, edit: str = "", shown: str = ""
+) -> Response:
+    found = await institutions.cohorts_of(context, staff.institution)
+    chosen = next((one for one in found if one.id == edit), None)
+    entered = {
+        "id": chosen.id if chosen else "",
+        "label": chosen.label if chosen else "",
+        "size": chosen.size if chosen else "",
+        "learns_until": chosen.learns_until.isoformat() if chosen else "",
+    }
+    return pages.render(
+        request, "cohorts.html", cohorts=found, entered=entered, known=chosen is not None, errors={}, shown=shown
+    )
+
+
+@router.post("/cohorts")
+async def put(
+    request: Request, context: ContextDep, staff: Coordinator, form: Annotated[CohortForm, Form()]
+) -> Response:
+    return await submit(
+        request,
+        _put_cohort(context, staff, form),
+        "/portal/cohorts?shown=saved",
+        "cohorts.html",
+        {
+            "cohorts": await institutions.cohorts_of(context, staff.institution),
+            "entered": form.model_dump(),
+            "known": False,
+            "shown": "",
+        },
+    )
+
+
+async def _put_cohort(context: Context, staff: Staff, form: CohortForm) -> None:
+    short = form.id.strip().lower()
+    if not short or not all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in short):
+        raise Refused.of_field("id", N_("Small letters, digits and hyphens, for example year-3."))
+    try:
+        until = date.fromisoformat(form.learns_until)
+    except ValueError:
+        raise Refused.of_field("learns_until", N_("Until when do they learn here?")) from None
+    await institutions.put_cohort(
+        context, staff.institution, short, label=form.label, size=number(form.size), learns_until=until
+    )
 
 
 _EMPTY: dict[str, Any] = {"name": "", "email": "", "roles": [], "cohorts": []}

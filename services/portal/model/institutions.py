@@ -5,9 +5,9 @@ from datetime import date
 from typing import ClassVar
 from zoneinfo import available_timezones
 
-from services.portal.model.refused import Refused
 from shared.events.portal import InstitutionState
 from shared.identifiers import DEPLOYMENT
+from shared.refused import Refused
 from shared.store import Document
 from shared.texts import N_
 
@@ -55,7 +55,7 @@ def check(state: InstitutionState) -> None:
         if not least <= getattr(state, name) <= most:
             errors.append((name, N_("This number is out of its bounds.")))
     if errors:
-        raise Refused("not-right", status=422, errors=errors)
+        raise Refused("not-right", kind="invalid", fields=dict(errors))
 
 
 def _rules(state: InstitutionState) -> list[tuple[str, bool, str]]:

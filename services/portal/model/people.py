@@ -6,9 +6,9 @@ from typing import ClassVar, Final, get_args
 
 from pydantic import AwareDatetime
 
-from services.portal.model.refused import Refused, wrong
 from shared.events.portal import PersonState, Role
 from shared.identifiers import DEPLOYMENT, InstitutionId
+from shared.refused import Refused
 from shared.store import Document, Index
 from shared.texts import N_
 from shared.vault import Sealed
@@ -84,18 +84,18 @@ def check_roles(
     """
     given = _ordered(roles)
     if not given:
-        raise wrong("roles", N_("Give one role at least."))
+        raise Refused.of_field("roles", N_("Give one role at least."))
     if institution == DEPLOYMENT and given != ["operator"]:
-        raise wrong("roles", N_("Only operators belong to the deployment itself."))
+        raise Refused.of_field("roles", N_("Only operators belong to the deployment itself."))
     if "machine" in given:
-        raise wrong("roles", N_("A machine is added by making a token for it."))
+        raise Refused.of_field("roles", N_("A machine is added by making a token for it."))
     may_give = GIVEN_BY_MACHINES if "machine" in by else GIVEN_BY_COORDINATORS
     if "operator" not in by and not may_give.issuperset(set(given) - set(held)):
         raise Refused(
             "not-yours-to-give",
-            N_("Only an operator can give this role"),
             N_("Ask the people who run this system."),
-            status=403,
+            title=N_("Only an operator can give this role"),
+            kind="forbidden",
         )
     return given
 

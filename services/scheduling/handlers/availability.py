@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from services.scheduling.model import Availability, AvailabilityRules, NotFound, Refused, availability_id
+from services.scheduling.model import Availability, AvailabilityRules, availability_id
 from services.scheduling.repository import Scheduling
 from shared.copies import case_of
 from shared.events.discovery import CaseState
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.refused import NotFound, Refused
+from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.texts import N_
 
@@ -27,9 +28,11 @@ def tutor_meant(case: CaseState, staff: Staff, tutor_id: str = "") -> str:
     """
     if staff.roles.isdisjoint({"coordinator", "machine"}):
         if tutor_id not in {"", staff.person_id}:
-            raise Refused("not-yours", N_("Only a coordinator can set another tutor's hours."), status=403)
+            raise Refused("not-yours", N_("Only a coordinator can set another tutor's hours."), kind="forbidden")
         if case.tutors and staff.person_id not in case.tutors:
-            raise Refused("no-tutor", N_("You are not a tutor of this case. A coordinator can add you."), status=403)
+            raise Refused(
+                "no-tutor", N_("You are not a tutor of this case. A coordinator can add you."), kind="forbidden"
+            )
     return tutor_id or staff.person_id
 
 
@@ -61,6 +64,7 @@ async def availability_of(
     return await Scheduling(context, institution).availability(case_id, tutor_id)
 
 
+@use_case
 async def set_availability(
     context: Context, institution: InstitutionId, case_id: str, tutor_id: str, rules: AvailabilityRules
 ) -> Availability:

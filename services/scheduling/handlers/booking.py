@@ -8,13 +8,14 @@ from services.scheduling.handlers.calendars import Times, reserve_slot, reserved
 from services.scheduling.handlers.personal import Personal, open_personal, seal
 from services.scheduling.handlers.rooms import join_url
 from services.scheduling.letters import entry_of
-from services.scheduling.model import Meeting, NotFound, ReachBy, Refused
+from services.scheduling.model import Meeting, ReachBy
 from services.scheduling.model.calendar_file import calendar_file
 from services.scheduling.model.slots import Slot
 from services.scheduling.model.zones import is_zone
 from services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
 from shared.copies import institution_of
-from shared.service import Context, retrying
+from shared.refused import NotFound, Refused
+from shared.service import Context, use_case
 from shared.sessions import Family
 from shared.texts import N_
 
@@ -73,6 +74,7 @@ async def see(context: Context, family: Family) -> FamilyView:
     )
 
 
+@use_case
 async def choose_zone(context: Context, family: Family, zone: str) -> None:
     """Keep the zone in which the family reads times. Raises Refused, NotFound; Conflict."""
     _check_zone(zone)
@@ -87,10 +89,11 @@ async def choose_zone(context: Context, family: Family, zone: str) -> None:
 async def book(context: Context, family: Family, wish: Wish) -> Slot:
     """Take a time; the former one, if any, is set free in the same write. Raises SlotTaken, Refused, NotFound."""
     _check_zone(wish.zone)
-    await retrying(lambda: _prefer(context, family, wish))
-    return await retrying(lambda: reserve_slot(context, family.institution, family.contact_id, wish.starts_at))
+    await _prefer(context, family, wish)
+    return await reserve_slot(context, family.institution, family.contact_id, wish.starts_at)
 
 
+@use_case
 async def cancel(context: Context, family: Family) -> None:
     """Cancel what is planned; the time is set free. Raises Refused, NotFound; Conflict."""
     scheduling = Scheduling(context, family.institution)
@@ -129,6 +132,7 @@ async def calendar_file_of(context: Context, family: Family, language: str) -> b
     return calendar_file(entry, "PUBLISH")
 
 
+@use_case
 async def _prefer(context: Context, family: Family, wish: Wish) -> None:
     """Keep how the family wants to be reached, before the time is taken: it stays also if the time is gone."""
     scheduling = Scheduling(context, family.institution)
@@ -155,7 +159,7 @@ async def _prefer(context: Context, family: Family, wish: Wish) -> None:
 def _check_zone(zone: str) -> None:
     if not is_zone(zone):
         raise Refused(
-            "unknown-zone", N_("Choose your place from the list, so that we show the right times."), status=422
+            "unknown-zone", N_("Choose your place from the list, so that we show the right times."), kind="invalid"
         )
 
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Refused, Reservation, SlotTaken
+from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Reservation, SlotTaken
 from services.scheduling.model.slots import Slot, free_slots
 from services.scheduling.repository import Scheduling
 from shared.events.envelope import AnyEvent
 from shared.events.scheduling import CalendarChangedV1
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.refused import Refused
+from shared.service import Context, use_case
 from shared.texts import N_
 
 # How far ahead a tutor may set a time that was agreed by message.
@@ -47,6 +48,7 @@ def reserved(meeting: Meeting, calendar: Calendar) -> Reservation | None:
     return reservation if reservation and meeting.honours(reservation, calendar.id) else None
 
 
+@use_case
 async def reserve_slot(context: Context, institution: InstitutionId, contact_id: str, starts_at: datetime) -> Slot:
     """The family takes a free time, in place of what it had. Raises SlotTaken, Refused, NotFound; Conflict."""
     scheduling = Scheduling(context, institution)
@@ -78,7 +80,7 @@ async def reserve_time(
     meeting.check_open()
     now = context.clock.now()
     if not _lies_ahead(starts_at, now):
-        raise Refused("not-ahead", N_("Choose a time that lies ahead, within a year."), status=422)
+        raise Refused("not-ahead", N_("Choose a time that lies ahead, within a year."), kind="invalid")
     availability = await scheduling.availability(meeting.contact.case_id, meeting.tutor_id)
     if availability is None:
         raise Refused("no-availability", N_("First say when this tutor can be met for this case."))
@@ -94,6 +96,7 @@ def _lies_ahead(starts_at: datetime, now: datetime) -> bool:
     return now < starts_at < now + _FARTHEST
 
 
+@use_case
 async def free_time(
     context: Context, institution: InstitutionId, tutor_id: str, contact_id: str, *, voids: int | None
 ) -> None:

@@ -12,7 +12,7 @@ from services.scheduling.repository import Scheduling
 from shared.bus.errors import Transient
 from shared.copies import institution_of
 from shared.mail import MailRefused
-from shared.service import Context, retrying
+from shared.service import Context, use_case
 
 # Whoever sends a meeting's letters says so in the document: for so long no other replica begins to send them too. A
 # mail server may take 20 seconds for each of the one or two; a killed sender's letters wait until it is over.
@@ -55,7 +55,7 @@ async def write_at_once(context: Context, meeting: Meeting) -> None:
 
 async def _set_free(context: Context, meeting: Meeting) -> None:
     institution, tutor_id, contact_id, voids = meeting.institution, meeting.tutor_id, meeting.id, meeting.voids
-    await retrying(lambda: free_time(context, institution, tutor_id, contact_id, voids=voids))
+    await free_time(context, institution, tutor_id, contact_id, voids=voids)
     if meeting.room and meeting.state in {"offered", "cancelled"}:
         await provider_of(context).cancel(institution, meeting.room)
 
@@ -66,6 +66,7 @@ async def _send(context: Context, meeting: Meeting) -> None:
         return
     scheduling = Scheduling(context, meeting.institution)
 
+    @use_case
     async def note(keys: set[str], *, delivered: bool, refused: bool) -> None:
         current = await scheduling.known_meeting(meeting.id)
         if current.state == "erased":
@@ -79,10 +80,10 @@ async def _send(context: Context, meeting: Meeting) -> None:
     try:
         sent, refused = await _hand_over(context, meeting)
     except Transient:
-        await retrying(lambda: note(set(), delivered=False, refused=False))
+        await note(set(), delivered=False, refused=False)
         raise
     keys = {letter.key for letter in meeting.letters}
-    await retrying(lambda: note(keys, delivered=sent and not context.mail.keeps, refused=refused))
+    await note(keys, delivered=sent and not context.mail.keeps, refused=refused)
 
 
 async def _hand_over(context: Context, meeting: Meeting) -> tuple[bool, bool]:

@@ -12,7 +12,7 @@ from shared.events.discovery import ErasedState
 from shared.events.envelope import AnyEvent, Event
 from shared.events.scheduling import CalendarChangedV1, SchedulingErasedV1
 from shared.identifiers import InstitutionId
-from shared.service import Context, retrying
+from shared.service import Context
 
 
 async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
@@ -47,7 +47,7 @@ async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
         return  # set free, or moved again: a later event says so
     if meeting is None or not meeting.honours(reservation, event.subject):
         voids = reservation.knew + 1
-        await retrying(lambda: free_time(context, event.institution, event.subject, contact_id, voids=voids))
+        await free_time(context, event.institution, event.subject, contact_id, voids=voids)
         return
     if not meeting.take(event):
         return
@@ -98,7 +98,7 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
 async def _leave_nothing(context: Context, meeting: Meeting) -> Meeting:
     """Wipe, then remove mail, destroy the key, and leave no trace of the former content in the database's files."""
     institution, contact_id, tutor_id = meeting.institution, meeting.id, meeting.tutor_id
-    await retrying(lambda: free_time(context, institution, tutor_id, contact_id, voids=None))
+    await free_time(context, institution, tutor_id, contact_id, voids=None)
     meeting.wipe(mails=False)
     meeting = await Scheduling(context, institution).save_meeting(meeting)
     mails = await context.mail.erase(institution, contact_id)

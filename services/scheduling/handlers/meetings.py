@@ -12,7 +12,7 @@ from services.scheduling.model.slots import Slot
 from services.scheduling.repository import Scheduling, coming, past
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
-from shared.service import Context
+from shared.service import Context, use_case
 from shared.sessions import Staff
 
 
@@ -101,11 +101,13 @@ async def view_of(context: Context, meeting: Meeting) -> StaffView:
     )
 
 
+@use_case
 async def move(context: Context, staff: Staff, contact_id: str, starts_at: datetime) -> Slot:
     """Set a time that was agreed with the family. Raises SlotTaken, Refused, NotFound; Conflict."""
     return await reserve_time(context, staff.institution, contact_id, starts_at, actor=staff.person_id)
 
 
+@use_case
 async def choose_anew(context: Context, staff: Staff, contact_id: str, note: str = "") -> None:
     """Set the time free and ask the family to choose another. Raises Refused, NotFound; Conflict."""
     meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)
@@ -113,12 +115,14 @@ async def choose_anew(context: Context, staff: Staff, contact_id: str, note: str
     await _save(context, meeting, staff, lambda now: meeting.choose_anew(now=now, note=sealed))
 
 
+@use_case
 async def offer_again(context: Context, staff: Staff, contact_id: str) -> None:
     """Offer times again after a cancellation. Raises Refused, NotFound; Conflict."""
     meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)
     await _save(context, meeting, staff, meeting.offer_again)
 
 
+@use_case
 async def cancel(context: Context, staff: Staff, contact_id: str, note: str = "") -> None:
     """Cancel, with a word to the family. Raises Refused, NotFound; Conflict."""
     meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)
@@ -126,6 +130,7 @@ async def cancel(context: Context, staff: Staff, contact_id: str, note: str = ""
     await _save(context, meeting, staff, lambda now: meeting.cancel("tutor", reserved=True, now=now, note=sealed))
 
 
+@use_case
 async def close_held(context: Context, staff: Staff, contact_id: str, held: Held) -> None:
     """Close as held: who took part, and each one's yes to the recording. Raises Refused, NotFound; Conflict."""
     meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)
@@ -133,6 +138,7 @@ async def close_held(context: Context, staff: Staff, contact_id: str, held: Held
     await _save(context, meeting, staff, lambda now: meeting.close_held(participants, held.from_, held.until, now))
 
 
+@use_case
 async def close_not_held(context: Context, staff: Staff, contact_id: str, because: NotHeldBecause) -> None:
     """Close as not held; times can be offered again after it. Raises Refused, NotFound; Conflict."""
     meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)

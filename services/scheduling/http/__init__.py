@@ -1,21 +1,17 @@
-"""The doors: the JSON API, the family's pages and the staff's."""
+"""The doors of scheduling: JSON API and pages, for staff and for families."""
 
 from fastapi import APIRouter
 
-from services.scheduling.http.api_staff import api_routes
-from services.scheduling.http.pages_family import family_routes
-from services.scheduling.http.pages_staff_availability import availability_routes
-from services.scheduling.http.pages_staff_meetings import staff_routes
-from shared.service import Context
+from services.scheduling.http import (
+    api_family,
+    api_staff,
+    pages_family,
+    pages_staff_availability,
+    pages_staff_meetings,
+)
 
+router = APIRouter()
+for part in (api_staff, api_family, pages_family, pages_staff_meetings, pages_staff_availability):
+    router.routes.extend(part.router.routes)
 
-def routes(context: Context) -> APIRouter:
-    router = APIRouter()
-    router.routes.extend(api_routes(context).routes)
-    router.routes.extend(family_routes(context).routes)
-    router.routes.extend(staff_routes(context).routes)
-    router.routes.extend(availability_routes(context).routes)
-    return router
-
-
-__all__ = ["routes"]
+__all__ = ["router"]

@@ -10,18 +10,19 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import booking
-from services.scheduling.http.doors import asked, problem_of
 from services.scheduling.http.shapes import EmailAddress
 from services.scheduling.http.words import short_time
-from services.scheduling.model import ReachBy, Refused
+from services.scheduling.model import ReachBy
 from services.scheduling.model.slots import Slot, by_day
 from services.scheduling.model.zones import places
 from services.scheduling.words import PAGES
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Family
 from shared.texts import N_
-from shared.web.access import FamilySession
-from shared.web.problems import ElsewhereFirst, Problem
+from shared.web.access import ContextDep, FamilySession
+from shared.web.languages import DEFAULT
+from shared.web.problems import ElsewhereFirst
 
 HOME: Final = "/scheduling/family"
 _DAYS_A_PAGE: Final = 6
@@ -38,118 +39,106 @@ _ADDRESS: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)
 _GONE: Final = frozenset({"slot-taken", "slot-gone"})
 
 
-def family_routes(context: Context) -> APIRouter:
-    router = APIRouter(prefix="/family", include_in_schema=False)
-    _where(router, context)
-    _when(router, context)
-    _meeting(router, context)
-    return router
+router = APIRouter(prefix="/family", include_in_schema=False)
 
 
-def _meeting(router: APIRouter, context: Context) -> None:
-    @router.get("")
-    async def home(request: Request, family: FamilySession, done: str = "") -> Response:
-        view = await booking.see(context, family)
-        if view.may_choose and not view.planned and view.state == "offered":
-            return RedirectResponse(f"{HOME}/times" if view.personal.zone else f"{HOME}/place", 303)
-        return PAGES.render(request, "meeting.html", view=view, now=context.clock.now(), done=done)
+@router.get("")
+async def home(request: Request, context: ContextDep, family: FamilySession, done: str = "") -> Response:
+    view = await booking.see(context, family)
+    if view.may_choose and not view.planned and view.state == "offered":
+        return RedirectResponse(f"{HOME}/times" if view.personal.zone else f"{HOME}/place", 303)
+    return PAGES.render(request, "meeting.html", view=view, now=context.clock.now(), done=done)
 
-    @router.get("/meeting.ics")
-    async def file(request: Request, family: FamilySession) -> Response:
-        code = PAGES.language(request).code
-        content = await asked(lambda: booking.calendar_file_of(context, family, code))
-        headers = {"Content-Disposition": 'attachment; filename="meeting.ics"'}
-        return Response(content, headers=headers, media_type="text/calendar; charset=utf-8; method=PUBLISH")
 
-    @router.get("/cancel")
-    async def ask_cancel(request: Request, family: FamilySession) -> Response:
-        view = await booking.see(context, family)
-        if view.planned is None:
-            return RedirectResponse(HOME, 303)
-        return PAGES.render(request, "cancel.html", view=view)
+@router.get("/meeting.ics")
+async def file(request: Request, context: ContextDep, family: FamilySession) -> Response:
+    code = PAGES.language(request).code
+    content = await booking.calendar_file_of(context, family, code)
+    headers = {"Content-Disposition": 'attachment; filename="meeting.ics"'}
+    return Response(content, headers=headers, media_type="text/calendar; charset=utf-8; method=PUBLISH")
 
-    @router.post("/cancel")
-    async def cancel(family: FamilySession) -> Response:
-        await asked(lambda: booking.cancel(context, family))
+
+@router.get("/cancel")
+async def ask_cancel(request: Request, context: ContextDep, family: FamilySession) -> Response:
+    view = await booking.see(context, family)
+    if view.planned is None:
         return RedirectResponse(HOME, 303)
+    return PAGES.render(request, "cancel.html", view=view)
 
 
-def _where(router: APIRouter, context: Context) -> None:
-    def page(request: Request, view: booking.FamilyView, find: str = "", error: str = "") -> Response:
-        code, now = PAGES.language(request).code, context.clock.now()
-        everywhere = places(code, now)
-        named = {place.zone: place for place in everywhere}
-        found = places(code, now, find)[:_FEW] if find.strip() else [named[zone] for zone in _OFTEN[code]]
-        return PAGES.render(
-            request,
-            "place.html",
-            status=422 if error else 200,
-            view=view,
-            found=found,
-            everywhere=everywhere,
-            find=find.strip(),
-            error=error,
-        )
+@router.post("/cancel")
+async def cancel(context: ContextDep, family: FamilySession) -> Response:
+    await booking.cancel(context, family)
+    return RedirectResponse(HOME, 303)
 
-    @router.get("/place")
-    async def ask_place(request: Request, family: FamilySession) -> Response:
-        return page(request, await _open(context, family))
 
-    @router.post("/place")
-    async def place(
-        request: Request,
-        family: FamilySession,
-        zone: Annotated[str, Form()] = "",
-        find: Annotated[str, Form()] = "",
-    ) -> Response:
-        view = await _open(context, family)
-        if find.strip() and not zone:
-            return page(request, view, find)
-        try:
-            await asked(lambda: booking.choose_zone(context, family, zone))
-        except Problem as problem:
-            return page(request, view, error=problem.text)
+@router.get("/place")
+async def ask_place(request: Request, context: ContextDep, family: FamilySession) -> Response:
+    return _place_page(request, context, await _open(context, family))
+
+
+@router.post("/place")
+async def place(
+    request: Request,
+    context: ContextDep,
+    family: FamilySession,
+    zone: Annotated[str, Form()] = "",
+    find: Annotated[str, Form()] = "",
+) -> Response:
+    view = await _open(context, family)
+    if find.strip() and not zone:
+        return _place_page(request, context, view, find)
+    try:
+        await booking.choose_zone(context, family, zone)
+    except Refused as refused:
+        return _place_page(request, context, view, error=refused.text)
+    return RedirectResponse(f"{HOME}/times", 303)
+
+
+@router.get("/times")
+async def times(
+    request: Request, context: ContextDep, family: FamilySession, later: Annotated[int, Query(ge=0, le=60)] = 0
+) -> Response:
+    view = await _open(context, family)
+    if not view.personal.zone:
+        return RedirectResponse(f"{HOME}/place", 303)
+    return _times_page(request, context, view, later=later)
+
+
+@router.get("/confirm")
+async def ask_confirm(
+    request: Request, context: ContextDep, family: FamilySession, at: AwareDatetime | None = None
+) -> Response:
+    view = await _open(context, family)
+    if at is None:
         return RedirectResponse(f"{HOME}/times", 303)
+    slot = _chosen(view, at)
+    if slot is None or not view.personal.zone:
+        gone = N_("This time can no longer be chosen. Here are others.")
+        return _times_page(request, context, view, refused=gone)
+    return _confirm_page(request, view, slot)
 
 
-def _when(router: APIRouter, context: Context) -> None:
-    @router.get("/times")
-    async def times(request: Request, family: FamilySession, later: Annotated[int, Query(ge=0, le=60)] = 0) -> Response:
-        view = await _open(context, family)
-        if not view.personal.zone:
-            return RedirectResponse(f"{HOME}/place", 303)
-        return _times_page(request, context, view, later=later)
-
-    @router.get("/confirm")
-    async def ask_confirm(request: Request, family: FamilySession, at: AwareDatetime | None = None) -> Response:
-        view = await _open(context, family)
-        if at is None:
-            return RedirectResponse(f"{HOME}/times", 303)
-        slot = _chosen(view, at)
-        if slot is None or not view.personal.zone:
-            gone = N_("This time can no longer be chosen. Here are others.")
-            return _times_page(request, context, view, refused=gone)
-        return _confirm_page(request, view, slot)
-
-    @router.post("/confirm")
-    async def confirm(
-        request: Request,
-        family: FamilySession,
-        at: Annotated[AwareDatetime, Form()],
-        by: Annotated[ReachBy | None, Form()] = None,
-        address: Annotated[str, Form(max_length=254)] = "",
-    ) -> Response:
-        view = await _open(context, family)
-        if (errors := _errors(by, address)) and (slot := _chosen(view, at)):
-            return _confirm_page(request, view, slot, errors=errors, by=by, address=address)
-        try:
-            wish = booking.Wish(at, view.personal.zone, by or "page", address.strip())
-            await booking.book(context, family, wish)
-        except Refused as refused:
-            if refused.code not in _GONE:
-                raise problem_of(refused) from None
-            return _times_page(request, context, await _open(context, family), refused=refused.text)
-        return RedirectResponse(f"{HOME}?done=booked", 303)
+@router.post("/confirm")
+async def confirm(
+    request: Request,
+    context: ContextDep,
+    family: FamilySession,
+    at: Annotated[AwareDatetime, Form()],
+    by: Annotated[ReachBy | None, Form()] = None,
+    address: Annotated[str, Form(max_length=254)] = "",
+) -> Response:
+    view = await _open(context, family)
+    if (errors := _errors(by, address)) and (slot := _chosen(view, at)):
+        return _confirm_page(request, view, slot, errors=errors, by=by, address=address)
+    try:
+        wish = booking.Wish(at, view.personal.zone, by or "page", address.strip())
+        await booking.book(context, family, wish)
+    except Refused as refused:
+        if refused.code not in _GONE:
+            raise
+        return _times_page(request, context, await _open(context, family), refused=refused.text)
+    return RedirectResponse(f"{HOME}?done=booked", 303)
 
 
 async def _open(context: Context, family: Family) -> booking.FamilyView:
@@ -175,6 +164,27 @@ def _errors(by: ReachBy | None, address: str) -> list[tuple[str, str]]:
         except ValidationError:
             return [("address", N_("Write your e-mail address, for example name@example.org."))]
     return []
+
+
+def _place_page(
+    request: Request, context: Context, view: booking.FamilyView, find: str = "", error: str = ""
+) -> Response:
+    code, now = PAGES.language(request).code, context.clock.now()
+    everywhere = places(code, now)
+    named = {place.zone: place for place in everywhere}
+    found = (
+        places(code, now, find)[:_FEW] if find.strip() else [named[zone] for zone in _OFTEN.get(code, _OFTEN[DEFAULT])]
+    )
+    return PAGES.render(
+        request,
+        "place.html",
+        status=422 if error else 200,
+        view=view,
+        found=found,
+        everywhere=everywhere,
+        find=find.strip(),
+        error=error,
+    )
 
 
 def _times_page(
@@ -225,4 +235,4 @@ def _confirm_page(
     )
 
 
-__all__ = ["HOME", "family_routes"]
+__all__ = ["HOME", "router"]

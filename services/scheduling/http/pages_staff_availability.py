@@ -10,10 +10,9 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import availability
-from services.scheduling.http.doors import asked, problem_of
 from services.scheduling.http.pages_staff_meetings import LIST
 from services.scheduling.http.words import short_when
-from services.scheduling.model import AvailabilityRules, Refused
+from services.scheduling.model import AvailabilityRules
 from services.scheduling.model.slots import Slot, free_slots
 from services.scheduling.model.zones import places
 from services.scheduling.words import PAGES
@@ -22,7 +21,7 @@ from shared.events.discovery import CaseState
 from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
-from shared.web.access import Tutor
+from shared.web.access import ContextDep, Tutor
 
 _ENTRIES_A_DAY: Final = 3  # that are shown at least
 _MOST_A_DAY: Final = 10
@@ -42,41 +41,39 @@ _WRONG: Final[Mapping[str, str]] = {
 }
 
 
-def availability_routes(context: Context) -> APIRouter:
-    router = APIRouter(prefix="/availability", include_in_schema=False)
+router = APIRouter(prefix="/availability", include_in_schema=False)
 
-    @router.get("/{case_id}")
-    async def hours(request: Request, case_id: str, staff: Tutor, tutor: str = "", done: str = "") -> Response:
-        case, tutor_id = await _whose(context, staff, case_id, tutor)
-        found = await availability.availability_of(context, staff.institution, case_id, tutor_id)
-        rules = found.rules if found else await _first(context, staff)
-        given = {**rules.model_dump(by_alias=True), "blocked": "\n".join(map(str, rules.blocked))}
-        return _page(request, context, case, tutor_id, given, rules=rules, saved=done == "saved")
 
-    @router.post("/{case_id}")
-    async def save(request: Request, case_id: str, staff: Tutor, tutor: str = "") -> Response:
-        case, tutor_id = await _whose(context, staff, case_id, tutor)
-        form = await request.form(max_fields=200)
-        given = _given(form)
-        try:
-            rules = AvailabilityRules.model_validate({**given, "blocked": given["blocked"].split()})
-        except ValidationError as error:
-            wrong = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors())
-            return _page(request, context, case, tutor_id, given, wrong=list(wrong))
-        if form.get("look"):
-            return _page(request, context, case, tutor_id, given, rules=rules)
-        await asked(lambda: availability.set_availability(context, staff.institution, case_id, tutor_id, rules))
-        return RedirectResponse(f"/scheduling/availability/{case_id}?tutor={tutor_id}&done=saved", 303)
+@router.get("/{case_id}")
+async def hours(
+    request: Request, context: ContextDep, case_id: str, staff: Tutor, tutor: str = "", done: str = ""
+) -> Response:
+    case, tutor_id = await _whose(context, staff, case_id, tutor)
+    found = await availability.availability_of(context, staff.institution, case_id, tutor_id)
+    rules = found.rules if found else await _first(context, staff)
+    given = {**rules.model_dump(by_alias=True), "blocked": "\n".join(map(str, rules.blocked))}
+    return _page(request, context, case, tutor_id, given, rules=rules, saved=done == "saved")
 
-    return router
+
+@router.post("/{case_id}")
+async def save(request: Request, context: ContextDep, case_id: str, staff: Tutor, tutor: str = "") -> Response:
+    case, tutor_id = await _whose(context, staff, case_id, tutor)
+    form = await request.form(max_fields=200)
+    given = _given(form)
+    try:
+        rules = AvailabilityRules.model_validate({**given, "blocked": given["blocked"].split()})
+    except ValidationError as error:
+        wrong = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors())
+        return _page(request, context, case, tutor_id, given, wrong=list(wrong))
+    if form.get("look"):
+        return _page(request, context, case, tutor_id, given, rules=rules)
+    await availability.set_availability(context, staff.institution, case_id, tutor_id, rules)
+    return RedirectResponse(f"/scheduling/availability/{case_id}?tutor={tutor_id}&done=saved", 303)
 
 
 async def _whose(context: Context, staff: Staff, case_id: str, tutor: str) -> tuple[CaseState, str]:
-    case = await asked(lambda: availability.case_named(context, staff.institution, case_id))
-    try:
-        return case, availability.tutor_meant(case, staff, tutor)
-    except Refused as refused:
-        raise problem_of(refused) from None
+    case = await availability.case_named(context, staff.institution, case_id)
+    return case, availability.tutor_meant(case, staff, tutor)
 
 
 async def _first(context: Context, staff: Staff) -> AvailabilityRules:
@@ -132,6 +129,3 @@ def _page(
         saved=saved,
         back=LIST,
     )
-
-
-__all__ = ["availability_routes"]

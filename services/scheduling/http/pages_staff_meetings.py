@@ -1,6 +1,6 @@
 """The staff's pages: all meetings; one meeting, to move, cancel or close."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
@@ -10,17 +10,17 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from services.scheduling.handlers import availability, meetings
-from services.scheduling.http.doors import asked
 from services.scheduling.http.shapes import Whose
 from services.scheduling.model import NotHeldBecause, Participant
 from services.scheduling.model.slots import instant, is_shown
 from services.scheduling.words import PAGES
 from shared.identifiers import Id
+from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.texts import N_
-from shared.web.access import Tutor
-from shared.web.problems import Problem
+from shared.web.access import ContextDep, Tutor
+from shared.web.problems import status_of
 
 LIST: Final = "/scheduling/meetings"
 _YEARS: Final = range(2000, 2200)
@@ -41,110 +41,114 @@ _DONE: Final = {
 }
 
 
-def staff_routes(context: Context) -> APIRouter:
-    router = APIRouter(prefix="/meetings", include_in_schema=False)
-    _reading(router, context)
-    _planning(router, context)
-    _closing(router, context)
-    return router
+router = APIRouter(prefix="/meetings", include_in_schema=False)
 
 
-def _reading(router: APIRouter, context: Context) -> None:
-    @router.get("")
-    async def everything(request: Request, staff: Tutor, whose: Whose = "mine") -> Response:
-        found = await meetings.overview(context, staff, everybody=whose == "all")
-        hours = await availability.hours_of(context, staff)
-        return PAGES.render(request, "meetings.html", found=found, hours=hours, whose=whose, now=context.clock.now())
-
-    @router.get("/{contact_id}")
-    async def one(request: Request, contact_id: str, staff: Tutor, done: str = "") -> Response:
-        return await _page(request, context, staff, contact_id, done=_DONE.get(done, ""))
-
-    @router.get("/{contact_id}/{_action}")
-    async def back(contact_id: Id, _action: str, staff: Tutor) -> Response:  # noqa: ARG001 - who may
-        """Where a form was refused, another language is asked for by its own address."""
-        return RedirectResponse(f"{LIST}/{contact_id}", 303)
+@router.get("")
+async def everything(request: Request, context: ContextDep, staff: Tutor, whose: Whose = "mine") -> Response:
+    found = await meetings.overview(context, staff, everybody=whose == "all")
+    hours = await availability.hours_of(context, staff)
+    return PAGES.render(request, "meetings.html", found=found, hours=hours, whose=whose, now=context.clock.now())
 
 
-def _planning(router: APIRouter, context: Context) -> None:
-    @router.post("/{contact_id}/move")
-    async def move(
-        request: Request,
-        contact_id: str,
-        staff: Tutor,
-        slot: Annotated[AwareDatetime | Literal[""], Form()] = "",
-        at: Annotated[str, Form()] = "",
-    ) -> Response:
-        view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
-
-        async def act() -> None:
-            starts_at = _clocked(at, view.tutor_zone) or slot or None
-            if starts_at is None:
-                raise Problem(422, N_("Choose a time, or write one."))
-            await asked(lambda: meetings.move(context, staff, contact_id, starts_at))
-
-        return await _done(request, context, staff, contact_id, act, "moved")
-
-    @router.post("/{contact_id}/anew")
-    async def anew(
-        request: Request, contact_id: str, staff: Tutor, note: Annotated[str, Form(max_length=1000)] = ""
-    ) -> Response:
-        async def act() -> None:
-            await asked(lambda: meetings.choose_anew(context, staff, contact_id, note))
-
-        return await _done(request, context, staff, contact_id, act, "anew")
-
-    @router.post("/{contact_id}/cancel")
-    async def cancel(
-        request: Request, contact_id: str, staff: Tutor, note: Annotated[str, Form(max_length=1000)] = ""
-    ) -> Response:
-        async def act() -> None:
-            await asked(lambda: meetings.cancel(context, staff, contact_id, note))
-
-        return await _done(request, context, staff, contact_id, act, "cancelled")
-
-    @router.post("/{contact_id}/offer")
-    async def offer(request: Request, contact_id: str, staff: Tutor) -> Response:
-        async def act() -> None:
-            await asked(lambda: meetings.offer_again(context, staff, contact_id))
-
-        return await _done(request, context, staff, contact_id, act, "offered")
+@router.get("/{contact_id}")
+async def one(request: Request, context: ContextDep, contact_id: str, staff: Tutor, done: str = "") -> Response:
+    return await _page(request, context, staff, contact_id, done=_DONE.get(done, ""))
 
 
-def _closing(router: APIRouter, context: Context) -> None:
-    @router.post("/{contact_id}/held")
-    async def held(
-        request: Request,
-        contact_id: str,
-        staff: Tutor,
-        person: Annotated[list[str], Form()],
-        agrees: Annotated[list[int] | None, Form()] = None,
-        begun: Annotated[str, Form()] = "",
-        ended: Annotated[str, Form()] = "",
-    ) -> Response:
-        view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
+@router.get("/{contact_id}/{_action}")
+async def back(contact_id: Id, _action: str, staff: Tutor) -> Response:  # noqa: ARG001 - who may
+    """Where a form was refused, another language is asked for by its own address."""
+    return RedirectResponse(f"{LIST}/{contact_id}", 303)
 
-        async def act() -> None:
-            zone = view.tutor_zone
-            how = meetings.Held(_participants(person, agrees or []), _clocked(begun, zone), _clocked(ended, zone))
-            await asked(lambda: meetings.close_held(context, staff, contact_id, how))
 
-        return await _done(request, context, staff, contact_id, act, "closed")
+@router.post("/{contact_id}/move")
+async def move(
+    request: Request,
+    context: ContextDep,
+    contact_id: str,
+    staff: Tutor,
+    slot: Annotated[AwareDatetime | Literal[""], Form()] = "",
+    at: Annotated[str, Form()] = "",
+) -> Response:
+    view = await meetings.see(context, staff.institution, contact_id)
 
-    @router.post("/{contact_id}/not-held")
-    async def not_held(
-        request: Request,
-        contact_id: str,
-        staff: Tutor,
-        reason: Annotated[NotHeldBecause, Form()],
-        again: Annotated[Literal["yes", ""], Form()] = "",
-    ) -> Response:
-        async def act() -> None:
-            await asked(lambda: meetings.close_not_held(context, staff, contact_id, reason))
-            if again:
-                await asked(lambda: meetings.offer_again(context, staff, contact_id))
+    async def act() -> None:
+        starts_at = _clocked(at, view.tutor_zone) or slot or None
+        if starts_at is None:
+            raise Refused.of_field("at", N_("Choose a time, or write one."))
+        await meetings.move(context, staff, contact_id, starts_at)
 
-        return await _done(request, context, staff, contact_id, act, "offered" if again else "closed")
+    return await _done(request, context, staff, contact_id, act(), "moved")
+
+
+@router.post("/{contact_id}/anew")
+async def anew(
+    request: Request,
+    context: ContextDep,
+    contact_id: str,
+    staff: Tutor,
+    note: Annotated[str, Form(max_length=1000)] = "",
+) -> Response:
+    return await _done(
+        request, context, staff, contact_id, meetings.choose_anew(context, staff, contact_id, note), "anew"
+    )
+
+
+@router.post("/{contact_id}/cancel")
+async def cancel(
+    request: Request,
+    context: ContextDep,
+    contact_id: str,
+    staff: Tutor,
+    note: Annotated[str, Form(max_length=1000)] = "",
+) -> Response:
+    return await _done(
+        request, context, staff, contact_id, meetings.cancel(context, staff, contact_id, note), "cancelled"
+    )
+
+
+@router.post("/{contact_id}/offer")
+async def offer(request: Request, context: ContextDep, contact_id: str, staff: Tutor) -> Response:
+    return await _done(request, context, staff, contact_id, meetings.offer_again(context, staff, contact_id), "offered")
+
+
+@router.post("/{contact_id}/held")
+async def held(
+    request: Request,
+    context: ContextDep,
+    contact_id: str,
+    staff: Tutor,
+    person: Annotated[list[str], Form()],
+    agrees: Annotated[list[int] | None, Form()] = None,
+    begun: Annotated[str, Form()] = "",
+    ended: Annotated[str, Form()] = "",
+) -> Response:
+    view = await meetings.see(context, staff.institution, contact_id)
+
+    async def act() -> None:
+        zone = view.tutor_zone
+        how = meetings.Held(_participants(person, agrees or []), _clocked(begun, zone), _clocked(ended, zone))
+        await meetings.close_held(context, staff, contact_id, how)
+
+    return await _done(request, context, staff, contact_id, act(), "closed")
+
+
+@router.post("/{contact_id}/not-held")
+async def not_held(
+    request: Request,
+    context: ContextDep,
+    contact_id: str,
+    staff: Tutor,
+    reason: Annotated[NotHeldBecause, Form()],
+    again: Annotated[Literal["yes", ""], Form()] = "",
+) -> Response:
+    async def act() -> None:
+        await meetings.close_not_held(context, staff, contact_id, reason)
+        if again:
+            await meetings.offer_again(context, staff, contact_id)
+
+    return await _done(request, context, staff, contact_id, act(), "offered" if again else "closed")
 
 
 async def _done(
@@ -152,17 +156,23 @@ async def _done(
     context: Context,
     staff: Staff,
     contact_id: str,
-    act: Callable[[], Awaitable[None]],
+    act: Awaitable[None],
     done: str,
 ) -> Response:
     """Act and go back to the meeting; what is refused is said on its page."""
     try:
-        await act()
-    except Problem as problem:
-        if problem.status_code not in {409, 422}:
+        await act
+    except Refused as refused:
+        if refused.kind not in {"not-possible", "invalid"}:
             raise
-        said = problem.text or problem.title
-        return await _page(request, context, staff, contact_id, refused=said, status=problem.status_code)
+        return await _page(
+            request,
+            context,
+            staff,
+            contact_id,
+            refused=refused.text or next(iter(refused.fields.values()), ""),
+            status=status_of(refused),
+        )
     return RedirectResponse(f"{LIST}/{contact_id}?done={done}", 303)
 
 
@@ -176,7 +186,7 @@ async def _page(
     refused: str = "",
     status: int = 200,
 ) -> Response:
-    view = await asked(lambda: meetings.see(context, staff.institution, contact_id))
+    view = await meetings.see(context, staff.institution, contact_id)
     zone = ZoneInfo(view.tutor_zone)
     planned = view.planned
     fields = [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in (planned.starts_at, planned.ends_at)] if planned else []
@@ -196,7 +206,7 @@ async def _page(
 
 
 def _participants(people: list[str], agrees: list[int]) -> list[Participant]:
-    """Read the rows of the form: an id each, and the numbers of the rows that agree. Raises Problem."""
+    """Read the rows of the form: an id each, and the numbers of the rows that agree. Raises Refused."""
     found = []
     for row, person_id in enumerate(one.strip() for one in people):
         if not person_id:
@@ -204,24 +214,28 @@ def _participants(people: list[str], agrees: list[int]) -> list[Participant]:
         try:
             _PERSON.validate_python(person_id)
         except ValidationError:
-            raise Problem(422, N_("One of the people is not named by an id of this institution.")) from None
+            raise Refused.of_field(
+                "person", N_("One of the people is not named by an id of this institution.")
+            ) from None
         found.append(Participant(person_id=person_id, agrees_to_recording=row in agrees))
     return found
 
 
 def _clocked(text: str, zone: str) -> datetime | None:
-    """Read a time of the tutor's clock (`YYYY-MM-DDTHH:MM`) as an instant; None for nothing. Raises Problem."""
+    """Read a time of the tutor's clock (`YYYY-MM-DDTHH:MM`) as an instant; None for nothing. Raises Refused."""
     if not text.strip():
         return None
     try:
         wall = datetime.fromisoformat(text.strip()).replace(tzinfo=None)
     except ValueError:
-        raise Problem(422, N_("This is not a date and time.")) from None
+        raise Refused.of_field("at", N_("This is not a date and time.")) from None
     if wall.year not in _YEARS:
-        raise Problem(422, N_("This is not a date and time."))
+        raise Refused.of_field("at", N_("This is not a date and time."))
     if not is_shown(wall, ZoneInfo(zone)):
-        raise Problem(422, N_("This time does not exist: the clocks are put forward then. Choose an hour later."))
+        raise Refused.of_field(
+            "at", N_("This time does not exist: the clocks are put forward then. Choose an hour later.")
+        )
     return instant(wall, ZoneInfo(zone))
 
 
-__all__ = ["LIST", "REASONS", "staff_routes"]
+__all__ = ["LIST", "REASONS", "router"]

@@ -4,7 +4,7 @@ from services.scheduling.model.availability import Availability, AvailabilityRul
 from services.scheduling.model.calendar import Calendar, Reservation, SlotTaken
 from services.scheduling.model.letters import Letter
 from services.scheduling.model.meeting import Meeting, NotHeldBecause, Participant, ReachBy
-from services.scheduling.model.refused import NotFound, Refused
+from shared.refused import NotFound, Refused
 
 __all__ = [
     "Availability",

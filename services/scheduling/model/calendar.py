@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from services.scheduling.model.refused import Refused
 from services.scheduling.model.slots import Slot
 from shared.events.scheduling import CalendarState, ReservationState
+from shared.refused import Refused
 from shared.store import Document
 from shared.texts import N_
 

@@ -11,7 +11,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.scheduling.model.calendar import Reservation
 from services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
-from services.scheduling.model.refused import Refused
 from services.scheduling.model.room import Room
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import ContactReference
@@ -23,6 +22,7 @@ from shared.events.scheduling import (
     MeetingScheduledV1,
     MeetingState,
 )
+from shared.refused import Refused
 from shared.store import Document, Index
 from shared.texts import N_
 from shared.vault import Sealed
@@ -198,16 +198,16 @@ class Meeting(Document):
         starts_at, ends_at = self._need_planned()
         begun = held_from or starts_at
         if begun > now:
-            raise Refused("not-yet", _NOT_YET, status=422)
+            raise Refused("not-yet", _NOT_YET, kind="invalid")
         ended = held_until or (min(now, begun + (ends_at - starts_at)) if held_from else ends_at)
         if ended > now:
-            raise Refused("not-yet", _NOT_YET, status=422)
+            raise Refused("not-yet", _NOT_YET, kind="invalid")
         if begun >= ended:
-            raise Refused("ends-first", N_("The meeting must end after it began."), status=422)
+            raise Refused("ends-first", N_("The meeting must end after it began."), kind="invalid")
         if self.allowed_since and begun < self.allowed_since - _TO_THE_MINUTE:
-            raise Refused("before-consent", N_("The family had not said yes by then. Check the time."), status=422)
+            raise Refused("before-consent", N_("The family had not said yes by then. Check the time."), kind="invalid")
         if not participants:
-            raise Refused("nobody", N_("Say who took part: at least one person of the institution."), status=422)
+            raise Refused("nobody", N_("Say who took part: at least one person of the institution."), kind="invalid")
         self.state = "finished"
         self.held_from, self.held_until, self.changed_at = begun, ended, now
         self.participants = participants
@@ -222,7 +222,7 @@ class Meeting(Document):
         """It did not take place although its time has come. Raises Refused."""
         starts_at, _ = self._need_planned()
         if starts_at > now:
-            raise Refused("not-yet", N_("The meeting has not begun yet. You can cancel it or move it."), status=422)
+            raise Refused("not-yet", N_("The meeting has not begun yet. You can cancel it or move it."), kind="invalid")
         self.not_held_because = because
         return self._cancel("not-held", now)
 

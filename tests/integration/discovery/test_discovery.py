@@ -55,8 +55,8 @@ async def test_one_person_never_becomes_two_contacts_even_when_twenty_leads_are_
         )
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 19]
     assert {a.json()["type"] for a in answers if a.status_code == 409} <= {
-        "urn:firsthand:not-available",
-        "urn:firsthand:decided",
+        "urn:firsthand:discovery:not-available",
+        "urn:firsthand:discovery:decided",
     }
     assert len([person async for person in Repository(house.context, OAK).people.all()]) == 1
     assert (await house.call("GET", "/leads"))["items"] == []
@@ -106,7 +106,7 @@ async def test_a_case_takes_no_more_contacts_at_once_than_the_institution_allows
     contact = await house.contact()
     lead = await house.nominate(contact["reference"][:3], "https://www.instagram.com/omar.example/")
     refused = await house.refused("POST", f"/leads/{lead}/clear", {"checks": YES, "language": "en"})
-    assert refused["type"] == "urn:firsthand:case-full"
+    assert refused["type"] == "urn:firsthand:discovery:case-full"
     await people.follow_consent(house.context, told(contact, ConsentDeclinedV1, 4, "declined"))
     assert (await house.clear(lead))["reference"] == "CLP-002"
 
@@ -117,7 +117,7 @@ async def test_an_instagram_post_is_cleared_only_with_its_authors_profile(house:
     assert (await bring(house, case, json.dumps(media), "instagram"))["imported"] == 1
     (lead,) = (await house.call("GET", "/leads"))["items"]
     refused = await house.refused("POST", f"/leads/{lead['lead_id']}/clear", {"checks": YES, "language": "en"})
-    assert refused["type"] == "urn:firsthand:profile-needed"
+    assert refused["type"] == "urn:firsthand:discovery:profile-needed"
     contact = await house.clear(lead["lead_id"], profile="instagram.com/Lina.Example?igsh=xyz")
     label = await house.call("GET", f"/contacts/{contact['contact_id']}/label")
     assert label["label"] == "@lina.example"
@@ -256,7 +256,7 @@ async def test_data_from_before_a_person_was_erased_does_not_bring_the_person_ba
 async def test_a_prefix_belongs_to_one_case_and_two_institutions_may_have_the_same(house: House) -> None:
     first = await house.case()
     refused = await house.refused("POST", "/cases", CASE, person="coordinator-1", role="coordinator")
-    assert refused["type"] == "urn:firsthand:prefix-taken"
+    assert refused["type"] == "urn:firsthand:discovery:prefix-taken"
     assert await house.case(ELM) != first
 
 
@@ -266,7 +266,7 @@ async def test_content_of_another_platform_is_refused_as_a_whole(house: House) -
         for content, format_ in ((b'{"error": "x"}', "bluesky"), (b"[]", "instagram"), (b"", "mastodon")):
             answer = await client.post(f"/cases/{case}/posts?format={format_}", content=content)
             assert answer.status_code == 422, content
-            assert answer.json()["type"] == "urn:firsthand:not-this-format"
+            assert answer.json()["type"] == "urn:firsthand:discovery:not-this-format"
 
 
 async def test_students_nominate_in_their_own_cases_only(house: House) -> None:

@@ -1,0 +1,46 @@
+"""Why a recording is not taken in."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from shared.refused import Kind, Refused
+from shared.texts import N_
+
+RefusalCode = Literal[
+    "closed", "not-expected", "released", "not-allowed", "expired", "empty", "too-large", "too-long", "not-media"
+]
+
+_TEXTS: Final[Mapping[RefusalCode, str]] = {
+    "closed": N_(
+        "This recording is closed. Nothing can be uploaded for this contact any more. Delete your own copies."
+    ),
+    "not-expected": N_("No recorded meeting is noted. First close the meeting as held."),
+    "released": N_("The family has said yes to exactly this recording. It cannot be replaced."),
+    "not-allowed": N_("The family does not allow a recording at this moment. Wait, or ask the family."),
+    "expired": N_("The family's permission has ended. Delete your own copies of the recording."),
+    "empty": N_("The file is empty. Choose the recording and try again."),
+    "too-large": N_("The file is larger than what can be taken in. Make a smaller version and try again."),
+    "too-long": N_("More came than was announced, or than can be taken in. Begin the upload again."),
+    "not-media": N_(
+        "This file is neither a video nor a sound recording that can be played. Choose the recording itself, for "
+        "example an MP4 or M4A file. The file was not kept."
+    ),
+}
+
+# The others say that the recording's state does not allow it.
+_KINDS: Final[Mapping[RefusalCode, Kind]] = {
+    "too-large": "too-large",
+    "too-long": "too-large",
+    "not-media": "invalid",
+    "empty": "invalid",
+}
+
+
+def not_taken_in(code: RefusalCode) -> Refused:
+    """Make the refusal of a recording, or of an upload, with what to do instead."""
+    return Refused(
+        code,
+        _TEXTS[code],
+        title=N_("The recording was not taken in"),
+        kind=_KINDS.get(code, "not-possible"),
+    )
