@@ -12,7 +12,7 @@ from shared.copies import case_of, institution_of
 from shared.events.discovery import CaseState
 from shared.events.portal import InstitutionState
 from shared.identifiers import InstitutionId
-from shared.refused import Refused
+from shared.refused import NotFound, Refused
 from shared.service import Context, use_case
 from shared.sessions import Staff
 from shared.texts import N_
@@ -89,7 +89,7 @@ def _merged(base: TextBody, changes: Mapping[str, Any]) -> TextBody:
 async def _told(context: Context, institution: InstitutionId, case_id: str) -> tuple[CaseState, InstitutionState]:
     case, told = await case_of(context, institution, case_id), await institution_of(context, institution)
     if case is None or told is None:
-        raise Refused(case_id)
+        raise NotFound
     return case, told
 
 
