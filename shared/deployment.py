@@ -16,7 +16,7 @@ from shared.bus import Bus, BusSettings
 from shared.bus.permissions import inbox_prefix
 from shared.bus.relay import Relay
 from shared.clock import Clock, SystemClock
-from shared.events import AnyEvent
+from shared.events import AnyEvent, Envelope
 from shared.keys import SIGNS, Keys
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
@@ -61,7 +61,9 @@ class RunningService:
                 await store.ping()
             except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
                 found.append(f"the {name} does not answer: {error}")
-        return Condition(found + await self.context.bus.problems(), list(self.context.impaired))
+        return Condition(
+            found + await self.context.bus.problems(), [*self.context.impaired, *self.context.bus.impaired()]
+        )
 
 
 class Deployment:
@@ -159,8 +161,9 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
             bus.handle(name, _bound(handler, context))
         await bus.start()
         stack.push_async_callback(bus.stop)
-        await bus.listen("note_sign_out", _revocation(context), since="all")
-        await bus.listen("note_new_link", _replacement(context), since=clock.now() - FAMILY_LIFE)
+        await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
+        replaced = _replacement(context)
+        await bus.listen("note_new_link", replaced, unreadable=replaced, since=clock.now() - FAMILY_LIFE)
         _run(running, "relay", context.relay.run)
         _run(running, "timers", running.timers.run)
         for task in service.background:
@@ -201,10 +204,19 @@ def _revocation(context: Context) -> Callable[[AnyEvent, int], Coroutine[Any, An
     return revoke
 
 
-def _replacement(context: Context) -> Callable[[AnyEvent, int], Coroutine[Any, Any, None]]:
+def _sign_out(context: Context) -> Callable[[Envelope, int], Coroutine[Any, Any, None]]:
+    """What changed of a person is not understood: it may be a sign-out, so every session from before ends."""
+
+    async def revoke(envelope: Envelope, _stream_sequence: int) -> None:
+        context.verifier.revoke(envelope.institution, envelope.subject, int(envelope.time.timestamp()) + 1)
+
+    return revoke
+
+
+def _replacement(context: Context) -> Callable[[AnyEvent | Envelope, int], Coroutine[Any, Any, None]]:
     """Who opened the personal link before this one, e.g. because it went to somebody else, is out at once."""
 
-    async def revoke(event: AnyEvent, _stream_sequence: int) -> None:
+    async def revoke(event: AnyEvent | Envelope, _stream_sequence: int) -> None:
         context.verifier.revoke(event.institution, event.subject, int(event.time.timestamp()))
 
     return revoke

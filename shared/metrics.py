@@ -45,12 +45,21 @@ class Metrics:
             registry=self.registry,
         ).labels(service)
 
+        self._gate_shut = Gauge(
+            "firsthand_gate_shut", "1 while archive plays nothing at all", ("service",), registry=self.registry
+        )
+        self._gate_closed = Gauge(
+            "firsthand_gate_closed_contacts",
+            "Contacts whose recordings do not play because what consent says of them is not understood",
+            ("service",),
+            registry=self.registry,
+        )
         self._impaired = Gauge(
             "firsthand_impaired", "Things that the service cannot do for now", ("service",), registry=self.registry
         ).labels(service)
 
     def handled(self, handler: str, outcome: str, seconds: float) -> None:
-        """Count one delivery. `outcome`: done, conflict, delayed, failed or dead."""
+        """Count one delivery. `outcome`: done, conflict, delayed, unreadable, failed or dead."""
         self._handled.labels(self._service, handler, outcome).inc()
         self._seconds.labels(self._service, handler).observe(seconds)
 
@@ -60,6 +69,10 @@ class Metrics:
 
     def outbox(self, entries: int) -> None:
         self._outbox.set(entries)
+
+    def gate(self, *, shut: bool, closed_contacts: int) -> None:
+        self._gate_shut.labels(self._service).set(shut)
+        self._gate_closed.labels(self._service).set(closed_contacts)
 
     def impaired(self, count: int) -> None:
         self._impaired.set(count)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -44,10 +44,27 @@ class Context:
     issuer: SessionIssuer | None  # portal signs staff sessions, consent signs family sessions, the others none
     log: logging.Logger
     metrics: Metrics
-    # What it cannot do for now while it serves all the rest, in plain sentences; kept up to date by who finds it out.
-    impaired: list[str] = field(default_factory=list)
+    # What it cannot do for now while it serves all the rest: plain sentences by the part that finds it out (`impair`).
+    impairments: dict[str, list[str]] = field(default_factory=dict, repr=False, compare=False)
     # What this replica keeps in memory, one object of each kind. It goes with the context, and so with the replica.
     owned: dict[Callable[["Context"], Any], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def impaired(self) -> list[str]:
+        return [sentence for found in self.impairments.values() for sentence in found]
+
+    def impair(self, part: str, sentences: Sequence[str]) -> None:
+        """Say what a part cannot do for now, none when all is well. A change is logged and counted."""
+        before, now = self.impairments.get(part, []), list(sentences)
+        if before == now:
+            return
+        self.impairments[part] = now
+        self.metrics.impaired(len(self.impaired))
+        for sentence in now:
+            if sentence not in before:
+                self.log.warning("impaired: %s", sentence)
+        if not now:
+            self.log.info("no longer impaired: %s", part)
 
     def own(self, kind: "Callable[[Context], T]") -> T:
         """Give this replica's one object of a kind, such as its gate; made from this context when first asked for."""

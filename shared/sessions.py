@@ -4,10 +4,10 @@ The portal signs staff sessions (and machine tokens), consent signs families'; t
 and neither passes for the other. A token says which institution it is of: from nowhere else does a request get one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -65,7 +65,7 @@ class _Claims(BaseModel):
 
 class _StaffClaims(_Claims):
     iss: Literal["portal"]
-    roles: list[Role]
+    roles: list[str]
     cohorts: list[str]
 
     @property
@@ -152,7 +152,7 @@ class SessionVerifier:
         claims = self._claims("staff", token, _StaffClaims)
         if claims is None:
             return None
-        return Staff(InstitutionId(claims.inst), claims.sub, frozenset(claims.roles), frozenset(claims.cohorts))
+        return Staff(InstitutionId(claims.inst), claims.sub, _known(claims.roles), frozenset(claims.cohorts))
 
     def family(self, token: str) -> Family | None:
         """The family of a family session; None if it is not one, expired, or of a link that was replaced."""
@@ -181,6 +181,11 @@ class SessionVerifier:
         short = claims.exp - claims.iat <= claims.longest_life.total_seconds()
         void = claims.iat < self._void_before.get((claims.inst, claims.sub), 0)
         return claims if read.header.get("typ") == _TYPES[who] and lives and short and not void else None
+
+
+def _known(roles: Sequence[str]) -> frozenset[Role]:
+    """The roles that this release knows; one that a newer portal gives opens nothing here."""
+    return frozenset(role for role in get_args(Role) if role in roles)
 
 
 def _private(key: SigningKey) -> OKPKey:

@@ -4,14 +4,16 @@ it; services only check. `shared/bus/permissions.py` makes of it what each servi
 A durable is named `<service>_<handler>_<placement>`; replicas of a service share it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from shared.events import EVENTS, AnyEvent, archive, consent, discovery, portal, scheduling
+from shared.events.envelope import SUBJECT_ROOT
 from shared.identifiers import InstitutionId
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # The services that must answer an erasure before it is complete (consent erases its own last).
 ERASURE_ANSWERS: Final = ("archive", "discovery", "scheduling")
@@ -45,6 +47,9 @@ class Durable:
     service: str
     handler: str
     events: tuple[type[AnyEvent], ...]
+    # The handler is also given what newer releases tell of these entities, which it cannot understand: there it waits,
+    # instead of being passed over. For what must not go on without it, such as playing under a consent.
+    entities: tuple[str, ...] = ()
 
     @property
     def stream(self) -> Stream:
@@ -59,9 +64,13 @@ class Listening:
     service: str
     name: str
     events: tuple[type[AnyEvent], ...]
+    entities: tuple[str, ...] = ()  # as of a durable
+    letters: str = ""  # a handler of the service whose dead letters are read, instead of events
 
     @property
     def streams(self) -> tuple["Stream", ...]:
+        if self.letters:
+            return (Stream("dead", DEAD_LETTERS_MAX_AGE),)
         return tuple(STREAMS[producer] for producer in sorted({event.service for event in self.events}))
 
 
@@ -73,8 +82,14 @@ class Placement:
     institutions: tuple[InstitutionId, ...] = ()  # empty: all
 
     def filter_subjects(self, durable: Durable) -> tuple[str, ...]:
-        return tuple(
-            event.filter_subject(institution) for event in durable.events for institution in self.institutions or ("*",)
+        return self._subjects(durable.events, durable.entities)
+
+    def _subjects(self, events: Sequence[type[AnyEvent]], entities: Sequence[str]) -> tuple[str, ...]:
+        served = self.institutions or ("*",)
+        single = [event for event in events if event.entity not in entities]
+        return (
+            *(event.filter_subject(institution) for event in single for institution in served),
+            *(f"{SUBJECT_ROOT}.{institution}.{entity}.>" for entity in entities for institution in served),
         )
 
     def durable_name(self, durable: Durable) -> str:
@@ -82,10 +97,11 @@ class Placement:
 
     def heard_subjects(self, listening: Listening, stream: Stream) -> tuple[str, ...]:
         """The subjects of one stream that are listened to."""
+        if listening.letters:
+            return (dead_letter_subject(listening.service, listening.letters),)
         events = [event for event in listening.events if event.service == stream.service]
-        return tuple(
-            event.filter_subject(institution) for event in events for institution in self.institutions or ("*",)
-        )
+        entities = {event.entity for event in events}
+        return self._subjects(events, [entity for entity in listening.entities if entity in entities])
 
     def listener_names(self, listening: Listening) -> tuple[str, ...]:
         """The names of the consumers through which replicas listen, of which each replica takes one.
@@ -142,11 +158,11 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("consent", "note_archive_erased", (archive.ArchiveErasedV1,)),
     Durable("scheduling", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("scheduling", "keep_case", (discovery.CaseChangedV1,)),
-    Durable("scheduling", "follow_consent", _CONSENT_RULES),
+    Durable("scheduling", "follow_consent", _CONSENT_RULES, ("consent", "erasure")),
     Durable("scheduling", "make_meeting", (scheduling.CalendarChangedV1,)),
     Durable("archive", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("archive", "keep_case", (discovery.CaseChangedV1,)),
-    Durable("archive", "follow_consent", _CONSENT_RULES),
+    Durable("archive", "follow_consent", _CONSENT_RULES, ("consent", "erasure")),
     Durable("archive", "await_recording", (scheduling.MeetingFinishedV1,)),
     Durable("portal", "follow_discovery", _of(discovery)),
     Durable("portal", "follow_consent", _of(consent)),
@@ -166,9 +182,11 @@ _CONTACTS = tuple(
 
 # Every service ends sessions at once: of who was signed out, and of who opened a link that was replaced.
 LISTENINGS: Final[tuple[Listening, ...]] = (
-    *(Listening(service, "note_sign_out", (portal.PersonChangedV1,)) for service in STREAMS),
+    *(Listening(service, "note_sign_out", (portal.PersonChangedV1,), ("person",)) for service in STREAMS),
     *(Listening(service, "note_new_link", (consent.InvitationLinkedV1,)) for service in STREAMS),
-    Listening("archive", "watch_consent", _of(consent)),
+    Listening("archive", "watch_consent", _of(consent), ("invitation", "consent", "erasure")),
+    # What archive could not take of consent closes the contacts that it names, also at a replica that starts.
+    Listening("archive", "read_dead_letters", (), letters="follow_consent"),
     Listening("portal", "show_live", _CONTACTS),
 )
 # So many replicas of one service may listen at once, in one placement; the next one finds no place and is not ready.

@@ -19,8 +19,7 @@ async def ask_bucket(context: Context) -> None:
     Pages, uploads and what is in the folder go on without it, so archive stays ready.
     """
     while bucket := bucket_of(context.settings):
-        context.impaired[:] = await _amiss(bucket)
-        context.metrics.impaired(len(context.impaired))
+        context.impair("bucket", await _amiss(bucket))
         await asyncio.sleep(_ASK_EVERY)
 
 

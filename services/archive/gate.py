@@ -1,9 +1,13 @@
 """The live consent gate: nothing plays unless the consent in force is known, now, and allows it.
 
 Archive's store is a moment behind consent's, or far behind while this service catches up. So each replica also hears
-every consent event for itself, and keeps what the store does not know yet (`overrides`). Both together are complete
-once the durable has stored all that lies before the place from which this replica listens. Consent's pulse says up to
-where its events go; without a fresh pulse, or with one that names an event not yet heard, the gate is shut.
+every consent event for itself, from the place up to which the durable has stored everything, and keeps what the store
+does not know yet (`overrides`). Both together are complete. Consent's pulse says up to where its events go; without a
+fresh pulse, or with one that names an event not yet heard, the gate is shut.
+
+An event that only a newer release understands, and one that the durable could not take (a dead letter), closes the
+contact that it names, until a later event of that contact is understood. Everything else goes on. What names nobody
+closes nothing.
 
 Several replicas of consent beat, and a beat may come late: through a connection that was held up, or because its sender
 or this process was stopped for a while. So a beat is as old as the look that it tells of, by its sender's clock, and
@@ -25,7 +29,7 @@ from services.archive.model import Learners, Recording, Viewer
 from services.archive.repository import Recordings
 from shared.bus import Listener
 from shared.copies import case_of
-from shared.events import AnyEvent
+from shared.events import AnyEvent, Envelope
 from shared.events.consent import ConsentRecordState
 from shared.identifiers import InstitutionId
 from shared.service import Context
@@ -38,10 +42,12 @@ _CLOCKS_DIFFER: Final = timedelta(seconds=2)
 
 _STREAM: Final = STREAMS["consent"].name
 _HANDLER: Final = "follow_consent"  # what brings consents into the store
+_LETTERS: Final = "read_dead_letters"  # the listening that names the dead letters of this handler
 # What that handler is given; a consent is as it was before, whatever else is told of an invitation or an erasure.
 _RULES: Final = next(durable.events for durable in durables_of("archive") if durable.handler == _HANDLER)
 _LOOK_EVERY: Final = 0.25  # seconds between two looks at how far the durable has come
 _PRUNE_EVERY: Final = 40  # looks
+_COUNT_LETTERS_EVERY: Final = 20  # looks; a replayed or discarded dead letter opens its contact within this time
 # A pulse may overtake the event that it names by a moment; within this time the event is here or something is wrong.
 _CATCH_UP: Final = 0.5  # seconds
 
@@ -80,9 +86,13 @@ class Gate:
         self._listener: Listener | None = None
         self._heard = 0  # stream sequence
         self._stored = 0  # stream sequence up to which the store is complete
-        self._begun = 0  # stream sequence after which everything is heard
-        self._covered = False
+        self._covered = False  # everything that the store does not know is heard, and the dead letters are read
         self._overrides: dict[Key, Override] = {}
+        # The highest sequence of a contact's consent that is not understood, or that the durable could not take.
+        self._unclear: dict[Key, int] = {}
+        self._letters: dict[Key, int] = {}
+        self._letters_counted = -1
+        self._nameless_letters = 0
         self._watchers: defaultdict[Key, set[asyncio.Event]] = defaultdict(set)
         self._moved = asyncio.Event()
         self.listening = asyncio.Event()  # set once events and beats are listened for
@@ -97,6 +107,8 @@ class Gate:
         recording = await self.standing(institution, contact_id)
         if recording is None:
             raise NotOpen
+        if self._is_unclear(recording):
+            raise CannotTell
         learners = await self._learners(recording)
         allowed = recording.plays_to(viewer, learners, self._context.clock.now())
         if not allowed or (download and not recording.downloads_to(viewer)):
@@ -113,10 +125,25 @@ class Gate:
             return recording
         return recording.under(override.consent, override.sequence, self._context.clock.now())
 
+    def _is_unclear(self, recording: Recording) -> bool:
+        """Whether consent said something later of this contact than what `recording` stands under."""
+        key = (recording.institution, recording.id)
+        return max(self._unclear.get(key, 0), self._letters.get(key, 0)) > recording.consent_sequence
+
     @property
     def sure(self) -> bool:
-        """Whether every consent in force is known now."""
-        return self._pulse_is_fresh() and self._complete and self._applied >= self._last_told
+        """Whether every consent in force is known now, except of the contacts that are closed by themselves."""
+        return not self._why_shut()
+
+    def _why_shut(self) -> str:
+        """Say what keeps everything from playing; empty while the gate is open."""
+        if not self._pulse_is_fresh():
+            return "Nothing plays: consent gives no sign of life. See whether consent runs and reaches NATS."
+        if not self._complete:
+            return "Nothing plays yet: what consent said is still being read."
+        if self._applied < self._last_told:
+            return "Nothing plays: an event that consent published has not been heard yet."
+        return ""
 
     @contextlib.asynccontextmanager
     async def watch(self, institution: InstitutionId, contact_id: str) -> AsyncIterator[asyncio.Event]:
@@ -133,6 +160,7 @@ class Gate:
     async def be_sure(self) -> None:
         """Raises CannotTell, after having waited for a moment, unless every consent in force is known now."""
         if not self._pulse_is_fresh() or not self._complete:
+            self.report()
             raise CannotTell
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CATCH_UP):
@@ -166,7 +194,10 @@ class Gate:
 
     async def keep_watch(self) -> None:
         """Listen to consent for as long as the service runs."""
-        self._listener = await self._context.bus.listen("watch_consent", self._hear, since="new")
+        self._stored = await self._context.bus.acknowledged(_HANDLER)
+        self._listener = await self._context.bus.listen(
+            "watch_consent", self._hear, unreadable=self._close, since=self._stored
+        )
         pulse = await self._context.bus.on_beat(CONSENT_PULSE, self._feel)
         self.listening.set()
         looks = 0
@@ -174,25 +205,44 @@ class Gate:
             while True:
                 with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):  # NATS is away: the pulse is too
                     await self._look()
+                    if looks % _COUNT_LETTERS_EVERY == 0:
+                        await self._read_letters()
+                self.report()
                 looks += 1
                 if looks % _PRUNE_EVERY == 0:
                     await self._prune()
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
             self._pulse_at = None  # who still asks this gate is told that it cannot tell
+            self._context.impair("gate", [])
             await pulse.stop()
             await self._listener.stop()
 
     async def _hear(self, event: AnyEvent, stream_sequence: int) -> None:
-        if isinstance(event, _RULES):
-            key = (event.institution, event.subject)
+        key = (event.institution, event.subject)
+        # Any later event carries the whole state, so it also clears up what was not understood.
+        if isinstance(event, _RULES) or key in self._unclear or key in self._letters:
             known = self._overrides.get(key)
             if known is None or known.sequence < event.sequence:
                 self._overrides[key] = Override(event.data.consent, event.sequence)
-            for changed in self._watchers.get(key, ()):
-                changed.set()
+            if event.sequence > self._unclear.get(key, 0):
+                self._unclear.pop(key, None)
+            self._wake(key)
         self._heard = max(self._heard, stream_sequence)
         self._moved.set()
+
+    async def _close(self, envelope: Envelope, stream_sequence: int) -> None:
+        """Close the contact of an event that this release does not understand."""
+        key = (envelope.institution, envelope.subject)
+        self._unclear[key] = max(envelope.sequence, self._unclear.get(key, 0))
+        self._wake(key)
+        self._heard = max(self._heard, stream_sequence)
+        self._moved.set()
+        self.report()
+
+    def _wake(self, key: Key) -> None:
+        for changed in self._watchers.get(key, ()):
+            changed.set()
 
     async def _feel(self, payload: bytes) -> None:
         try:
@@ -218,19 +268,59 @@ class Gate:
             raise StreamWentBack(f"{_STREAM} ends before {self._last_told}")
         if self._covered and self._applied >= self._last_told:
             return
-        assert self._listener is not None
-        # This replica hears all that follows `begun`; 0 while it does not listen yet, or nothing was ever told.
-        self._begun = self._begun or self._listener.seen(_STREAM)
-        if not self._begun:
-            return
         stored = await self._context.bus.acknowledged(_HANDLER)
-        if await self._context.bus.given_up(_HANDLER):  # asked second: what is given up was not acknowledged before
-            return  # acknowledged, but not in the store: shut, unless this replica heard all of it
-        self._covered = self._covered or stored >= self._begun
-        if self._covered:
-            # Events of institutions that are served elsewhere are never heard here, but done with all the same.
-            self._stored = max(self._stored, stored)
-            self._moved.set()
+        # Asked second: what became a dead letter was acknowledged before, and is not in the store.
+        if not await self._read_letters():
+            return
+        # Events of institutions that are served elsewhere are never heard here, but done with all the same.
+        self._covered, self._stored = True, max(self._stored, stored)
+        self._moved.set()
+
+    async def _read_letters(self) -> bool:
+        """Close the contacts that dead letters name. False while one is given again whose contact we do not know."""
+        bus = self._context.bus
+        counted = await bus.given_up(_HANDLER)
+        if counted == self._letters_counted:
+            return True
+        letters = await bus.letters(_LETTERS) if counted else []
+        named: dict[Key, int] = {}
+        for letter in letters:
+            key = (letter.institution, letter.subject)
+            named[key] = max(letter.sequence, named.get(key, 0))
+        kept = await bus.letters_kept(_HANDLER)
+        again = counted - kept  # given to the handler once more: what they named stays closed meanwhile
+        if again > 0 and self._letters_counted < 0:
+            return False
+        before = self._letters
+        self._letters = {**before, **named} if again > 0 else named
+        self._letters_counted = counted if again <= 0 else -2
+        self._nameless_letters = kept - len(letters)
+        for key in {*before, *named}:
+            self._wake(key)
+        return True
+
+    def report(self) -> None:
+        """Tell operators how the gate stands: readiness, log (once a change) and metrics. Nobody is named."""
+        shut = self._why_shut()
+        unclear, letters = len(self._unclear), len(self._letters)
+        said = [shut] if shut else []
+        if unclear:
+            said.append(
+                f"{unclear} recording(s) do not play, because this release does not understand what consent said of "
+                "them. Upgrade archive."
+            )
+        if letters:
+            said.append(
+                f"{letters} recording(s) do not play, because archive could not take what consent said of them. See "
+                "`firsthand dead-letters list archive`, then replay or discard them."
+            )
+        if self._nameless_letters:
+            said.append(
+                f"{self._nameless_letters} dead letter(s) of archive name no contact and close nothing. See "
+                "`firsthand dead-letters list archive`."
+            )
+        self._context.impair("gate", said)
+        self._context.metrics.gate(shut=bool(shut), closed_contacts=len({*self._unclear, *self._letters}))
 
     async def _prune(self) -> None:
         """Forget what the store has come to know itself."""
@@ -239,6 +329,10 @@ class Gate:
             known = self._overrides.get((institution, contact_id))
             if stored and stored.consent_sequence >= override.sequence and known is override:
                 del self._overrides[institution, contact_id]
+        for (institution, contact_id), sequence in list(self._unclear.items()):
+            stored = await Recordings(self._context, institution).get(contact_id)
+            if stored and stored.consent_sequence >= sequence:  # a newer replica took it
+                del self._unclear[institution, contact_id]
 
 
 def gate_of(context: Context) -> Gate:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from services.portal.handlers.journeys import has_entry
 from services.portal.model.journey import Journey
 from shared.bus import Listener
-from shared.events.envelope import AnyEvent
+from shared.events.envelope import AnyEvent, Envelope
 from shared.identifiers import InstitutionId
 from shared.service import Context
 
@@ -38,7 +38,9 @@ class LivePages:
         async with self._changing:
             self._pages[queue] = (institution, sees)
             if self._listener is None:
-                self._listener = await self._context.bus.listen("show_live", self._hear, since="new")
+                self._listener = await self._context.bus.listen(
+                    "show_live", self._hear, unreadable=self._pass_over, since="new"
+                )
         try:
             yield queue
         finally:
@@ -57,6 +59,9 @@ class LivePages:
             task = asyncio.create_task(self._tell(event))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
+
+    async def _pass_over(self, _envelope: Envelope, _stream_sequence: int) -> None:
+        """Nothing to show: the journey does not know it either until a release comes that understands it."""
 
     async def _tell(self, event: AnyEvent) -> None:
         """Tell the pages of the institution, when this or another replica has entered the event."""

@@ -23,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from shared.bus.dead_letters import bury
 from shared.bus.delivery import Call, Delivery
 from shared.bus.errors import Hopeless
-from shared.bus.listeners import Heard, Listener, Since, StreamListener
+from shared.bus.listeners import Heard, Listener, Since, StreamListener, Unreadable
 from shared.bus.subscriptions import Deliver, Pull
 from shared.clock import Clock
+from shared.events import AnyEvent, Envelope
 from shared.metrics import Metrics
 from shared.store import OutboxEntry
 from shared.topology import (
@@ -185,6 +186,7 @@ class Bus:
         self._metrics = metrics
         self._log = logging.getLogger(f"firsthand.{service}")
         self._calls: dict[str, Call] = {}
+        self._deliveries: dict[str, Delivery] = {}
         self._pulls: list[Pull] = []
         self._listeners: set[Listener] = set()
         self._working: asyncio.Task[None] | None = None
@@ -228,8 +230,9 @@ class Bus:
         self._client = await self.broker.connect()
         self._js = self._client.jetstream(timeout=_PUBLISH_WITHIN)
         placement = self.settings.placement
-        deliveries = {handler: self._delivery(handler, call) for handler, call in self._calls.items()}
+        deliveries = self._deliveries
         for handler, durable in durables.items():
+            deliveries[handler] = self._delivery(handler, self._calls[handler], durable.events)
             self._pull(durable.stream.name, placement.durable_name(durable), deliveries[handler])
         if deliveries:
             self._pull(DEAD_LETTERS, replay_durable(placement.name, self.service), _Replays(deliveries, self._bury))
@@ -296,11 +299,13 @@ class Bus:
             self._log.error("the server refuses events", extra={"stream": self._stream, "reason": str(refusal)})
         return sequences
 
-    async def listen(self, name: str, call: Heard, *, since: Since) -> Listener:
+    async def listen(self, name: str, call: Heard, *, unreadable: Unreadable, since: Since) -> Listener:
         """Hear the events of a listening of the topology at this replica, each once and in its stream's order, with
         their stream sequences. Raises NotBound for one that the topology does not have.
 
-        `since`: an instant, "new" (from now) or "all". It survives disconnects and restarts without missing any.
+        `unreadable` is given the envelope of an event that only a newer release understands: what it could concern is
+        to be closed. `since`: an instant, the stream sequence after which to begin, "new" (from now) or "all". It
+        survives disconnects and restarts without missing any.
         """
         listening = next((one for one in listenings_of(self.service) if one.name == name), None)
         if listening is None:
@@ -313,6 +318,7 @@ class Bus:
                 placement.heard_subjects(listening, stream),
                 names=placement.listener_names(listening),
                 call=call,
+                unreadable=unreadable,
                 since=since,
                 log=self._log,
             )
@@ -355,12 +361,42 @@ class Bus:
 
         What is given to this service once more counts too, until it is taken.
         """
-        subject = dead_letter_subject(self.service, handler)
-        info = await self._js.stream_info(DEAD_LETTERS, subjects_filter=subject)
+        kept = await self.letters_kept(handler)
         # Asked second: a dead letter is given again before it is removed.
         replays = await self._js.consumer_info(DEAD_LETTERS, replay_durable(self.settings.placement.name, self.service))
         again = (replays.num_pending or 0) + (replays.num_ack_pending or 0)
-        return int((info.state.subjects or {}).get(subject, 0)) + again
+        return kept + again
+
+    async def letters_kept(self, handler: str) -> int:
+        """Tell how many dead letters of this handler are kept."""
+        subject = dead_letter_subject(self.service, handler)
+        info = await self._js.stream_info(DEAD_LETTERS, subjects_filter=subject)
+        return int((info.state.subjects or {}).get(subject, 0))
+
+    async def letters(self, name: str) -> list[Envelope | AnyEvent]:
+        """Read the dead letters that a listening of the topology names. Those without a whole envelope are left out.
+
+        Raises TimeoutError when they are not read within seconds.
+        """
+        found: list[Envelope | AnyEvent] = []
+
+        async def note(event: Envelope | AnyEvent, _sequence: int) -> None:
+            found.append(event)
+
+        listener = await self.listen(name, note, unreadable=note, since="all")
+        unread = listener.problems()
+        await listener.stop()
+        if unread:
+            raise TimeoutError(unread[0])
+        return found
+
+    def impaired(self) -> list[str]:
+        """Tell in plain sentences what waits although the service is ready."""
+        waiting = [(handler, one.unreadable) for handler, one in self._deliveries.items() if one.unreadable]
+        return [
+            f"{count} event(s) for {handler} wait: this release does not understand them. Upgrade {self.service}."
+            for handler, count in waiting
+        ]
 
     async def problems(self) -> list[str]:
         """Tell in plain sentences what keeps the service from being ready; empty when nothing does."""
@@ -385,7 +421,7 @@ class Bus:
         self._listeners.add(listener)
         return listener
 
-    def _delivery(self, handler: str, call: Call) -> Delivery:
+    def _delivery(self, handler: str, call: Call, events: tuple[type[AnyEvent], ...]) -> Delivery:
         return Delivery(
             handler,
             call,
@@ -395,6 +431,7 @@ class Bus:
             deliveries=self.settings.deliveries,
             metrics=self._metrics,
             log=self._log,
+            events=events,
         )
 
     def _pull(self, stream: str, durable: str, deliver: Deliver) -> None:

@@ -5,7 +5,8 @@
 | returns | is acknowledged |
 | raises Conflict or AlreadyExists | is handled again at once, ten times; then later |
 | raises Transient or StoreUnavailable | comes again later, and later each time, without end |
-| raises Hopeless, or the message is no event of ours | is a dead letter |
+| is not asked, for this release does not understand the event | comes again later, and later each time, without end |
+| raises Hopeless, or the message is no event at all | is a dead letter |
 | raises anything else | comes again later; after five deliveries a second time here makes it a dead letter |
 | is cancelled, because we stop | comes again at once, to somebody else |
 """
@@ -20,7 +21,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from shared.bus.errors import Hopeless, Transient
-from shared.events import AnyEvent, UnknownEvent, parse_event
+from shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
 from shared.metrics import Metrics
 from shared.store import AlreadyExists, Conflict, StoreUnavailable
 from shared.topology import Placement
@@ -32,6 +33,7 @@ Bury = Callable[[str, Msg, str], Awaitable[None]]  # handler, message, reason: k
 ORIGINAL_SUBJECT: Final = "Firsthand-Subject"  # a replay's header: where the event was published
 
 _TRIES_AT_ONCE: Final = 10
+_ELSEWHERE: Final = "the subject that it was published on is not the event's"
 _JITTER: Final = 0.002  # seconds, times the attempt; a save takes about half a millisecond
 
 
@@ -49,8 +51,11 @@ class Delivery:
         deliveries: int,
         metrics: Metrics,
         log: logging.Logger,
+        events: tuple[type[AnyEvent], ...] = (),
     ) -> None:
+        """`events`: what the handler takes; others of the same entities are given only to be known of. Empty: all."""
         self._handler = handler
+        self._events = events
         self._call = call
         self._bury = bury
         self._placement = placement
@@ -61,6 +66,15 @@ class Delivery:
         # Stream and sequence of what failed here and came again. Deliveries are counted over all replicas and whatever
         # their reason: an event that waited for the store, or for others to save, has had many when it first fails.
         self._failed: set[tuple[str, int]] = set()
+        # What waits because this release does not understand it, with when it came last (seconds, monotonic).
+        self._unreadable: dict[tuple[str, int], float] = {}
+
+    @property
+    def unreadable(self) -> int:
+        """How many events wait for a release that understands them, as far as they came to this replica lately."""
+        lately = time.monotonic() - 3 * max(self._delays)
+        self._unreadable = {place: at for place, at in self._unreadable.items() if at >= lately}
+        return len(self._unreadable)
 
     async def __call__(self, message: Msg) -> None:
         started = time.perf_counter()
@@ -73,13 +87,23 @@ class Delivery:
         self._metrics.handled(self._handler, outcome, time.perf_counter() - started)
 
     async def _settle(self, message: Msg) -> str:
-        count = message.metadata.num_delivered
-        place = (message.metadata.stream, message.metadata.sequence.stream)
         try:
             event = self._read(message)
+        except UnreadableEvent as error:
+            return await self._wait(message, error)
+        except (Hopeless, UnknownEvent) as error:
+            return await self._give_up(message, error)
+        if self._events and not isinstance(event, self._events):
+            await message.ack()  # of an entity that the handler follows, and nothing for it
+            return "done"
+        return await self._hand_over(message, event)
+
+    async def _hand_over(self, message: Msg, event: AnyEvent) -> str:
+        count, place = message.metadata.num_delivered, _place(message)
+        try:
             with within(event.traceparent):
                 await self._handle(event)
-        except (Hopeless, UnknownEvent) as error:
+        except Hopeless as error:
             return await self._give_up(message, error)
         except (Conflict, AlreadyExists) as error:
             return await self._later(message, "conflict", error)
@@ -91,8 +115,21 @@ class Delivery:
             self._failed.add(place)
             return await self._later(message, "failed", error)
         self._failed.discard(place)
+        self._unreadable.pop(place, None)
         await message.ack()
         return "done"
+
+    async def _wait(self, message: Msg, error: UnreadableEvent) -> str:
+        """Keep an event for the release that understands it; say so once."""
+        count, place = message.metadata.num_delivered, _place(message)
+        if place not in self._unreadable:
+            self._log.warning(
+                "event waits for a release that understands it",
+                extra={**_where(self._handler, message), "reason": reason_of(error)},
+            )
+        self._unreadable[place] = time.monotonic()
+        await message.nak(delay=self._delays[min(count, len(self._delays)) - 1])
+        return "unreadable"
 
     async def _handle(self, event: AnyEvent) -> None:
         for attempt in range(1, _TRIES_AT_ONCE + 1):
@@ -128,28 +165,40 @@ class Delivery:
         except Exception as failure:  # noqa: BLE001 - whatever keeps it from the dead letters, it must not be lost
             return await self._later(message, "delayed", failure)
         self._log.error("event is a dead letter", extra={**_where(self._handler, message), "reason": reason})
-        self._failed.discard((message.metadata.stream, message.metadata.sequence.stream))
+        self._failed.discard(_place(message))
         await message.ack()
         return "dead"
 
 
 def event_in(message: Msg) -> AnyEvent:
-    """Read a message. Raises UnknownEvent for what is no event of ours, or was published on another one's subject."""
-    event = parse_event(message.data)
-    if event.nats_subject != (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject):
-        raise UnknownEvent("the subject that it was published on is not the event's")
+    """Read a message. Raises UnreadableEvent for one that only a newer release understands, and UnknownEvent for what
+    is no event, or was published on another one's subject.
+    """
+    subject = (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject)
+    try:
+        event = parse_event(message.data)
+    except UnreadableEvent as error:
+        if error.envelope.nats_subject != subject:
+            raise UnknownEvent(_ELSEWHERE) from error
+        raise
+    if event.nats_subject != subject:
+        raise UnknownEvent(_ELSEWHERE)
     return event
 
 
 def reason_of(error: Exception) -> str:
     """Say why, without repeating content: our own text where the error is ours, else only its kind and place."""
-    if isinstance(error, Hopeless | UnknownEvent):
+    if isinstance(error, Hopeless | UnknownEvent | UnreadableEvent):
         return f"{type(error).__name__}: {error}"
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
     place = f" in {frame.tb_frame.f_globals.get('__name__')}:{frame.tb_lineno}" if frame else ""
     return f"{type(error).__name__}{place}"
+
+
+def _place(message: Msg) -> tuple[str, int]:
+    return message.metadata.stream, message.metadata.sequence.stream
 
 
 def _where(handler: str, message: Msg) -> dict[str, object]:

@@ -22,11 +22,12 @@ from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
 from shared.bus.delivery import event_in, reason_of
-from shared.events import AnyEvent, UnknownEvent
+from shared.events import AnyEvent, Envelope, UnknownEvent, UnreadableEvent
 from shared.tasks import ended
 
-Since = datetime | Literal["new", "all"]
+Since = datetime | int | Literal["new", "all"]  # an instant, a stream sequence that is known already, or as it says
 Heard = Callable[[AnyEvent, int], Awaitable[None]]
+Unreadable = Callable[[Envelope, int], Awaitable[None]]  # an event that only a newer release understands
 
 _HEARTBEAT: Final = 2.0  # seconds
 _SILENCE: Final = 5.0  # seconds without a word, after which the consumer is made anew
@@ -81,17 +82,19 @@ class StreamListener:
         *,
         names: Sequence[str],
         call: Heard,
+        unreadable: Unreadable,
         since: Since,
         log: logging.Logger,
     ) -> None:
         """`names`: of consumers, one of which this replica takes for as long as it listens."""
         self.stream = stream
-        self.seen = 0
+        self.seen = since if isinstance(since, int) else 0
         self.problem = ""
         self._client = client
         self._subjects = list(subjects)
         self._names = random.sample(names, len(names))  # two replicas that begin together rarely want the same one
         self._call = call
+        self._unreadable = unreadable
         self._since = since
         self._log = log
         self._attached = asyncio.Event()
@@ -227,8 +230,8 @@ class StreamListener:
             self._lost.set()
             return
         try:
-            await self._call(event_in(message), sequence.stream)
-        except UnknownEvent as error:  # it stays one: who must not go on without it, is told by its dead letter
+            await self._hear(message, sequence.stream)
+        except UnknownEvent as error:  # rubbish names nobody, so it closes nothing
             self._log.error("listener passes over what is no event", extra=self._where(sequence.stream, error))
         except Exception as error:  # noqa: BLE001 - it is tried again, whatever it was
             self._failures += 1
@@ -244,6 +247,15 @@ class StreamListener:
         self._failures, self._refused = 0, False
         self.seen = sequence.stream
         self._see_whether_current()
+
+    async def _hear(self, message: Msg, sequence: int) -> None:
+        try:
+            event = event_in(message)
+        except UnreadableEvent as error:
+            self._log.warning("listener hears what it does not understand", extra=self._where(sequence, error))
+            await self._unreadable(error.envelope, sequence)
+        else:
+            await self._call(event, sequence)
 
     def _where(self, sequence: int, error: Exception) -> dict[str, object]:
         return {"stream": self.stream, "sequence": sequence, "reason": reason_of(error)}

@@ -4,7 +4,7 @@ A durable whose filter grows (an institution joins a placement) is made anew and
 the institutions that it had, every event is given again and changes nothing, since effects are idempotent by sequence.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
 import nats.js.errors
@@ -136,6 +136,8 @@ async def differences(
             absent.add(str(config.name))
             continue
         odd = _stream_differences(config, there)
+        if service and _is_newer(there.metadata):
+            continue
         if replicas is None:
             odd.pop("replicas", None)
         found += [f"The stream {config.name} has {what}. {_REMEDY}" for what in odd.values()]
@@ -147,9 +149,17 @@ async def differences(
         except nats.js.errors.NotFoundError:
             found.append(f"The durable {wanted.name} is missing. {_REMEDY}")
             continue
+        if service and _is_newer(info.config.metadata):
+            continue
         odd = _durable_differences(_consumer_config(wanted, placement), info.config)
         found += [f"The durable {wanted.name} has {what}. {_REMEDY}" for what in odd.values()]
     return found
+
+
+def _is_newer(metadata: Mapping[str, str] | None) -> bool:
+    """Whether a newer release brought it to its own table: a service of this one goes on with what it finds."""
+    version = (metadata or {}).get(VERSION_KEY, "")
+    return version.isdecimal() and int(version) > VERSION
 
 
 def _stream_differences(config: StreamConfig, there: StreamConfig) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """The public contract: every event by its type. Schemas are generated into docs/events/ and checked."""
 
-import json
 from typing import Any
 
+from pydantic_core import from_json
+
 from shared.events import archive, consent, discovery, portal, scheduling
-from shared.events.envelope import AnyEvent, Event, State
+from shared.events.envelope import AnyEvent, Envelope, Event, State, Unknown
 
 _MODULES = (portal, discovery, consent, scheduling, archive)
 
@@ -32,17 +33,50 @@ class UnknownEvent(ValueError):  # noqa: N818 - the field's word
     """The message is no event of this contract; `reason` says why, without repeating the content."""
 
 
+class UnreadableEvent(ValueError):  # noqa: N818 - says what is the case
+    """An event whose envelope is whole and whose content this release does not understand, as a newer one may write.
+
+    It is no rubbish: it concerns the contact that `envelope` names, so whoever hears it closes what it could concern,
+    and a durable keeps it until a release comes that understands it.
+    """
+
+    def __init__(self, envelope: Envelope, reason: str) -> None:
+        super().__init__(reason)
+        self.envelope = envelope
+
+
 def parse_event(body: bytes) -> AnyEvent:
-    """Read an event off the wire by its `type`. Raises UnknownEvent for anything that is not one of EVENTS."""
+    """Read an event off the wire: its envelope, then its data, by its `type`.
+
+    Raises UnreadableEvent when only the envelope can be read, and UnknownEvent when not even that.
+    """
     try:
-        raw: Any = json.loads(body)
-        model = EVENTS[raw["type"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnknownEvent("the body is not an event of a known type") from error
+        raw: Any = from_json(body)
+        type_ = raw["type"]
+        model = EVENTS.get(type_)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnknownEvent("the body is not an event") from error
     try:
-        return model.model_validate(raw)
+        if model is not None:
+            return model.model_validate(raw)
+        reason = f"this release does not know the type {type_!r:.80}"
+    except ValueError:
+        reason = f"a {type_} does not have the shape that this release knows"
+    try:
+        envelope = Envelope.model_validate(raw)
     except ValueError as error:
-        raise UnknownEvent(f"a {model.event_type()} does not have the shape of its schema") from error
+        raise UnknownEvent("the body has no whole envelope") from error
+    raise UnreadableEvent(envelope, reason)
 
 
-__all__ = ["EVENTS", "AnyEvent", "Event", "State", "UnknownEvent", "parse_event"]
+__all__ = [
+    "EVENTS",
+    "AnyEvent",
+    "Envelope",
+    "Event",
+    "State",
+    "Unknown",
+    "UnknownEvent",
+    "UnreadableEvent",
+    "parse_event",
+]

@@ -6,24 +6,26 @@ from pydantic import AwareDatetime, Field
 
 from shared.events.contact import ContactReference, Scope
 from shared.events.discovery import ErasedState
-from shared.events.envelope import Event, State
+from shared.events.envelope import Event, State, Unknown
+
+RecordingStateName = Literal["awaited", "held", "released", "withdrawn", "erased"]
 
 
 class RecordingState(State):
     """The recording of one contact's meeting."""
 
     contact: ContactReference
-    state: Literal["awaited", "held", "released", "withdrawn", "erased"]
-    media: Literal["video", "audio"] | None = None
+    state: RecordingStateName | Unknown
+    media: Literal["video", "audio"] | Unknown | None = None
     duration_seconds: float = 0
     bytes: int = 0
     sha256: str = ""
     held_at: AwareDatetime | None = None
     released_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
-    audience: Annotated[list[Scope], Field(description="the share scopes that open it now")] = []
+    audience: Annotated[list[Scope | Unknown], Field(description="the share scopes that open it now")] = []
     refused_because: Annotated[
-        Literal["wider-than-allowed"] | None,
+        Literal["wider-than-allowed"] | Unknown | None,
         Field(description="why it was not released although the family said yes"),
     ] = None
 

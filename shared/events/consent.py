@@ -5,30 +5,32 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from shared.events.contact import ContactReference, Language, Scope
-from shared.events.envelope import Event, State
+from shared.events.envelope import Event, State, Unknown, is_known
 
+ConsentStateName = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
+ClosedBecause = Literal["no", "wrong-person", "declined", "withdrawn", "approval-ended"]
 Answer = Literal["yes", "no", "later", "question", "wrong-person", "none"]
 
 
 class InvitationState(State):
     """The one request to a contact."""
 
-    state: Literal["prepared", "sent", "answered", "linked", "closed", "expired"]
-    answer: Answer | None = None
+    state: Literal["prepared", "sent", "answered", "linked", "closed", "expired"] | Unknown
+    answer: Answer | Unknown | None = None
     sent_at: AwareDatetime | None = None
     reminded_at: AwareDatetime | None = None
     answered_at: AwareDatetime | None = None
-    closed_because: Literal["no", "wrong-person", "declined", "withdrawn", "approval-ended"] | None = None
+    closed_because: ClosedBecause | Unknown | None = None
 
 
 class ConsentRecordState(State):
     """What the family allows now. `scopes` is empty unless `state` is `granted`."""
 
-    state: Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
-    scopes: list[Scope] = []
+    state: ConsentStateName | Unknown
+    scopes: list[Scope | Unknown] = []
     text_version: Annotated[str, Field(description="version and SHA-256 of what was shown, `<version>:<hash>`")] = ""
     language: Language = "en"
-    signer: Literal["self", "parent", "guardian", "carer"] | None = None
+    signer: Literal["self", "parent", "guardian", "carer"] | Unknown | None = None
     about_child: bool = False
     granted_at: AwareDatetime | None = None
     changed_at: AwareDatetime | None = None
@@ -49,6 +51,17 @@ class ConsentState(State):
     contact: ContactReference
     invitation: InvitationState
     consent: ConsentRecordState
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this release knows every state and reason in it. What it does not know allows nothing, and causes
+        nothing either until a state comes that it knows.
+        """
+        return (
+            is_known(self.consent.state, ConsentStateName)
+            and is_known(self.invitation.answer, Answer)
+            and is_known(self.invitation.closed_because, ClosedBecause)
+        )
 
 
 class _Consent(Event[ConsentState]):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from shared.events.contact import ContactReference, Language
-from shared.events.envelope import Event, State
+from shared.events.envelope import Event, State, Unknown
 
 ApprovalKind = Literal["ethics", "data-protection"]
 
@@ -13,7 +13,7 @@ ApprovalKind = Literal["ethics", "data-protection"]
 class ApprovalState(State):
     """One approval of a case: which, its number, until when it holds."""
 
-    kind: ApprovalKind
+    kind: ApprovalKind | Unknown
     number: str
     expires_at: AwareDatetime
 
@@ -30,7 +30,7 @@ class CaseState(State):
     tutors: Annotated[list[str], Field(description="person ids")]
     approvals: list[ApprovalState]
     safeguarding_contact: Annotated[str, Field(description="person id, empty while none is named")] = ""
-    state: Literal["open", "closed"]
+    state: Literal["open", "closed"] | Unknown
 
     def approved_until(self) -> AwareDatetime | None:
         """When the first of the needed approvals ends; None when one is missing or nobody is named for safeguarding."""
@@ -44,8 +44,8 @@ class ContactState(State):
     """A lead that a tutor cleared."""
 
     contact: ContactReference
-    platform: Literal["bluesky", "mastodon", "instagram", "other"]
-    state: Literal["discovered", "erased"]
+    platform: Literal["bluesky", "mastodon", "instagram", "other"] | Unknown
+    state: Literal["discovered", "erased"] | Unknown
 
 
 class ErasedState(State):

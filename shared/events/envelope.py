@@ -5,7 +5,7 @@ that document's version after the save. https://github.com/cloudevents/spec/blob
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Self, TypeVar, get_args
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -21,6 +21,45 @@ Sequence = Annotated[
     PlainSerializer(lambda value: f"{value:010d}", return_type=str),
     Field(ge=1, json_schema_extra={"type": "string", "pattern": "^[0-9]{10}$"}),
 ]
+
+
+# A value that a newer release may write where this one knows only some: `Literal["yes", "no"] | Unknown`. A reader
+# keeps it and lets it open nothing.
+Unknown = NewType("Unknown", str)
+
+
+def is_known(value: str | None, field: Any) -> bool:
+    """Tell whether this release knows a value; `field` is the field's type, e.g. `Answer`. None is known."""
+    return value is None or value in get_args(field)
+
+
+class Envelope(BaseModel):
+    """What every event says of itself whatever it tells, in this release's types and in those to come.
+
+    Its attributes never change their shape, so that an event whose `data` or type is of a newer release can still be
+    put where it belongs.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Annotated[str, Field(pattern=ID_PATTERN)]
+    type: Annotated[str, Field(pattern=r"^firsthand\.[a-z-]{1,40}\.[a-z-]{1,40}\.v[0-9]{1,4}$")]
+    source: Annotated[str, Field(pattern=r"^/institutions/[a-z0-9-]+/[a-z]{1,40}$")]
+    subject: Annotated[str, Field(pattern=ID_PATTERN)]
+    time: AwareDatetime
+    institution: Annotated[InstitutionId, Field(pattern=INSTITUTION_PATTERN)]
+    sequence: Sequence
+
+    @property
+    def nats_subject(self) -> str:
+        """Where it is published: `fh.v1.<institution>.<entity>.<event>`."""
+        _, entity, name, _ = self.type.split(".")
+        return f"{SUBJECT_ROOT}.{self.institution}.{entity}.{name}"
+
+    @property
+    def origin(self) -> str:
+        """The document that it came from, as `Event.origin`."""
+        return f"{self.source.rpartition('/')[2]}/{self.subject}"
 
 
 class State(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from shared.events.contact import Language
-from shared.events.envelope import Event, State
+from shared.events.envelope import Event, State, Unknown
 
 Role = Literal["student", "tutor", "coordinator", "operator", "machine"]
 
@@ -39,7 +39,7 @@ class PersonState(State):
     """A person of an institution's staff or students, or a machine. No name and no address."""
 
     person_id: str
-    roles: list[Role]
+    roles: list[Role | Unknown]
     cohorts: list[str]
     active: bool
     signed_out_before: Annotated[

@@ -6,7 +6,9 @@ from pydantic import AwareDatetime, Field
 
 from shared.events.contact import ContactReference
 from shared.events.discovery import ErasedState
-from shared.events.envelope import Event, State
+from shared.events.envelope import Event, State, Unknown
+
+MeetingStateName = Literal["offered", "scheduled", "finished", "cancelled", "erased"]
 
 
 class ReservationState(State):
@@ -28,15 +30,15 @@ class MeetingState(State):
     """The meeting of one contact."""
 
     contact: ContactReference
-    state: Literal["offered", "scheduled", "finished", "cancelled", "erased"]
+    state: MeetingStateName | Unknown
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = None
     held_from: AwareDatetime | None = None
     held_until: AwareDatetime | None = None
-    provider: Literal["own-link"] = "own-link"
+    provider: Literal["own-link"] | Unknown = "own-link"
     reschedules: int = 0
-    cancelled_by: Literal["family", "tutor", "consent", "not-held"] | None = None
-    recording: Annotated[Literal["expected", "none"] | None, Field(description="set when finished")] = None
+    cancelled_by: Literal["family", "tutor", "consent", "not-held"] | Unknown | None = None
+    recording: Annotated[Literal["expected", "none"] | Unknown | None, Field(description="set when finished")] = None
     participants: Annotated[list[str], Field(description="person ids of staff and students who took part")] = []
 
 

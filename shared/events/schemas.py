@@ -2,14 +2,16 @@
 
 `python -m shared.events.schemas write` renews docs/events/ and refuses what would break a consumer;
 `... check` fails when the files are not what the models say. A version only grows: nothing is renamed, removed,
-narrowed or newly required inside it.
+narrowed or newly required inside it. Named values (`state`, `answer`, a scope) may grow where they are open:
+`Literal[...] | Unknown`.
 """
 
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from shared.events import EVENTS, AnyEvent
 from shared.topology import DURABLES, STREAMS
@@ -106,12 +108,46 @@ def _object_breaks(where: str, old: Schema, new: Schema) -> Iterator[str]:
         yield f"{where}: `{name}` is new and has no default"
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A field of named values. Open: its readers are built for values that they do not know."""
+
+    values: frozenset[str]
+    is_open: bool
+    may_be_null: bool
+
+    @classmethod
+    def of(cls, field: Schema) -> Self | None:
+        """Read a field; None when it holds something else than named values."""
+        choices = field.get("anyOf", [field])
+        named = [choice for choice in choices if "enum" in choice or "const" in choice]
+        others = [choice for choice in choices if choice not in named]
+        if len(named) != 1 or any(choice.keys() != {"type"} for choice in others):
+            return None
+        values = named[0].get("enum", [named[0].get("const")])
+        types = {choice["type"] for choice in others}
+        return cls(frozenset(map(str, values)), "string" in types, "null" in types)
+
+
+def _named_breaks(old: _Named, new: _Named | None) -> Iterator[str]:
+    if new is None:
+        yield "has another type"
+        return
+    if missing := old.values - new.values:
+        yield f"lost {', '.join(sorted(missing))}"
+    if (old.is_open and not new.is_open) or (old.may_be_null and not new.may_be_null):
+        yield "takes less than before"
+    if not new.is_open and new.values - old.values:
+        yield f"grew {', '.join(sorted(new.values - old.values))}, but is not open for it: `Literal[...] | Unknown`"
+
+
 def _field_breaks(old: Schema, new: Schema) -> Iterator[str]:
+    if named := _Named.of(old):
+        yield from _named_breaks(named, _Named.of(new))
+        return
     for key in ("type", "const", "$ref", "format", "pattern"):
         if old.get(key) != new.get(key):
             yield f"has another {key}"
-    if missing := set(map(str, old.get("enum", ()))) - set(map(str, new.get("enum", ()))):
-        yield f"lost {', '.join(sorted(missing))}"
     if "items" in old:
         yield from _field_breaks(old["items"], new.get("items", {}))
     choices, successors = old.get("anyOf", []), new.get("anyOf", [])

@@ -31,9 +31,10 @@ def test_a_new_field_with_a_default_breaks_nobody(granted: dict[str, Any]) -> No
     [
         (lambda state: state["properties"].pop("scopes"), "`scopes` is gone"),
         (lambda state: state["properties"]["released"].update(type="string"), "`released` has another type"),
-        (lambda state: state["properties"]["state"]["enum"].remove("paused"), "`state` lost paused"),
-        (lambda state: state["properties"]["scopes"]["items"]["enum"].remove("meet"), "`scopes` lost meet"),
+        (lambda state: state["properties"]["state"]["anyOf"][0]["enum"].remove("paused"), "`state` lost paused"),
+        (lambda state: state["properties"]["scopes"]["items"]["anyOf"][0]["enum"].remove("meet"), "`scopes` lost meet"),
         (lambda state: state["properties"]["signer"]["anyOf"].pop(), "`signer` takes less"),
+        (lambda state: state["properties"]["state"]["anyOf"].pop(), "`state` takes less"),
         (lambda state: state["required"].remove("state"), "`state` may now be absent"),
         (
             lambda state: (state["properties"].update(witness={"type": "string"}), state["required"].append("witness")),
@@ -45,6 +46,29 @@ def test_what_would_break_a_consumer_is_refused_in_plain_words(granted: dict[str
     newer = copy.deepcopy(granted)
     change(newer["$defs"]["ConsentRecordState"])
     assert [text for text in schemas.breaks(granted, newer) if said in text]
+
+
+def test_named_values_grow_only_where_their_readers_are_open_for_it(granted: dict[str, Any]) -> None:
+    newer = copy.deepcopy(granted)
+    newer["$defs"]["ConsentRecordState"]["properties"]["state"]["anyOf"][0]["enum"].append("suspended")
+    assert list(schemas.breaks(granted, newer)) == []
+    older = {"type": "object", "properties": {"kind": {"enum": ["a", "b"], "type": "string"}}}
+    grown = {"type": "object", "properties": {"kind": {"enum": ["a", "b", "c"], "type": "string"}}}
+    opened = {"type": "object", "properties": {"kind": {"anyOf": [grown["properties"]["kind"], {"type": "string"}]}}}
+    assert [text for text in schemas.breaks(older, grown) if "is not open for it" in text]
+    assert list(schemas.breaks(older, opened)) == []
+    assert [text for text in schemas.breaks(opened, grown) if "takes less" in text]
+
+
+def test_every_named_value_of_every_event_is_open(granted: dict[str, Any]) -> None:
+    closed = [
+        f"{event.event_type()}: {name}.{field}"
+        for event in EVENTS.values()
+        for name, definition in schemas.schema_of(event).get("$defs", {}).items()
+        for field, shape in definition.get("properties", {}).items()
+        if "enum" in shape or "const" in shape or "enum" in shape.get("items", {})
+    ]
+    assert closed == []
 
 
 def test_every_event_has_a_name_of_its_own_and_a_producing_service() -> None:

@@ -115,29 +115,6 @@ async def test_the_gate_forgets_what_the_store_knows_and_never_keeps_what_is_no_
     assert not gate._overrides
 
 
-async def test_a_withdrawal_that_became_a_dead_letter_shuts_the_gate_of_a_replica_that_starts(
-    tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes
-) -> None:
-    async with running(tmp_path / "data", nats_url, clock) as archive:
-        await archive.released(film)
-        sequence = archive.sequence
-    client = await nats.connect(nats_url)
-    js = client.jetstream()
-    # what a version of this service that knows the event would have taken
-    await js.publish(f"fh.v1.{QU}.consent.withdrawn", b'{"type": "firsthand.consent.ended.v9"}')
-    async with running(tmp_path / "data", nats_url, clock) as archive:
-        archive.sequence = sequence
-        async with asyncio.timeout(10):
-            while await archive.context.bus.given_up("follow_consent") == 0:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        for _ in range(3):
-            await archive.beat()
-            answer = await archive.http.get("/archive/media/c1", headers=archive.student())
-            assert answer.status_code == 503
-            await asyncio.sleep(0.3)
-    await client.close()
-
-
 async def test_the_pulse_stops_while_an_event_waits_also_when_the_clock_was_set_back(
     tmp_path: Path, nats_url: str
 ) -> None:
@@ -194,7 +171,8 @@ async def test_who_listens_from_the_beginning_has_heard_everything_when_it_begin
             first.set()
 
         listener = kind(
-            archive.context.bus.client, "FH_CONSENT", ["fh.v1.*.invitation.sent"], names=["a", "b"], call=hear,
+            archive.context.bus.client, "FH_CONSENT", ["fh.v1.*.invitation.sent"], names=["a", "b"],
+            call=hear, unreadable=hear,
             since="all", log=archive.context.log,
         )  # fmt: skip
         if isinstance(listener, AnsweredLate):
@@ -211,7 +189,7 @@ async def test_a_listener_that_was_stopped_is_forgotten_with_its_problems(archiv
     async def cannot(_event: Any, _stream_sequence: int) -> None:
         raise RuntimeError("a page that was closed")
 
-    listener = await bus.listen("watch_consent", cannot, since="new")
+    listener = await bus.listen("watch_consent", cannot, unreadable=cannot, since="new")
     await archive.consent("InvitationSentV1", "none")
     async with asyncio.timeout(5):
         while not any("could not be taken" in problem for problem in await bus.problems()):  # noqa: ASYNC110

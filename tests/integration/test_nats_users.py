@@ -410,7 +410,7 @@ async def test_a_replica_too_many_finds_no_place_to_listen_and_says_so(
         running(server, "archive") as two,
         running(server, "archive") as three,
     ):
-        kept = [await bus.listen("watch_consent", hear, since="new") for bus in (one, two, three)]
+        kept = [await bus.listen("watch_consent", hear, unreadable=hear, since="new") for bus in (one, two, three)]
         assert [await bus.problems() for bus in (one, two)] == [[], []]
         assert await three.problems() == ["Cannot listen to FH_CONSENT (NoPlace)."]
         await kept[0].stop()
@@ -424,4 +424,4 @@ async def test_who_listens_to_what_the_topology_does_not_give_does_not_start(ser
 
     async with running(server, "archive") as bus:
         with pytest.raises(connection.NotBound, match="show_live"):
-            await bus.listen("show_live", hear, since="new")
+            await bus.listen("show_live", hear, unreadable=hear, since="new")

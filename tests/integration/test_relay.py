@@ -101,7 +101,7 @@ async def test_every_saved_event_is_published_in_the_order_of_the_saves(store: S
     async def hear(event: AnyEvent, _sequence: int) -> None:
         heard.put_nowait(event)
 
-    await portal.listen("hear_institutions", hear, since="all")
+    await portal.listen("hear_institutions", hear, unreadable=hear, since="all")
     async with running(Relay(store, portal, SystemClock(), Metrics("portal"))):
         schools = store.collection(School, SLUG)
         school = await schools.insert(first := School(id="one", institution=SLUG), first.changed())

@@ -683,14 +683,14 @@ async def test_a_replica_that_stood_still_takes_no_other_ones_place_away(bus_set
     async with bus_of("portal", bus_settings) as portal, bus_of("consent", bus_settings) as other:
         heard = asyncio.Event()
 
-        async def hear(_event: AnyEvent, _sequence: int) -> None:
+        async def hear(_event: object, _sequence: int) -> None:
             heard.set()
 
         def listener(bus: Bus) -> StreamListener:
             one_place, log = ["the_only_place"], logging.getLogger("test")
             return StreamListener(
-                bus.client, STREAM, [InstitutionChangedV1.filter_subject("*")], names=one_place, call=hear, since="new",
-                log=log,
+                bus.client, STREAM, [InstitutionChangedV1.filter_subject("*")], names=one_place, call=hear,
+                unreadable=hear, since="new", log=log,
             )  # fmt: skip
 
         stood_still, present = listener(portal), listener(other)

@@ -20,7 +20,7 @@ from shared.events.archive import (
     RecordingWithdrawnV1,
 )
 from shared.events.consent import ConsentRecordState
-from shared.events.contact import ContactReference, Scope
+from shared.events.contact import SCOPES, ContactReference, Scope
 from shared.store import Document, Index
 
 RecordingEvent = (
@@ -114,7 +114,7 @@ class Recording(Document):
             return
         self.consent, self.consent_sequence = consent, sequence
         if consent.state == "granted":
-            self.allowed = list(consent.scopes)
+            self.allowed = [scope for scope in SCOPES if scope in consent.scopes]
 
     def take_in(self, media: Media, keep_days: int) -> RecordingEvent:
         """Hold `media` in place of what was held; returns the event that tells of it. Raises Refused."""

@@ -183,7 +183,7 @@ def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
 
 def _release_page(request: Request, view: FamilyView, *, refused: Refused | None = None, status: int = 200) -> Response:
     consent, recording = view.journey.consent, view.journey.recording
-    there = recording is not None and recording.media is not None and recording.state not in {"awaited", "erased"}
+    there = recording is not None and bool(recording.media) and recording.state in {"held", "released", "withdrawn"}
     wider = there and recording and recording.media and not covers(consent.allowed, recording.media)
     return pages.render(
         request,

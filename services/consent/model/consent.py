@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 from services.consent.model.scopes import RECORD, SHARE, Media, covers, ordered, settled, unmet
 from shared.events.consent import ConsentRecordState
 from shared.events.contact import Language, Scope
+from shared.events.envelope import Unknown
 from shared.refused import Refused
 from shared.texts import N_
 
@@ -21,8 +22,8 @@ UNDO_FOR = timedelta(days=7)
 class Recording(BaseModel):
     """The recording as the archive last told of it."""
 
-    state: Literal["awaited", "held", "released", "withdrawn", "erased"]
-    media: Media | None = None
+    state: Literal["awaited", "held", "released", "withdrawn", "erased"] | Unknown
+    media: Media | Unknown | None = None
     sha256: str = ""
     duration_seconds: float = 0
     held_at: AwareDatetime | None = None
@@ -125,7 +126,7 @@ class Consent(BaseModel):
         """The second yes, to exactly the recording that was seen."""
         if self.state != "granted":
             raise Refused("not-in-force", N_("This is possible only while your consent is in force."))
-        if recording is None or not recording.media or recording.state in {"awaited", "erased"}:
+        if recording is None or not recording.media or recording.state not in {"held", "released", "withdrawn"}:
             raise Refused("no-recording", N_("There is no recording here yet."))
         if sha256 != recording.sha256:
             raise Refused(
@@ -194,7 +195,7 @@ def needs_text(scope: Scope) -> str:
     return N_("This needs a recording: say yes to picture and sound or to sound only, or no to this.")
 
 
-def wider_text(allowed: list[Scope], media: Media) -> str:
+def wider_text(allowed: list[Scope], media: Media | Unknown) -> str:
     if media == "video" and "record-audio" in allowed:
         return N_(
             "This recording shows a picture, and you allowed sound only. It stays closed. You can allow the picture, "

@@ -11,6 +11,7 @@ from services.consent.model.invitation import Invitation, Pace, Permission
 from shared.events.consent import Answer, ConsentState
 from shared.events.contact import ContactReference, Scope
 from shared.events.discovery import ErasedState
+from shared.events.envelope import Unknown
 from shared.refused import Refused
 from shared.store import Document, Index
 from shared.texts import N_
@@ -31,9 +32,9 @@ Stage = Literal[
 class Meeting(BaseModel):
     """The meeting as scheduling last told of it."""
 
-    state: Literal["offered", "scheduled", "finished", "cancelled", "erased"]
+    state: Literal["offered", "scheduled", "finished", "cancelled", "erased"] | Unknown
     starts_at: AwareDatetime | None = None
-    recording: Literal["expected", "none"] | None = None
+    recording: Literal["expected", "none"] | Unknown | None = None
 
 
 class ErasureAnswer(BaseModel):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from shared.events.contact import SCOPES, Scope
+from shared.events.envelope import Unknown
 
 RECORD: Final[frozenset[Scope]] = frozenset({"record-video", "record-audio"})
 SHARE: Final[frozenset[Scope]] = frozenset({"share-cohort", "share-institution", "share-partners", "share-public"})
@@ -40,7 +41,11 @@ def settled(scopes: Iterable[Scope]) -> list[Scope]:
     return chosen
 
 
-def covers(scopes: Iterable[Scope], media: Media) -> bool:
-    """Whether a recording with these media is no wider than the scopes: a picture needs its own yes, sound either."""
+def covers(scopes: Iterable[Scope], media: Media | Unknown) -> bool:
+    """Whether a recording with these media is no wider than the scopes: a picture needs its own yes, sound either; what
+    a newer release calls otherwise needs one that we do not know.
+    """
     chosen = frozenset(scopes)
-    return "record-video" in chosen if media == "video" else bool(RECORD & chosen)
+    if media == "video":
+        return "record-video" in chosen
+    return media == "audio" and bool(RECORD & chosen)

@@ -99,7 +99,9 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
         await _agree(context, person, event.time)
         return
     if person.standing != "erased":
-        before, person.standing = person.standing, standing_of(event.data)
+        before = person.standing
+        if event.data.is_known:  # else it stays, so that what a newer release says never turns a no into a yes
+            person.standing = standing_of(event.data)
         if person.standing in NO and person.said_no_at is None:
             person.said_no_at = event.time
             await _note_no(context, person, event.time)

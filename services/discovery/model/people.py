@@ -139,7 +139,7 @@ class Person(Document):
 
 
 def standing_of(told: ConsentState) -> Standing:
-    """Read off consent's whole state where the contact stands."""
+    """Read off consent's whole state where the contact stands. Ask only of a state that `is_known`."""
     if told.consent.state in ("withdrawn", "erased"):
         return "withdrawn"  # `erased` is what this service is when it has erased, not when it is told of others
     if told.consent.state == "declined":

@@ -31,6 +31,7 @@ STAGES: Final[Mapping[Stage, Said]] = {
     "met": Said(N_("meeting held"), "good"),
     "held": Said(N_("recording with the family"), "wait"),
     "released": Said(N_("recording released"), "good"),
+    "unclear": Said(N_("known to a newer version only"), "wait"),
     "withdrawn": Said(N_("withdrawn"), "stop"),
     "declined": Said(N_("said no"), "off"),
     "expired": Said(N_("no answer"), "off"),
@@ -110,4 +111,5 @@ _HAPPENED: Final[Mapping[str, Said]] = {
 def happened(entry: Entry) -> Said:
     """Say an entry of a timeline; one of a newer service by its type."""
     name = entry.type.removeprefix("firsthand.").rsplit(".", 1)[0]
-    return _HAPPENED.get(f"{name} {entry.detail}".strip()) or _HAPPENED.get(name) or Said(name, "go")
+    known = _HAPPENED.get(f"{name} {entry.detail}".strip()) or _HAPPENED.get(name)
+    return known or Said(f"{name} ({entry.detail})" if entry.detail else name, "go")

@@ -9,12 +9,12 @@ from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel
 
-from shared.events.archive import RecordingState
-from shared.events.consent import ConsentState
+from shared.events.archive import RecordingState, RecordingStateName
+from shared.events.consent import ConsentState, InvitationState
 from shared.events.contact import ContactReference
 from shared.events.discovery import ContactState, ErasedState
-from shared.events.envelope import AnyEvent
-from shared.events.scheduling import MeetingState
+from shared.events.envelope import AnyEvent, is_known
+from shared.events.scheduling import MeetingState, MeetingStateName
 from shared.store import Document, Index
 
 Stage = Literal[
@@ -28,6 +28,7 @@ Stage = Literal[
     "met",
     "held",
     "released",
+    "unclear",  # a newer release says what this one does not know
     "withdrawn",
     "declined",
     "expired",
@@ -35,7 +36,7 @@ Stage = Literal[
     "erased",
 ]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-ON_THE_WAY: Final[tuple[Stage, ...]] = STAGES[:10]  # those after it have ended
+ON_THE_WAY: Final[tuple[Stage, ...]] = STAGES[:11]  # those after it have ended
 
 _INVITATION: Final[Mapping[str, Stage]] = {
     "prepared": "to-send",
@@ -134,21 +135,35 @@ class Journey(Document):
         self.reference, self.case_id = contact.reference, contact.case_id
         self.language, self.tutor_id = contact.language, contact.tutor_id
 
+    def _is_clear(self, told: ConsentState) -> bool:
+        """Whether this release knows every state that decides where the journey stands."""
+        meeting, recording = self.meeting, self.recording
+        return (
+            told.is_known
+            and is_known(meeting.state if meeting else None, MeetingStateName)
+            and is_known(recording.state if recording else None, RecordingStateName)
+        )
+
     def _stage(self) -> Stage:
         """Where the journey stands: what ended it, else how far it has come."""
         if self.consent is None:
             return "discovered"
         if ended := _CONSENT_ENDS.get(self.consent.consent.state):
             return ended
+        if not self._is_clear(self.consent):
+            return "unclear"
         if self.consent.consent.state == "none":
-            invitation = self.consent.invitation
-            if invitation.state == "closed" and invitation.closed_because in _NO:
-                return "declined"
-            return _INVITATION[invitation.state]
+            return _invited(self.consent.invitation)
         if self.recording and self.recording.state in {"held", "released"}:
             return "released" if self.recording.state == "released" else "held"
         meeting = self.meeting.state if self.meeting else ""
         return "met" if meeting == "finished" else "booked" if meeting == "scheduled" else "consented"
+
+
+def _invited(invitation: InvitationState) -> Stage:
+    if invitation.state == "closed" and invitation.closed_because in _NO:
+        return "declined"
+    return _INVITATION.get(invitation.state, "unclear")
 
 
 def detail_of(event: AnyEvent) -> str:
