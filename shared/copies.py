@@ -34,7 +34,7 @@ async def keep_institution(context: Context, event: InstitutionChangedV1) -> Non
     )
     if copy.take(event):
         copy.state = event.data
-        await (copies.save(copy) if copy.version else copies.insert(copy))
+        await copies.put(copy)
 
 
 async def keep_case(context: Context, event: CaseChangedV1) -> None:
@@ -44,7 +44,7 @@ async def keep_case(context: Context, event: CaseChangedV1) -> None:
     )
     if copy.take(event):
         copy.state = event.data
-        await (copies.save(copy) if copy.version else copies.insert(copy))
+        await copies.put(copy)
 
 
 async def institution_of(context: Context, institution: InstitutionId) -> InstitutionState | None:

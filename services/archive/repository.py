@@ -39,21 +39,17 @@ class Recordings:
         """Save with the event `told` about it. Raises Conflict, AlreadyExists."""
         event = None
         if told:
-            event = told.record(
-                institution=self._institution,
-                subject=recording.id,
-                sequence=recording.next_version,
+            event = told.of(
+                recording,
+                recording.told(),
                 at=at,
                 actor=actor,
-                data=recording.told(),
                 cause=cause,
             )
-        return await self.save_telling(recording, event)
+        return await self.put_with(recording, event)
 
-    async def save_telling(self, recording: Recording, event: AnyEvent | None) -> Recording:
-        if recording.version:
-            return await self._documents.save(recording, event)
-        return await self._documents.insert(recording, event)
+    async def put_with(self, recording: Recording, event: AnyEvent | None) -> Recording:
+        return await self._documents.put(recording, event)
 
     async def page(self, after: str | None, limit: int) -> Page[Recording]:
         """The recordings, the last changed first."""

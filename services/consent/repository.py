@@ -45,17 +45,15 @@ class Journeys:
         journey.settle(now)
         told = None
         if event:
-            told = event.record(
-                institution=self._institution,
-                subject=journey.id,
-                sequence=journey.next_version,
+            told = event.of(
+                journey,
+                journey.told(),
                 at=now,
                 actor=actor,
-                data=journey.told(),
                 correlation=journey.id,
                 cause=cause,
             )
-        return await (self._journeys.save(journey, told) if journey.version else self._journeys.insert(journey, told))
+        return await self._journeys.put(journey, told)
 
     async def save_act(self, journey: Journey, event: type[Event[ConsentState]], *, actor: str, **act: Any) -> Journey:
         """Save a decision with its record, which is there first. Raises Conflict; then the record is gone again, also
@@ -163,7 +161,7 @@ class Texts:
         return await self._texts.get(Text.id_of(case_id, language, number))
 
     async def save(self, text: Text) -> Text:
-        return await (self._texts.save(text) if text.version else self._texts.insert(text))
+        return await self._texts.put(text)
 
 
 __all__ = ["Journeys", "Links", "Records", "Texts"]

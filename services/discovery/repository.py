@@ -96,7 +96,7 @@ class Ledger:
 
     async def keep(self, entry: Asked) -> None:
         """Store an entry, new or changed. Raises Conflict, AlreadyExists."""
-        await (self.asked.save(entry) if entry.version else self.asked.insert(entry))
+        await self.asked.put(entry)
 
 
 __all__ = ["DOCUMENTS", "Account", "Ledger", "Repository"]

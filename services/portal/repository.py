@@ -55,16 +55,14 @@ class Institutions:
         return found
 
     async def save(self, institution: Institution, *, actor: str) -> Institution:
-        event = InstitutionChangedV1.record(
-            institution=self._institution,
-            subject=institution.id,
-            sequence=institution.next_version,
+        event = InstitutionChangedV1.of(
+            institution,
+            institution.state,
             at=self._context.clock.now(),
             actor=actor,
-            data=institution.state,
         )
         kept = self._documents
-        return await (kept.save(institution, event) if institution.version else kept.insert(institution, event))
+        return await kept.put(institution, event)
 
 
 class People:
@@ -91,15 +89,13 @@ class People:
 
     async def save(self, person: Person, *, actor: str) -> Person:
         """Save and tell everybody; here the person's void sessions end at once, elsewhere when the event arrives."""
-        event: AnyEvent = PersonChangedV1.record(
-            institution=self._institution,
-            subject=person.id,
-            sequence=person.next_version,
+        event: AnyEvent = PersonChangedV1.of(
+            person,
+            person.told(),
             at=self._context.clock.now(),
             actor=actor,
-            data=person.told(),
         )
-        saved = await (self.documents.save(person, event) if person.version else self.documents.insert(person, event))
+        saved = await self.documents.put(person, event)
         if saved.signed_out_before:
             self._context.verifier.revoke(self._institution, saved.id, saved.signed_out_before)
         return saved
@@ -129,7 +125,7 @@ class Journeys:
         return await self._documents.get(contact_id)
 
     async def save(self, journey: Journey) -> Journey:
-        return await (self._documents.save(journey) if journey.version else self._documents.insert(journey))
+        return await self._documents.put(journey)
 
     async def find(
         self,

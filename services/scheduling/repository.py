@@ -36,19 +36,15 @@ class Scheduling:
     async def availability_by_id(self, id_: str) -> Availability | None:
         return await self._availability.get(id_)
 
-    async def save_availability(self, availability: Availability) -> Availability:
-        if availability.version:
-            return await self._availability.save(availability)
-        return await self._availability.insert(availability)
+    async def put_availability(self, availability: Availability) -> Availability:
+        return await self._availability.put(availability)
 
     async def calendar(self, tutor_id: str) -> Calendar:
         """A tutor's calendar, empty if nothing was ever reserved."""
         return await self._calendars.get(tutor_id) or Calendar(id=tutor_id, institution=self.institution)
 
-    async def save_calendar(self, calendar: Calendar, event: AnyEvent) -> Calendar:
-        if calendar.version:
-            return await self._calendars.save(calendar, event)
-        return await self._calendars.insert(calendar, event)
+    async def put_calendar(self, calendar: Calendar, event: AnyEvent) -> Calendar:
+        return await self._calendars.put(calendar, event)
 
     async def meeting(self, contact_id: str) -> Meeting | None:
         return await self._meetings.get(contact_id)
@@ -60,10 +56,8 @@ class Scheduling:
             raise NotFound(UNKNOWN_CONTACT)
         return meeting
 
-    async def save_meeting(self, meeting: Meeting, event: AnyEvent | None = None) -> Meeting:
-        if meeting.version:
-            return await self._meetings.save(meeting, event)
-        return await self._meetings.insert(meeting, event)
+    async def put_meeting(self, meeting: Meeting, event: AnyEvent | None = None) -> Meeting:
+        return await self._meetings.put(meeting, event)
 
     async def meetings(
         self,

@@ -5,7 +5,7 @@ that document's version after the save. https://github.com/cloudevents/spec/blob
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Protocol, Self, TypeVar, get_args
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -74,6 +74,16 @@ class State(BaseModel):
 S = TypeVar("S", bound=State)
 
 
+class Source(Protocol):
+    """A document that an event can come from (`shared.store.Document`)."""
+
+    id: str
+    institution: InstitutionId
+
+    @property
+    def next_version(self) -> int: ...
+
+
 class Event(BaseModel, Generic[S]):
     """One event. Subclasses fix `type` (`firsthand.<entity>.<event>.v1`) and the shape of `data`."""
 
@@ -123,6 +133,29 @@ class Event(BaseModel, Generic[S]):
         return f"firsthand.{cls.entity}.{cls.name}.v1"
 
     @classmethod
+    def of(
+        cls,
+        document: "Source",
+        data: S,
+        *,
+        at: datetime,
+        actor: str,
+        correlation: str | None = None,
+        cause: "Event[Any] | None" = None,
+    ) -> Self:
+        """Make the event that is saved with a document: of its institution, about it, with its next version."""
+        return cls.record(
+            institution=document.institution,
+            subject=document.id,
+            sequence=document.next_version,
+            at=at,
+            actor=actor,
+            data=data,
+            correlation=correlation,
+            cause=cause,
+        )
+
+    @classmethod
     def record(
         cls,
         *,
@@ -135,7 +168,7 @@ class Event(BaseModel, Generic[S]):
         correlation: str | None = None,
         cause: "Event[Any] | None" = None,
     ) -> Self:
-        """Make the event of a save: `sequence` is the version that the document will have after it."""
+        """Make an event of its parts: `sequence` is the version that its document will have after the save."""
         return cls(
             id=new_id(),
             type=cls.event_type(),

@@ -143,6 +143,10 @@ class Collection(Protocol[D]):
         """
         ...
 
+    async def put(self, document: D, event: AnyEvent | None = None) -> D:
+        """Insert a document that was never stored, or save one that was read. Raises AlreadyExists or Conflict."""
+        ...
+
     async def delete(self, document: D) -> None:
         """Remove it if the version is still the one read. Raises Conflict; OutboxNotEmpty while an event waits."""
         ...

@@ -54,6 +54,9 @@ class MongoCollection(Generic[D]):
             self._database.event_left()
         return stored
 
+    async def put(self, document: D, event: AnyEvent | None = None) -> D:
+        return await (self.save(document, event) if document.version else self.insert(document, event))
+
     async def delete(self, document: D) -> None:
         as_read = {"_id": key(self._institution, document.id), "version": document.version}
         with self._database.work() as database:

@@ -71,6 +71,9 @@ class SqliteCollection(Generic[D]):
         await self._database.write(apply, leaves_event=event is not None)
         return stored
 
+    async def put(self, document: D, event: AnyEvent | None = None) -> D:
+        return await (self.save(document, event) if document.version else self.insert(document, event))
+
     async def delete(self, document: D) -> None:
         of_document = (self._institution, document.id)
         waiting = "SELECT 1 FROM outbox WHERE institution = ? AND document_id = ? AND kind = ?"

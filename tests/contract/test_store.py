@@ -102,6 +102,15 @@ async def fill(visits: Collection[Visit], *documents: Visit) -> None:
 
 
 class TestOneDocument:
+    async def test_put_inserts_what_was_never_stored_and_saves_what_was_read(self, visits: Collection[Visit]) -> None:
+        first = await visits.put(visit(place="hall"), event_of(visit()))
+        second = await visits.put(first.model_copy(update={"place": "garden"}), event_of(first))
+        assert (first.version, second.version, second.place) == (1, 2, "garden")
+        with pytest.raises(AlreadyExists):
+            await visits.put(visit())
+        with pytest.raises(Conflict):
+            await visits.put(first)
+
     async def test_what_is_inserted_comes_back_equal(self, visits: Collection[Visit]) -> None:
         stored = await visits.insert(
             visit(

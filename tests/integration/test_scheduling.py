@@ -354,7 +354,7 @@ async def _reserve_as_read_before(world: World, calendar: Calendar, at: datetime
     from services.scheduling.model.slots import Slot
 
     calendar.reserve("c1", Slot(at, at + HOUR), knew=knew, buffer=timedelta(0), now=world.clock.now())
-    await world.kept.save_calendar(calendar, _changed(world.context, calendar, "c1", "family"))
+    await world.kept.put_calendar(calendar, _changed(world.context, calendar, "c1", "family"))
 
 
 async def test_late_and_repeated_consent_events_change_nothing(world: World) -> None:

@@ -53,7 +53,7 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
     await _destroy(context, event.institution, event.subject)
     recording.take(event)
     recording.erase(consent.erasure_id or "", now)
-    await recordings.save_telling(recording, _erased(recording, event))
+    await recordings.put_with(recording, _erased(recording, event))
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
@@ -65,7 +65,7 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
         return
     await _destroy(context, institution, contact_id)
     recording.erase(recording.erasure_id, context.clock.now())
-    await recordings.save_telling(recording, None)
+    await recordings.put_with(recording, None)
 
 
 async def end_when_due(context: Context, recording: Recording) -> None:
@@ -91,10 +91,8 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
 
 
 def _erased(recording: Recording, event: ErasureRequestedV1) -> ArchiveErasedV1:
-    return ArchiveErasedV1.record(
-        institution=event.institution,
-        subject=recording.id,
-        sequence=recording.next_version,
+    return ArchiveErasedV1.of(
+        recording,
         at=recording.erased_at or event.time,
         actor="system",
         cause=event,

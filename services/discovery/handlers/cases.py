@@ -81,7 +81,7 @@ async def places_of(repository: Repository, case_id: str) -> Places:
 
 async def keep_places(repository: Repository, places: Places) -> None:
     """Store the places, new or changed. Raises Conflict, AlreadyExists."""
-    await (repository.places.save(places) if places.version else repository.places.insert(places))
+    await repository.places.put(places)
 
 
 def faults_of(invalid: ValidationError) -> dict[str, str]:
@@ -99,13 +99,11 @@ def _whole() -> Iterator[None]:
 
 
 def _changed(case: Case, staff: Staff, at: datetime) -> CaseChangedV1:
-    return CaseChangedV1.record(
-        institution=case.institution,
-        subject=case.id,
-        sequence=case.next_version,
+    return CaseChangedV1.of(
+        case,
+        case.said(),
         at=at,
         actor=staff.person_id,
-        data=case.said(),
     )
 
 

@@ -267,7 +267,7 @@ async def _bind(repository: Repository, bound: Sequence[Mark]) -> None:
     the others raise AlreadyExists or Conflict, and find it when they try again.
     """
     for mark in bound:
-        await (repository.marks.save(mark) if mark.version else repository.marks.insert(mark))
+        await repository.marks.put(mark)
 
 
 async def _make(context: Context, who: _Who, person: Person) -> Person:
@@ -282,13 +282,11 @@ async def _make(context: Context, who: _Who, person: Person) -> Person:
     )
     person.handle, person.name = sealed["handle"], sealed["name"]
     person.profile, person.post = sealed["profile"], sealed["post"]
-    event = ContactDiscoveredV1.record(
-        institution=person.institution,
-        subject=person.id,
-        sequence=person.next_version,
+    event = ContactDiscoveredV1.of(
+        person,
+        person.said(),
         at=person.cleared_at,
         actor=person.cleared_by,
-        data=person.said(),
     )
     return await people.insert(person, event)
 

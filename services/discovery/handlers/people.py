@@ -141,13 +141,11 @@ async def _erase_as_asked(context: Context, event: ErasureRequestedV1) -> None:
     person = await erase(context, person, event.time)
     person.take(event)
     person.erasure_id = erasure_id
-    erased = DiscoveryErasedV1.record(
-        institution=person.institution,
-        subject=person.id,
-        sequence=person.next_version,
+    erased = DiscoveryErasedV1.of(
+        person,
+        person.erased(person.erasure_id),
         at=context.clock.now(),
         actor="system",
-        data=person.erased(person.erasure_id),
         cause=event,
     )
     await repository.people.save(person, erased)
@@ -170,7 +168,7 @@ async def erase(context: Context, person: Person, now: datetime) -> Person:
         await _suppress(repository, mark, now)
     person.wipe()
     await _keep_place(repository, person, now)
-    person = await (repository.people.save(person) if person.version else repository.people.insert(person))
+    person = await repository.people.put(person)
     await context.store.compact()
     return person
 

@@ -59,7 +59,7 @@ async def put_cohort(
         id=cohort_id, institution=institution, label=label, size=size, learns_until=learns_until
     )
     cohort.label, cohort.size, cohort.learns_until = label.strip(), size, learns_until
-    return await (cohorts.save(cohort) if cohort.version else cohorts.insert(cohort))
+    return await cohorts.put(cohort)
 
 
 async def cohorts_of(context: Context, institution: InstitutionId) -> list[Cohort]:

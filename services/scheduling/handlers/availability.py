@@ -74,7 +74,7 @@ async def set_availability(
         id=availability_id(case_id, tutor_id), institution=institution, case_id=case_id, tutor_id=tutor_id, rules=rules
     )
     availability.rules = rules
-    return await scheduling.save_availability(availability)
+    return await scheduling.put_availability(availability)
 
 
 __all__ = ["OwnHours", "availability_of", "case_named", "hours_of", "set_availability", "tutor_meant"]

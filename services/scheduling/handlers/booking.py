@@ -83,7 +83,7 @@ async def choose_zone(context: Context, family: Family, zone: str) -> None:
     meeting.check_open()
     if (await open_personal(context, meeting)).zone != zone:
         meeting.zone = await seal(context, meeting, "zone", zone)
-        await scheduling.save_meeting(meeting)
+        await scheduling.put_meeting(meeting)
 
 
 async def book(context: Context, family: Family, wish: Wish) -> Slot:
@@ -101,15 +101,13 @@ async def cancel(context: Context, family: Family) -> None:
     calendar = await scheduling.calendar(meeting.tutor_id)
     now = context.clock.now()
     event = meeting.cancel("family", reserved=reserved(meeting, calendar) is not None, now=now)
-    await scheduling.save_meeting(
+    await scheduling.put_meeting(
         meeting,
-        event.record(
-            institution=meeting.institution,
-            subject=meeting.id,
-            sequence=meeting.next_version,
+        event.of(
+            meeting,
+            meeting.as_state(),
             at=now,
             actor="family",
-            data=meeting.as_state(),
         ),
     )
 
@@ -153,7 +151,7 @@ async def _prefer(context: Context, family: Family, wish: Wish) -> None:
         confirm=meeting.starts_at == wish.starts_at,
         now=context.clock.now(),
     )
-    await scheduling.save_meeting(meeting)
+    await scheduling.put_meeting(meeting)
 
 
 def _check_zone(zone: str) -> None:

@@ -104,7 +104,7 @@ async def free_time(
     scheduling = Scheduling(context, institution)
     calendar = await scheduling.calendar(tutor_id)
     if calendar.free(contact_id, voids=voids, now=context.clock.now()):
-        await scheduling.save_calendar(calendar, _changed(context, calendar, contact_id, "system"))
+        await scheduling.put_calendar(calendar, _changed(context, calendar, contact_id, "system"))
 
 
 async def _reserve(
@@ -112,19 +112,17 @@ async def _reserve(
 ) -> None:
     calendar.reserve(meeting.id, slot, knew=meeting.version, buffer=buffer, now=context.clock.now())
     event = _changed(context, calendar, meeting.id, actor)
-    await Scheduling(context, calendar.institution).save_calendar(calendar, event)
+    await Scheduling(context, calendar.institution).put_calendar(calendar, event)
 
 
 def _changed(context: Context, calendar: Calendar, contact_id: str, actor: str) -> AnyEvent:
     """The calendar's event; its correlation names the contact whose time it is about."""
-    return CalendarChangedV1.record(
-        institution=calendar.institution,
-        subject=calendar.id,
-        sequence=calendar.next_version,
+    return CalendarChangedV1.of(
+        calendar,
+        calendar.state(),
         at=context.clock.now(),
         actor=actor,
         correlation=contact_id,
-        data=calendar.state(),
     )
 
 

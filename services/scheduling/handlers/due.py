@@ -32,11 +32,11 @@ async def on_due(context: Context, meeting: Meeting) -> None:
     meeting.take_reminders(now)
     if meeting.letters:
         claim(meeting, now)
-        meeting = await scheduling.save_meeting(meeting)
+        meeting = await scheduling.put_meeting(meeting)
         await _send(context, meeting)
     else:
         meeting.plan_ahead(now)
-        await scheduling.save_meeting(meeting)
+        await scheduling.put_meeting(meeting)
 
 
 def claim(meeting: Meeting, now: datetime) -> None:
@@ -75,7 +75,7 @@ async def _send(context: Context, meeting: Meeting) -> None:
             return
         current.note_sent(keys, delivered=delivered, refused=refused)
         current.plan_ahead(context.clock.now())
-        await scheduling.save_meeting(current)
+        await scheduling.put_meeting(current)
 
     try:
         sent, refused = await _hand_over(context, meeting)

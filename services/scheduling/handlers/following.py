@@ -27,7 +27,7 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
         meeting.contact, meeting.tutor_id = event.data.contact, event.data.contact.tutor_id
     now = context.clock.now()
     caused = meeting.obey(event.data.consent, now)
-    await scheduling.save_meeting(meeting, _record(caused, meeting, event, now, "system") if caused else None)
+    await scheduling.put_meeting(meeting, _record(caused, meeting, event, now, "system") if caused else None)
 
 
 async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
@@ -55,7 +55,7 @@ async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
     room = await room_for(context, meeting, reservation)
     caused = meeting.hold(reservation, room, now)
     claim(meeting, now)
-    meeting = await scheduling.save_meeting(
+    meeting = await scheduling.put_meeting(
         meeting, _record(caused, meeting, event, now, event.actor) if caused else None
     )
     await write_at_once(context, meeting)
@@ -69,10 +69,8 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
         return
     meeting = await _leave_nothing(context, meeting)
     meeting.take(event)
-    answer = SchedulingErasedV1.record(
-        institution=event.institution,
-        subject=event.subject,
-        sequence=meeting.next_version,
+    answer = SchedulingErasedV1.of(
+        meeting,
         at=context.clock.now(),
         actor="system",
         cause=event,
@@ -84,7 +82,7 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
             out_of_reach=["delivered-mail"] if meeting.mail_delivered else [],
         ),
     )
-    await scheduling.save_meeting(meeting, answer)
+    await scheduling.put_meeting(meeting, answer)
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
@@ -100,7 +98,7 @@ async def _leave_nothing(context: Context, meeting: Meeting) -> Meeting:
     institution, contact_id, tutor_id = meeting.institution, meeting.id, meeting.tutor_id
     await free_time(context, institution, tutor_id, contact_id, voids=None)
     meeting.wipe(mails=False)
-    meeting = await Scheduling(context, institution).save_meeting(meeting)
+    meeting = await Scheduling(context, institution).put_meeting(meeting)
     mails = await context.mail.erase(institution, contact_id)
     meeting.wipe(mails=mails > 0)
     await context.vault.erase(institution, contact_id)
@@ -121,13 +119,11 @@ def _unknown(event: Event[ConsentState]) -> Meeting:
 
 
 def _record(caused: type[AnyEvent], meeting: Meeting, event: AnyEvent, now: datetime, actor: str) -> AnyEvent:
-    return caused.record(
-        institution=meeting.institution,
-        subject=meeting.id,
-        sequence=meeting.next_version,
+    return caused.of(
+        meeting,
+        meeting.as_state(),
         at=now,
         actor=actor,
-        data=meeting.as_state(),
         cause=event,
     )
 

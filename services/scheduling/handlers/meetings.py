@@ -149,15 +149,13 @@ async def _save(context: Context, meeting: Meeting, staff: Staff, decide: Callab
     """Decide, and save with the event that says so."""
     now = context.clock.now()
     event = decide(now)
-    await Scheduling(context, staff.institution).save_meeting(
+    await Scheduling(context, staff.institution).put_meeting(
         meeting,
-        event.record(
-            institution=meeting.institution,
-            subject=meeting.id,
-            sequence=meeting.next_version,
+        event.of(
+            meeting,
+            meeting.as_state(),
             at=now,
             actor=staff.person_id,
-            data=meeting.as_state(),
         ),
     )
 
