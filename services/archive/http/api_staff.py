@@ -1,17 +1,16 @@
 """Recordings over the JSON API: for students what they may see now, for tutors and coordinators all of them."""
 
 from collections.abc import Awaitable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from services.archive.gate import CannotTell, Gate, NotOpen, gate_of
 from services.archive.http.doors import context_of, told, viewer_of
+from services.archive.http.shapes import CardOut, PlaysOut, RecordingOut, RecordingsOut
 from services.archive.model import Recording, Viewer
-from services.archive.repository import Recordings, Viewings
-from shared.copies import case_of
+from services.archive.repository import Recordings
 from shared.identifiers import Id, InstitutionId
-from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.store import Page
@@ -28,36 +27,36 @@ def is_team(staff: Staff) -> bool:
 
 
 @router.get("/recordings")
-async def recordings(request: Request, staff: Student, after: str | None = None) -> dict[str, Any]:
+async def recordings(request: Request, staff: Student, after: str | None = None) -> RecordingsOut:
     """`{"recordings": [...], "next": cursor or null}`; tutors get every one, students those that play to them now."""
     context = context_of(request)
     with told():
         found, next_ = await listed(context, staff, after)
         if is_team(staff):
-            return {"recordings": [await described(context, one) for one in found], "next": next_}
-        return {"recordings": [await card(context, one) for one in found], "next": next_}
+            return RecordingsOut(recordings=[await RecordingOut.of(context, one) for one in found], next=next_)
+        return RecordingsOut(recordings=[await CardOut.of(context, one) for one in found], next=next_)
 
 
 @router.get("/recordings/{contact_id}")
-async def recording(request: Request, contact_id: Id, staff: Tutor) -> dict[str, Any]:
+async def recording(request: Request, contact_id: Id, staff: Tutor) -> RecordingOut:
     context = context_of(request)
     found = await gate_of(context).standing(staff.institution, contact_id)
     with told():
         if found is None:
             raise NotOpen
-        return await described(context, found)
+        return await RecordingOut.of(context, found)
 
 
 @router.get("/recordings/{contact_id}/plays")
 async def plays(
     request: Request, contact_id: Id, staff: Student, download: Annotated[bool, Query()] = False
-) -> dict[str, Any]:
+) -> PlaysOut:
     """Tell `{"plays": true, ...}`, or the problem that the media answers with. Players ask every second."""
     with told():
         found = await gate_of(context_of(request)).admit(
             staff.institution, contact_id, viewer_of(staff), download=download
         )
-    return {"plays": True, "sha256": found.media.sha256 if found.media else ""}
+    return PlaysOut(plays=True, sha256=found.media.sha256 if found.media else "")
 
 
 async def listed(context: Context, staff: Staff, after: str | None) -> tuple[list[Recording], str | None]:
@@ -85,42 +84,3 @@ async def _open(gate: Gate, institution: InstitutionId, contact_id: str, viewer:
     except (CannotTell, NotOpen):  # one that cannot be checked closes itself, not the list
         return False
     return True
-
-
-async def card(context: Context, one: Recording) -> dict[str, Any]:
-    """What a student is told of a recording."""
-    case = await case_of(context, one.institution, one.contact.case_id)
-    return {
-        "contact_id": one.id,
-        "reference": one.contact.reference,
-        "case_id": one.contact.case_id,
-        "title": case.title if case else one.contact.reference,
-        "media": one.media.kind if one.media else None,
-        "duration_seconds": one.media.duration_seconds if one.media else 0,
-        "language": one.contact.language,
-        "expires_at": one.expires_at,
-        "may_download": one.downloads_to(Viewer()),
-    }
-
-
-async def described(context: Context, one: Recording) -> dict[str, Any]:
-    """What tutors and coordinators are told: the state as events tell it, and what can be done."""
-    viewings = Viewings(context, one.institution)
-    return {
-        **one.told().model_dump(mode="json"),
-        "state": one.state,
-        "contact_id": one.id,
-        "mime": one.media.mime if one.media else None,
-        "codecs": one.media.codecs if one.media else [],
-        "upload": upload_answer(context, one),
-        "viewings": {"count": await viewings.count(one.id), "last_at": await viewings.last(one.id)},
-    }
-
-
-def upload_answer(context: Context, one: Recording) -> dict[str, Any]:
-    """Whether a recording may be uploaded now, else why not."""
-    try:
-        one.admits_upload(context.clock.now())
-    except Refused as refused:
-        return {"allowed": False, "code": refused.code, "text": refused.text}
-    return {"allowed": True, "code": None, "text": None}

@@ -8,10 +8,11 @@ from starlette.responses import RedirectResponse, Response
 
 from services.archive.gate import CannotTell, NotOpen, gate_of
 from services.archive.handlers.uploads import receive_whole
-from services.archive.http.api_staff import card, is_team, listed
+from services.archive.http.api_staff import is_team, listed
 from services.archive.http.doors import context_of, told, viewer_of
 from services.archive.http.multipart import NotAForm, file_of
 from services.archive.http.pages import pages
+from services.archive.http.shapes import CardOut
 from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE
 from services.archive.model import Recording
 from services.archive.probing import PLAYED_BY_BROWSERS
@@ -43,7 +44,7 @@ async def recordings(request: Request, staff: Student, after: str | None = None)
     if is_team(staff):
         rows = [await _row(context, one) for one in found]
         return pages.render(request, "recordings_team.html", rows=rows, next_url=following)
-    cards = [await card(context, one) for one in found]
+    cards = [await CardOut.of(context, one) for one in found]
     return pages.render(request, "recordings.html", cards=cards, next_url=following)
 
 
@@ -82,7 +83,7 @@ async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
     return pages.render(
         request,
         "watch.html",
-        card=await card(context, found),
+        card=await CardOut.of(context, found),
         media=found.media,
         audience=audience_of(request, found),
         cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),

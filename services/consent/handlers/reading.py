@@ -57,25 +57,6 @@ def _can_release(consent: Consent, journey: Journey) -> bool:
     return consent.state == "granted" and there and not consent.released(recording)
 
 
-def family_json(context: Context, view: FamilyView) -> dict[str, Any]:
-    journey, text = view.journey, view.ground.text
-    told = journey.told()
-    return {
-        "contact_id": journey.id,
-        "reference": journey.contact.reference,
-        "stage": journey.current_stage(),
-        "invitation": told.invitation.model_dump(mode="json"),
-        "consent": told.consent.model_dump(mode="json"),
-        "allowed": journey.consent.allowed,
-        "meeting": journey.meeting.model_dump(mode="json") if journey.meeting else None,
-        "recording": journey.recording.model_dump(mode="json") if journey.recording else None,
-        "can": can(context, view),
-        "text": {"language": text.language, "text_version": text.text_version, **text.body.model_dump(mode="json")}
-        if text and journey.current_stage() not in {"erasing", "erased"}
-        else None,
-    }
-
-
 async def records_of(context: Context, journey: Journey) -> list[Record]:
     return await Records(context, journey.institution).of(journey)
 

@@ -1,14 +1,19 @@
-"""What the forms of the case pages send, and what is said of a field that is not right."""
+"""What is sent to discovery and answered: the JSON, the forms of the case pages, and what is said of a wrong field."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
-from services.discovery.model.cases import CaseDetails
+from services.discovery.handlers.posts import Report
+from services.discovery.model.cases import Case, CaseDetails, Line
+from services.discovery.model.leads import Content, Lead, LeadState, RefusalReason
+from services.discovery.model.people import Person
+from shared.events.discovery import ApprovalKind
 from shared.texts import N_
 from shared.web.languages import NAMES
 
@@ -26,6 +31,143 @@ WRONG: Final[Mapping[str, str]] = {
     "number": N_("Write the approval's number"),
     "expires_at": N_("Choose the day on which the approval ends"),
 }
+
+
+class ApprovalOut(BaseModel):
+    kind: ApprovalKind
+    number: str
+    expires_at: AwareDatetime
+
+
+class CaseOut(CaseDetails):
+    """A case as its institution's staff may know it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    case_id: str
+    prefix: str
+    state: Literal["open", "closed"]
+    approvals: list[ApprovalOut]
+    approved_until: Annotated[AwareDatetime | None, Field(description="null: something is missing")]
+    waiting: Annotated[int, Field(description="leads that wait for a tutor")]
+
+    @classmethod
+    def of(cls, case: Case, waiting: int) -> "CaseOut":
+        told = case.said()
+        return cls(
+            **case.details.model_dump(),
+            case_id=case.id,
+            prefix=case.prefix,
+            state=case.state,
+            approvals=[ApprovalOut(**approval.model_dump()) for approval in told.approvals],
+            approved_until=told.approved_until(),
+            waiting=waiting,
+        )
+
+
+class CasesOut(BaseModel):
+    items: list[CaseOut]
+
+
+class LeadOut(BaseModel):
+    """A lead. What it says of a person is there only while it waits."""
+
+    lead_id: str
+    case_id: str
+    platform: str
+    source: str
+    posted_at: AwareDatetime
+    found_at: AwareDatetime
+    found_by: str
+    language: str
+    tags: list[str]
+    state: LeadState
+    reason: RefusalReason | None
+    contact_id: str
+    permalink: str = ""
+    text: str = ""
+    handle: str = ""
+    name: str = ""
+    profile: str = ""
+
+    @classmethod
+    def of(cls, lead: Lead, content: Content | None) -> "LeadOut":
+        opened = content.model_dump(exclude={"accounts"}) if content else {}
+        return cls(lead_id=lead.id, **lead.model_dump(include=set(cls.model_fields)), **opened)
+
+
+class LeadsOut(BaseModel):
+    items: list[LeadOut]
+    next: str | None
+
+
+class ContactOut(BaseModel):
+    contact_id: str
+    reference: str
+    lead_id: str
+    language: str
+    tutor_id: str
+
+    @classmethod
+    def of(cls, person: Person) -> "ContactOut":
+        return cls(contact_id=person.id, **person.model_dump(include=set(cls.model_fields)))
+
+
+class ProblemOut(BaseModel):
+    """An entry that could not be read, by its place in the file (from 1)."""
+
+    entry: int
+    reason: str
+
+
+class ReportOut(BaseModel):
+    """What became of an import. `problems` names the first 1000 of `unreadable`."""
+
+    imported: int
+    merged: int
+    ignored: int
+    removed: int
+    unreadable: int
+    problems: list[ProblemOut]
+    ignored_because: dict[str, int]
+
+    @classmethod
+    def of(cls, report: Report) -> "ReportOut":
+        return cls(
+            imported=report.imported,
+            merged=report.merged,
+            ignored=report.ignored,
+            removed=report.removed,
+            unreadable=report.unreadable,
+            problems=[ProblemOut(entry=problem.number, reason=problem.reason) for problem in report.problems],
+            ignored_because=dict(report.ignored_because),
+        )
+
+
+class LabelOut(BaseModel):
+    label: str
+    profile_url: str
+    platform: str
+
+
+class ApprovalGiven(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    number: Line
+    expires_at: AwareDatetime
+
+
+class Nomination(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    address: Annotated[str, Field(max_length=2000, description="a profile's or post's address, or a handle")]
+    note: Annotated[str, Field(max_length=2000)] = ""
+
+
+class Refusal(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: RefusalReason
 
 
 def case_fields(form: FormData) -> dict[str, Any]:

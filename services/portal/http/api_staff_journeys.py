@@ -1,14 +1,15 @@
 """The journeys over JSON, and live."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from services.portal.handlers import journeys
-from services.portal.live import LivePages, stream, told
-from services.portal.model.journey import Journey, Stage
+from services.portal.http.shapes import JourneyOut, JourneysOut, WholeJourneyOut
+from services.portal.live import LivePages, stream
+from services.portal.model.journey import Stage
 from shared.identifiers import Id
 from shared.web.access import STAFF_COOKIE, ContextDep, Tutor
 
@@ -23,9 +24,9 @@ async def board(
     case: Id | None = None,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
-) -> dict[str, Any]:
+) -> JourneysOut:
     found = await journeys.board(context, staff, stage=stage, case_id=case, after=after, limit=limit)
-    return {"items": [told(one) for one in found.journeys], "counts": found.counts, "next": found.next}
+    return JourneysOut(items=[JourneyOut.of(one) for one in found.journeys], counts=found.counts, next=found.next)
 
 
 @router.get("/stream")
@@ -47,9 +48,6 @@ async def updates(request: Request, context: ContextDep, staff: Tutor) -> Stream
 
 
 @router.get("/{contact_id}")
-async def one(context: ContextDep, contact_id: Id, staff: Tutor) -> dict[str, Any]:
-    return _whole(await journeys.journey_of(context, staff, contact_id))
-
-
-def _whole(journey: Journey) -> dict[str, Any]:
-    return told(journey) | {"timeline": [entry.model_dump(mode="json") for entry in journey.timeline]}
+async def one(context: ContextDep, contact_id: Id, staff: Tutor) -> WholeJourneyOut:
+    journey = await journeys.journey_of(context, staff, contact_id)
+    return WholeJourneyOut(**JourneyOut.of(journey).model_dump(), timeline=journey.timeline)

@@ -1,14 +1,22 @@
 """An institution's people and the tokens of its machines, over JSON."""
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from services.portal.handlers import people
-from services.portal.handlers.people import Shown
 from services.portal.http.doors import token_of
-from services.portal.http.shapes import ChangedPerson, NewPerson, NewToken
+from services.portal.http.shapes import (
+    ChangedPerson,
+    LabelOut,
+    LabelsOut,
+    NewPerson,
+    NewToken,
+    PeopleOut,
+    PersonIdOut,
+    PersonLabelOut,
+    PersonOut,
+    TokenOut,
+)
 from shared.events.portal import Role
 from shared.identifiers import Id
 from shared.web.access import AnyStaff, ContextDep, Coordinator, Tutor
@@ -17,41 +25,41 @@ router = APIRouter(prefix="/api/v1", tags=["people"])
 
 
 @router.get("/people")
-async def everybody(context: ContextDep, staff: Coordinator) -> dict[str, list[dict[str, Any]]]:
-    return {"items": [_person(one) for one in await people.people_of(context, staff.institution)]}
+async def everybody(context: ContextDep, staff: Coordinator) -> PeopleOut:
+    return PeopleOut(items=[PersonOut.of(one) for one in await people.people_of(context, staff.institution)])
 
 
 @router.post("/people", status_code=201)
-async def add_person(context: ContextDep, body: NewPerson, staff: Coordinator) -> dict[str, str]:
-    return {"person_id": await people.add_person(context, staff.institution, by=staff, **body.model_dump())}
+async def add_person(context: ContextDep, body: NewPerson, staff: Coordinator) -> PersonIdOut:
+    return PersonIdOut(person_id=await people.add_person(context, staff.institution, by=staff, **body.model_dump()))
 
 
 @router.get("/people/labels")
-async def labels(context: ContextDep, staff: Tutor, role: Role = "student") -> dict[str, list[dict[str, str]]]:
+async def labels(context: ContextDep, staff: Tutor, role: Role = "student") -> LabelsOut:
     """Names to choose from, e.g. who took part in a meeting: no addresses."""
     found = await people.people_of(context, staff.institution)
     chosen = [one for one in found if one.person.active and role in one.person.roles]
-    return {"items": [{"person_id": one.person.id, "label": one.name} for one in chosen]}
+    return LabelsOut(items=[PersonLabelOut(person_id=one.person.id, label=one.name) for one in chosen])
 
 
 @router.get("/people/{person_id}")
-async def one(context: ContextDep, person_id: Id, staff: Coordinator) -> dict[str, Any]:
-    return _person(await people.person_of(context, staff.institution, person_id))
+async def one(context: ContextDep, person_id: Id, staff: Coordinator) -> PersonOut:
+    return PersonOut.of(await people.person_of(context, staff.institution, person_id))
 
 
 @router.patch("/people/{person_id}")
-async def change_person(context: ContextDep, person_id: Id, body: ChangedPerson, staff: Coordinator) -> dict[str, Any]:
+async def change_person(context: ContextDep, person_id: Id, body: ChangedPerson, staff: Coordinator) -> PersonOut:
     await people.change_person(context, staff.institution, person_id, by=staff, **body.model_dump())
-    return _person(await people.person_of(context, staff.institution, person_id))
+    return PersonOut.of(await people.person_of(context, staff.institution, person_id))
 
 
 @router.get("/people/{person_id}/label")
-async def label(context: ContextDep, person_id: Id, staff: AnyStaff) -> dict[str, str]:
-    return {"label": await people.label_of(context, staff.institution, person_id)}
+async def label(context: ContextDep, person_id: Id, staff: AnyStaff) -> LabelOut:
+    return LabelOut(label=await people.label_of(context, staff.institution, person_id))
 
 
 @router.post("/tokens", status_code=201)
-async def make_token(context: ContextDep, body: NewToken, staff: Coordinator) -> dict[str, str]:
+async def make_token(context: ContextDep, body: NewToken, staff: Coordinator) -> TokenOut:
     return await token_of(context, staff.institution, body, staff)
 
 
@@ -59,16 +67,3 @@ async def make_token(context: ContextDep, body: NewToken, staff: Coordinator) ->
 async def revoke_token(context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
     await people.revoke_token(context, staff.institution, person_id, by=staff)
     return Response(status_code=204)
-
-
-def _person(one: Shown) -> dict[str, Any]:
-    person = one.person
-    return {
-        "person_id": person.id,
-        "name": one.name,
-        "email": one.email,
-        "roles": person.roles,
-        "cohorts": person.cohorts,
-        "active": person.active,
-        "expires_at": person.expires_at.isoformat() if person.expires_at else None,
-    }

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from services.portal.handlers import people
 from services.portal.http.pages import pages
-from services.portal.http.shapes import NewToken
+from services.portal.http.shapes import NewToken, TokenOut
 from shared.identifiers import InstitutionId
 from shared.refused import Refused
 from shared.service import Context
@@ -41,7 +41,7 @@ def link_address(context: Context, institution: InstitutionId, secret: str) -> s
     return f"{context.settings.address}/portal/sign-in/{institution}/{secret}"
 
 
-async def token_of(context: Context, institution: InstitutionId, body: NewToken, staff: Staff) -> dict[str, str]:
+async def token_of(context: Context, institution: InstitutionId, body: NewToken, staff: Staff) -> TokenOut:
     make = people.make_token
     token, ends = await make(context, institution, label=body.label, days=body.days, by=staff)
-    return {"token": token, "expires_at": ends.isoformat()}
+    return TokenOut(token=token, expires_at=ends)

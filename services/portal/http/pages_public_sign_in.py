@@ -12,7 +12,7 @@ from starlette.responses import Response
 from services.portal.handlers import institutions, sign_in
 from services.portal.http.doors import link_address
 from services.portal.http.pages import pages
-from services.portal.http.shapes import AskedSignIn
+from services.portal.http.shapes import AskedSignIn, DetailOut
 from services.portal.model.limits import Limit
 from services.portal.model.sign_in import hashed
 from shared.bus.errors import Hopeless, Transient
@@ -53,9 +53,9 @@ class SignInDesk:
 
 
 @router.post("/api/v1/sign-in", status_code=202, tags=["sign-in"])
-async def ask_by_api(request: Request, context: ContextDep, body: AskedSignIn, _: Public) -> dict[str, str]:
+async def ask_by_api(request: Request, context: ContextDep, body: AskedSignIn, _: Public) -> DetailOut:
     context.own(SignInDesk).ask(request, body, "")
-    return {"detail": pages.language(request).gettext(N_("If we know this address, a link is on its way."))}
+    return DetailOut(detail=pages.language(request).gettext(N_("If we know this address, a link is on its way.")))
 
 
 @router.get("/sign-in")

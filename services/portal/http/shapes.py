@@ -3,8 +3,11 @@
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
+from services.portal.handlers.people import Shown
+from services.portal.model.institutions import Cohort
+from services.portal.model.journey import Entry, Journey, Stage
 from shared.events.contact import Language
 from shared.events.portal import InstitutionState, Role
 from shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
@@ -82,6 +85,121 @@ class AskedSignIn(Address):
 class NewToken(BaseModel):
     label: Text
     days: Annotated[int, Field(ge=1, le=90)] = 30
+
+
+class SlugOut(BaseModel):
+    slug: str
+
+
+class InstitutionsOut(BaseModel):
+    items: list[InstitutionState]
+
+
+class PersonIdOut(BaseModel):
+    person_id: str
+
+
+class UrlOut(BaseModel):
+    """A one-time sign-in link."""
+
+    url: str
+
+
+class TokenOut(BaseModel):
+    """A machine's token. It is shown once and kept nowhere."""
+
+    token: str
+    expires_at: AwareDatetime
+
+
+class CohortOut(BaseModel):
+    id: str
+    label: str
+    size: int
+    learns_until: date
+
+    @classmethod
+    def of(cls, cohort: Cohort) -> "CohortOut":
+        return cls(id=cohort.id, label=cohort.label, size=cohort.size, learns_until=cohort.learns_until)
+
+
+class CohortsOut(BaseModel):
+    items: list[CohortOut]
+
+
+class PersonOut(BaseModel):
+    person_id: str
+    name: str
+    email: str
+    roles: list[Role]
+    cohorts: list[str]
+    active: bool
+    expires_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, shown: Shown) -> "PersonOut":
+        person = shown.person
+        return cls(
+            person_id=person.id,
+            name=shown.name,
+            email=shown.email,
+            roles=person.roles,
+            cohorts=person.cohorts,
+            active=person.active,
+            expires_at=person.expires_at,
+        )
+
+
+class PeopleOut(BaseModel):
+    items: list[PersonOut]
+
+
+class LabelOut(BaseModel):
+    label: str
+
+
+class PersonLabelOut(LabelOut):
+    person_id: str
+
+
+class LabelsOut(BaseModel):
+    items: list[PersonLabelOut]
+
+
+class DetailOut(BaseModel):
+    detail: str
+
+
+class JourneyOut(BaseModel):
+    """A journey in one line."""
+
+    contact_id: str
+    reference: str
+    case_id: str
+    stage: Stage
+    paused: bool
+    language: str
+    tutor_id: str
+    moved_at: AwareDatetime
+
+    @classmethod
+    def of(cls, journey: Journey) -> "JourneyOut":
+        shown = {name: getattr(journey, name) for name in JourneyOut.model_fields if name != "contact_id"}
+        return cls(contact_id=journey.id, **shown)
+
+
+class WholeJourneyOut(JourneyOut):
+    """A journey with everything that happened, in order."""
+
+    timeline: list[Entry]
+
+
+class JourneysOut(BaseModel):
+    """A page of journeys; `counts` by stage; `next` is the cursor of the following page."""
+
+    items: list[JourneyOut]
+    counts: dict[Stage, int]
+    next: str | None
 
 
 class CohortFields(BaseModel):

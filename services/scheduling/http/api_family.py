@@ -1,12 +1,12 @@
 """A family's meeting over the JSON API: the times that are free, booking and cancelling."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from services.scheduling.handlers import booking
-from services.scheduling.http.shapes import BookingBody, family_json, slots_json
+from services.scheduling.http.shapes import BookingBody, FamilyMeetingOut, SlotsOut
 from services.scheduling.model.zones import is_zone
 from shared.refused import Refused
 from shared.service import Context
@@ -21,40 +21,40 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/family")
-async def get_family(context: ContextDep, family: FamilySession) -> dict[str, Any]:
-    return family_json(await booking.see(context, family))
+async def get_family(context: ContextDep, family: FamilySession) -> FamilyMeetingOut:
+    return FamilyMeetingOut.of(await booking.see(context, family))
 
 
 @router.get("/family/slots")
 async def get_slots(
     context: ContextDep, family: FamilySession, zone: Annotated[str, Query(max_length=64)] = ""
-) -> dict[str, Any]:
+) -> SlotsOut:
     if zone and not is_zone(zone):
         raise Problem(422, errors=[("zone", "An IANA time zone, e.g. Asia/Qatar")])
     view = await booking.see(context, family)
-    return slots_json(view, zone or view.zone)
+    return SlotsOut.of(view, zone or view.zone)
 
 
-@router.post("/family/meeting", response_model=None)
+@router.post("/family/meeting", response_model=FamilyMeetingOut)
 async def post_meeting(
     request: Request, context: ContextDep, family: FamilySession, body: BookingBody
-) -> Response | dict[str, Any]:
+) -> Response | FamilyMeetingOut:
     try:
         await booking.book(context, family, body.wish())
     except Refused as refused:
         if refused.code in _WITH_SLOTS:
             return await _others(request, context, family, refused, body.zone)
         raise
-    return family_json(await booking.see(context, family))
+    return FamilyMeetingOut.of(await booking.see(context, family))
 
 
 @router.post("/family/meeting/cancel")
-async def post_cancel(context: ContextDep, family: FamilySession) -> dict[str, Any]:
+async def post_cancel(context: ContextDep, family: FamilySession) -> FamilyMeetingOut:
     await booking.cancel(context, family)
-    return family_json(await booking.see(context, family))
+    return FamilyMeetingOut.of(await booking.see(context, family))
 
 
 async def _others(request: Request, context: Context, family: Family, refused: Refused, zone: str) -> Response:
     """The refusal, with the times that are free instead."""
     view = await booking.see(context, family)
-    return answer_with(request, problem_of(request, refused), **slots_json(view, zone))
+    return answer_with(request, problem_of(request, refused), **SlotsOut.of(view, zone).model_dump(mode="json"))

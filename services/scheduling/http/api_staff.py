@@ -1,18 +1,18 @@
 """Hours and meetings over the JSON API, for tutors and coordinators."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from services.scheduling.handlers import availability, meetings
 from services.scheduling.http.shapes import (
     AvailabilityBody,
+    AvailabilityOut,
     CancelBody,
     CloseBody,
+    CloseOut,
+    MeetingOut,
+    MeetingsOut,
     MoveBody,
     Whose,
-    close_json,
-    meeting_json,
 )
 from services.scheduling.model import AvailabilityRules
 from shared.refused import NotFound
@@ -25,43 +25,43 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/cases/{case_id}/availability")
-async def get_availability(context: ContextDep, case_id: str, staff: Tutor, tutor_id: str = "") -> dict[str, Any]:
+async def get_availability(context: ContextDep, case_id: str, staff: Tutor, tutor_id: str = "") -> AvailabilityOut:
     case = await availability.case_named(context, staff.institution, case_id)
     tutor = availability.tutor_meant(case, staff, tutor_id)
     found = await availability.availability_of(context, staff.institution, case_id, tutor)
     if found is None:
         raise NotFound(N_("This tutor has not said yet when they can be met for this case."))
-    return {"case_id": case_id, "tutor_id": tutor, **found.rules.model_dump(mode="json", by_alias=True)}
+    return AvailabilityOut.of_tutor(case_id, tutor, found.rules)
 
 
 @router.put("/cases/{case_id}/availability")
-async def put_availability(context: ContextDep, case_id: str, staff: Tutor, body: AvailabilityBody) -> dict[str, Any]:
+async def put_availability(context: ContextDep, case_id: str, staff: Tutor, body: AvailabilityBody) -> AvailabilityOut:
     case = await availability.case_named(context, staff.institution, case_id)
     tutor = availability.tutor_meant(case, staff, body.tutor_id or "")
     rules = AvailabilityRules.model_validate(body.model_dump(exclude={"tutor_id"}, by_alias=True))
     await availability.set_availability(context, staff.institution, case_id, tutor, rules)
-    return {"case_id": case_id, "tutor_id": tutor, **rules.model_dump(mode="json", by_alias=True)}
+    return AvailabilityOut.of_tutor(case_id, tutor, rules)
 
 
 @router.get("/meetings")
-async def list_meetings(context: ContextDep, staff: Tutor, whose: Whose = "all") -> dict[str, Any]:
+async def list_meetings(context: ContextDep, staff: Tutor, whose: Whose = "all") -> MeetingsOut:
     found = await meetings.overview(context, staff, everybody=whose == "all")
     views = [*found.to_close, *found.coming, *found.waiting, *found.ended]
-    return {"items": [meeting_json(view) for view in views]}
+    return MeetingsOut(items=[MeetingOut.of(view) for view in views])
 
 
 @router.get("/meetings/{contact_id}")
-async def get_meeting(context: ContextDep, contact_id: str, staff: Tutor) -> dict[str, Any]:
+async def get_meeting(context: ContextDep, contact_id: str, staff: Tutor) -> MeetingOut:
     return await _seen(context, staff, contact_id)
 
 
 @router.get("/meetings/{contact_id}/close")
-async def get_close(context: ContextDep, contact_id: str, staff: Tutor) -> dict[str, Any]:
-    return close_json(await meetings.see(context, staff.institution, contact_id))
+async def get_close(context: ContextDep, contact_id: str, staff: Tutor) -> CloseOut:
+    return CloseOut.of(await meetings.see(context, staff.institution, contact_id))
 
 
 @router.post("/meetings/{contact_id}/close")
-async def post_close(context: ContextDep, contact_id: str, staff: Tutor, body: CloseBody) -> dict[str, Any]:
+async def post_close(context: ContextDep, contact_id: str, staff: Tutor, body: CloseBody) -> MeetingOut:
     if body.held:
         await meetings.close_held(context, staff, contact_id, body.as_held())
     else:
@@ -73,9 +73,7 @@ async def post_close(context: ContextDep, contact_id: str, staff: Tutor, body: C
 
 
 @router.post("/meetings/{contact_id}/cancel")
-async def post_cancel(
-    context: ContextDep, contact_id: str, staff: Tutor, body: CancelBody | None = None
-) -> dict[str, Any]:
+async def post_cancel(context: ContextDep, contact_id: str, staff: Tutor, body: CancelBody | None = None) -> MeetingOut:
     note = body.reason if body else ""
     await meetings.cancel(context, staff, contact_id, note)
     return await _seen(context, staff, contact_id)
@@ -84,7 +82,7 @@ async def post_cancel(
 @router.post("/meetings/{contact_id}/reschedule")
 async def post_reschedule(
     context: ContextDep, contact_id: str, staff: Tutor, body: MoveBody | None = None
-) -> dict[str, Any]:
+) -> MeetingOut:
     starts_at, note = (body.starts_at, body.note) if body else (None, "")
     if starts_at is None:
         await meetings.choose_anew(context, staff, contact_id, note)
@@ -94,10 +92,10 @@ async def post_reschedule(
 
 
 @router.post("/meetings/{contact_id}/offer")
-async def post_offer(context: ContextDep, contact_id: str, staff: Tutor) -> dict[str, Any]:
+async def post_offer(context: ContextDep, contact_id: str, staff: Tutor) -> MeetingOut:
     await meetings.offer_again(context, staff, contact_id)
     return await _seen(context, staff, contact_id)
 
 
-async def _seen(context: Context, staff: Staff, contact_id: str) -> dict[str, Any]:
-    return meeting_json(await meetings.see(context, staff.institution, contact_id))
+async def _seen(context: Context, staff: Staff, contact_id: str) -> MeetingOut:
+    return MeetingOut.of(await meetings.see(context, staff.institution, contact_id))

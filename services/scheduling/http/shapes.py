@@ -1,12 +1,12 @@
 """The JSON of the API: what is sent and what is answered."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from services.scheduling.handlers.booking import FamilyView, Wish
+from services.scheduling.handlers.booking import FamilySees, FamilyView, Wish
 from services.scheduling.handlers.meetings import Held, StaffView
 from services.scheduling.model import AvailabilityRules, NotHeldBecause, Participant, ReachBy
 from services.scheduling.model.slots import Slot
@@ -91,100 +91,177 @@ def local(at: datetime, zone: str) -> str:
     return at.astimezone(ZoneInfo(zone)).isoformat()
 
 
-def slot_json(slot: Slot, zone: str, tutor_zone: str) -> dict[str, str]:
-    """One time in UTC, and as both sides' clocks show it."""
-    return {
-        "starts_at": slot.starts_at.isoformat(),
-        "ends_at": slot.ends_at.isoformat(),
-        "local": local(slot.starts_at, zone),
-        "tutor_local": local(slot.starts_at, tutor_zone),
-    }
+class SlotOut(BaseModel):
+    """One time in UTC, and as both sides' clocks show it (ISO 8601 with the offset)."""
+
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    local: str
+    tutor_local: str
+
+    @classmethod
+    def of(cls, slot: Slot, zone: str, tutor_zone: str) -> "SlotOut":
+        return cls(
+            starts_at=slot.starts_at,
+            ends_at=slot.ends_at,
+            local=local(slot.starts_at, zone),
+            tutor_local=local(slot.starts_at, tutor_zone),
+        )
 
 
-def slots_json(view: FamilyView, zone: str) -> dict[str, Any]:
-    rules = view.times.rules
-    return {
-        "state": view.state,
-        "zone": zone,
-        "tutor_zone": view.times.tutor_zone,
-        "duration_minutes": rules.duration_minutes if rules else None,
-        "slots": [slot_json(slot, zone, view.times.tutor_zone) for slot in view.times.slots],
-    }
+class SlotsOut(BaseModel):
+    """The times that a family may choose from, in the zone that it asked for."""
+
+    state: FamilySees
+    zone: str
+    tutor_zone: str
+    duration_minutes: int | None
+    slots: list[SlotOut]
+
+    @classmethod
+    def of(cls, view: FamilyView, zone: str) -> "SlotsOut":
+        rules, theirs = view.times.rules, view.times.tutor_zone
+        return cls(
+            state=view.state,
+            zone=zone,
+            tutor_zone=theirs,
+            duration_minutes=rules.duration_minutes if rules else None,
+            slots=[SlotOut.of(slot, zone, theirs) for slot in view.times.slots],
+        )
 
 
-def family_json(view: FamilyView) -> dict[str, Any]:
+class ReachOut(BaseModel):
+    """How the family is told of its meeting."""
+
+    by: ReachBy | None
+    address: str | None
+
+
+class FamilyMeetingOut(BaseModel):
     """The family's own view. `confirmed`: the meeting is made; until then the time is reserved."""
-    meeting, planned = view.meeting, view.planned
-    return {
-        "state": view.state,
-        "may_choose": view.may_choose,
-        "starts_at": planned.starts_at.isoformat() if planned else None,
-        "ends_at": planned.ends_at.isoformat() if planned else None,
-        "local": local(planned.starts_at, view.zone) if planned else None,
-        "tutor_local": local(planned.starts_at, view.times.tutor_zone) if planned else None,
-        "zone": view.personal.zone or None,
-        "tutor_zone": view.times.tutor_zone,
-        "confirmed": bool(meeting and planned and meeting.starts_at == planned.starts_at),
-        "reach": {"by": meeting.reach_by, "address": view.personal.address or None} if meeting else None,
-        "join_url": view.join_url or None,
-        "calendar_file": "/scheduling/family/meeting.ics" if planned else None,
-        "cancelled_by": meeting.cancelled_by if meeting else None,
-        "note": view.personal.note or None,
-    }
+
+    state: FamilySees
+    may_choose: bool
+    starts_at: AwareDatetime | None
+    ends_at: AwareDatetime | None
+    local: str | None
+    tutor_local: str | None
+    zone: str | None
+    tutor_zone: str
+    confirmed: bool
+    reach: ReachOut | None
+    join_url: str | None
+    calendar_file: str | None
+    cancelled_by: str | None
+    note: str | None
+
+    @classmethod
+    def of(cls, view: FamilyView) -> "FamilyMeetingOut":
+        meeting, planned = view.meeting, view.planned
+        return cls(
+            state=view.state,
+            may_choose=view.may_choose,
+            starts_at=planned.starts_at if planned else None,
+            ends_at=planned.ends_at if planned else None,
+            local=local(planned.starts_at, view.zone) if planned else None,
+            tutor_local=local(planned.starts_at, view.times.tutor_zone) if planned else None,
+            zone=view.personal.zone or None,
+            tutor_zone=view.times.tutor_zone,
+            confirmed=bool(meeting and planned and meeting.starts_at == planned.starts_at),
+            reach=ReachOut(by=meeting.reach_by, address=view.personal.address or None) if meeting else None,
+            join_url=view.join_url or None,
+            calendar_file="/scheduling/family/meeting.ics" if planned else None,
+            cancelled_by=meeting.cancelled_by if meeting else None,
+            note=view.personal.note or None,
+        )
 
 
-def meeting_json(view: StaffView) -> dict[str, Any]:
+class MeetingOut(BaseModel):
     """A meeting as staff sees it: everything but the family's address."""
-    meeting, planned = view.meeting, view.planned
-    return {
-        "contact_id": meeting.id,
-        "reference": meeting.contact.reference,
-        "case_id": meeting.contact.case_id,
-        "tutor_id": meeting.tutor_id,
-        "state": meeting.state,
-        "starts_at": planned.starts_at.isoformat() if planned else None,
-        "ends_at": planned.ends_at.isoformat() if planned else None,
-        "family_zone": view.family_zone or None,
-        "family_local": local(planned.starts_at, view.family_zone) if planned and view.family_zone else None,
-        "tutor_zone": view.tutor_zone,
-        "tutor_local": local(planned.starts_at, view.tutor_zone) if planned else None,
-        "has_availability": view.times.rules is not None,
-        "reach_by": meeting.reach_by,
-        "reschedules": meeting.reschedules,
-        "cancelled_by": meeting.cancelled_by,
-        "not_held_because": meeting.not_held_because,
-        "held_from": meeting.held_from.isoformat() if meeting.held_from else None,
-        "held_until": meeting.held_until.isoformat() if meeting.held_until else None,
-        "participants": [one.model_dump() for one in meeting.participants],
-        "recording": meeting.recording,
-        "join_url": view.join_url or None,
-    }
+
+    contact_id: str
+    reference: str
+    case_id: str
+    tutor_id: str
+    state: str
+    starts_at: AwareDatetime | None
+    ends_at: AwareDatetime | None
+    family_zone: str | None
+    family_local: str | None
+    tutor_zone: str
+    tutor_local: str | None
+    has_availability: bool
+    reach_by: ReachBy | None
+    reschedules: int
+    cancelled_by: str | None
+    not_held_because: NotHeldBecause | None
+    held_from: AwareDatetime | None
+    held_until: AwareDatetime | None
+    participants: list[ParticipantBody]
+    recording: str | None
+    join_url: str | None
+
+    @classmethod
+    def of(cls, view: StaffView) -> "MeetingOut":
+        meeting, planned = view.meeting, view.planned
+        return cls(
+            contact_id=meeting.id,
+            reference=meeting.contact.reference,
+            case_id=meeting.contact.case_id,
+            tutor_id=meeting.tutor_id,
+            state=meeting.state,
+            starts_at=planned.starts_at if planned else None,
+            ends_at=planned.ends_at if planned else None,
+            family_zone=view.family_zone or None,
+            family_local=local(planned.starts_at, view.family_zone) if planned and view.family_zone else None,
+            tutor_zone=view.tutor_zone,
+            tutor_local=local(planned.starts_at, view.tutor_zone) if planned else None,
+            has_availability=view.times.rules is not None,
+            reach_by=meeting.reach_by,
+            reschedules=meeting.reschedules,
+            cancelled_by=meeting.cancelled_by,
+            not_held_because=meeting.not_held_because,
+            held_from=meeting.held_from,
+            held_until=meeting.held_until,
+            participants=[ParticipantBody(**one.model_dump()) for one in meeting.participants],
+            recording=meeting.recording,
+            join_url=view.join_url or None,
+        )
 
 
-def close_json(view: StaffView) -> dict[str, Any]:
+class MeetingsOut(BaseModel):
+    items: list[MeetingOut]
+
+
+class CloseOut(BaseModel):
     """What closing starts from: the planned times, and whether the family allows a recording."""
-    return {
-        "state": view.meeting.state,
-        "held_from": view.planned.starts_at.isoformat() if view.planned else None,
-        "held_until": view.planned.ends_at.isoformat() if view.planned else None,
-        "recording_allowed": view.meeting.may_record,
-        "participants": [{"person_id": view.meeting.tutor_id, "agrees_to_recording": False}],
-    }
+
+    state: str
+    held_from: AwareDatetime | None
+    held_until: AwareDatetime | None
+    recording_allowed: bool
+    participants: list[ParticipantBody]
+
+    @classmethod
+    def of(cls, view: StaffView) -> "CloseOut":
+        return cls(
+            state=view.meeting.state,
+            held_from=view.planned.starts_at if view.planned else None,
+            held_until=view.planned.ends_at if view.planned else None,
+            recording_allowed=view.meeting.may_record,
+            participants=[ParticipantBody(person_id=view.meeting.tutor_id)],
+        )
+
+
+class AvailabilityOut(AvailabilityRules):
+    """When a tutor can be met for a case."""
+
+    case_id: str
+    tutor_id: str
+
+    @classmethod
+    def of_tutor(cls, case_id: str, tutor_id: str, rules: AvailabilityRules) -> "AvailabilityOut":
+        return cls.model_validate({**rules.model_dump(by_alias=True), "case_id": case_id, "tutor_id": tutor_id})
 
 
 Whose = Literal["mine", "all"]
-
-__all__ = [
-    "AvailabilityBody",
-    "BookingBody",
-    "CancelBody",
-    "CloseBody",
-    "EmailAddress",
-    "MoveBody",
-    "Whose",
-    "close_json",
-    "family_json",
-    "meeting_json",
-    "slot_json",
-    "slots_json",
-]

@@ -1,0 +1,135 @@
+"""What archive's API answers."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel
+
+from services.archive.model import Recording, Viewer
+from services.archive.model.recording import Stage
+from services.archive.repository import Viewings
+from shared.copies import case_of
+from shared.events.archive import RecordingState
+from shared.events.contact import Scope
+from shared.refused import Refused
+from shared.service import Context
+
+MediaKind = Literal["video", "audio"]
+
+
+class CardOut(BaseModel):
+    """A recording as a student sees it in the list."""
+
+    contact_id: str
+    reference: str
+    case_id: str
+    title: str
+    media: MediaKind | None
+    duration_seconds: float
+    language: str
+    expires_at: AwareDatetime | None
+    may_download: bool
+
+    @classmethod
+    async def of(cls, context: Context, one: Recording) -> "CardOut":
+        case = await case_of(context, one.institution, one.contact.case_id)
+        return cls(
+            contact_id=one.id,
+            reference=one.contact.reference,
+            case_id=one.contact.case_id,
+            title=case.title if case else one.contact.reference,
+            media=one.media.kind if one.media else None,
+            duration_seconds=one.media.duration_seconds if one.media else 0,
+            language=one.contact.language,
+            expires_at=one.expires_at,
+            may_download=one.downloads_to(Viewer()),
+        )
+
+
+class UploadOut(BaseModel):
+    """Whether a recording may be uploaded now, else why not."""
+
+    allowed: bool
+    code: str | None
+    text: str | None
+
+    @classmethod
+    def of(cls, context: Context, one: Recording) -> "UploadOut":
+        try:
+            one.admits_upload(context.clock.now())
+        except Refused as refused:
+            return cls(allowed=False, code=refused.code, text=refused.text)
+        return cls(allowed=True, code=None, text=None)
+
+
+class ViewingsOut(BaseModel):
+    count: int
+    last_at: AwareDatetime | None
+
+
+class RecordingOut(RecordingState):
+    """A recording as tutors and coordinators see it: the state as events tell it, and what can be done."""
+
+    state: Stage  # type: ignore[assignment]  # a tutor also sees what is not expected
+    contact_id: str
+    mime: str | None
+    codecs: list[str]
+    upload: UploadOut
+    viewings: ViewingsOut
+
+    @classmethod
+    async def of(cls, context: Context, one: Recording) -> "RecordingOut":
+        viewings = Viewings(context, one.institution)
+        return cls(
+            **dict(one.told()) | {"state": one.state},
+            contact_id=one.id,
+            mime=one.media.mime if one.media else None,
+            codecs=one.media.codecs if one.media else [],
+            upload=UploadOut.of(context, one),
+            viewings=ViewingsOut(count=await viewings.count(one.id), last_at=await viewings.last(one.id)),
+        )
+
+
+class RecordingsOut(BaseModel):
+    """A page; `next` is the cursor of the following one. Tutors get recordings, students cards."""
+
+    recordings: list[RecordingOut] | list[CardOut]
+    next: str | None
+
+
+class PlaysOut(BaseModel):
+    plays: Literal[True]
+    sha256: str
+
+
+class WatchedOut(BaseModel):
+    times: int
+    last_at: AwareDatetime | None
+
+
+class FamilyRecordingOut(BaseModel):
+    """A recording as its family sees it."""
+
+    state: Stage
+    media: MediaKind | None
+    duration_seconds: float
+    sha256: str
+    audience: list[Scope]
+    refused_because: str | None
+    paused: bool
+    expires_at: AwareDatetime | None
+    watched: WatchedOut
+
+    @classmethod
+    async def of(cls, context: Context, one: Recording) -> "FamilyRecordingOut":
+        viewings, media = Viewings(context, one.institution), one.media
+        return cls(
+            state=one.state,
+            media=media.kind if media else None,
+            duration_seconds=media.duration_seconds if media else 0,
+            sha256=media.sha256 if media else "",
+            audience=one.audience,
+            refused_because=one.refused_because,
+            paused=one.consent.state == "paused",
+            expires_at=one.expires_at,
+            watched=WatchedOut(times=await viewings.count(one.id), last_at=await viewings.last(one.id)),
+        )
