@@ -30,7 +30,9 @@ from shared.service import Service
 from shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
 from shared.settings import Settings
 from shared.store import StoreUnavailable
+from shared.web.contract import breaks
 from shared.web.logging import configure as configure_logging
+from shared.web.openapi import describe
 
 gc.freeze()
 gc.enable()
@@ -234,6 +236,26 @@ def doctor() -> None:
         console.print(f"{mark} {escape(finding.text)}", soft_wrap=True)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)
+
+
+@cli.command()
+def openapi(
+    folder: Annotated[Path, typer.Argument(help="where <service>.json is written")] = Path("docs/openapi"),
+) -> None:
+    """Write the OpenAPI descriptions of the services' APIs; refuse what breaks a client of those that are there."""
+    documents = {name: describe(name, service.router) for name, service in SERVICES.items()}
+    broken = [
+        f"{name}: {what}"
+        for name, document in documents.items()
+        if (there := folder / f"{name}.json").exists()
+        for what in breaks(json.loads(there.read_text()), document)
+    ]
+    if broken:
+        raise stop("An interface may only grow inside a version:\n  " + "\n  ".join(broken))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    print(f"Wrote {len(documents)} descriptions to {folder}.")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -19,6 +20,7 @@ from shared.web import problems
 from shared.web.health import Condition, Examine, Measures, health_routes
 from shared.web.languages import LanguageMiddleware
 from shared.web.logging import RequestLogMiddleware
+from shared.web.openapi import describe
 from shared.web.pages import STATIC
 from shared.web.security import (
     BodyLimitMiddleware,
@@ -91,6 +93,7 @@ def _part_app(part: MountedPart) -> FastAPI:
         docs_url=None,  # the usual pages load scripts from third parties
         redoc_url=None,
     )
+    app.openapi = partial(describe, part.name, part.router)  # type: ignore[method-assign]
     app.state.context = part.context
     app.state.service = part.name
     # not `include_router`, here and in the services: it makes every route anew, which takes most of a start

@@ -81,7 +81,12 @@ async def options(contact_id: Id, _: Public) -> Response:  # noqa: ARG001 - the 
     )
 
 
-@router.post("/recordings/{contact_id}/uploads", status_code=201)
+@router.post(
+    "/recordings/{contact_id}/uploads",
+    status_code=201,
+    response_class=Response,
+    responses={201: {"description": "begun", "headers": {"Location": {"schema": {"type": "string"}}}}},
+)
 async def create(request: Request, contact_id: Id, staff: Tutor, upload_length: Length = None) -> Response:
     """Begin an upload. `Upload-Metadata` is not kept: a file's name may be somebody's name."""
     if upload_length is None:
@@ -94,7 +99,12 @@ async def create(request: Request, contact_id: Id, staff: Tutor, upload_length: 
     return Response(status_code=201, headers={"Location": place, **_expires(upload.expires_at)})
 
 
-@router.head("/uploads/{upload_id}", name="offset")
+@router.head(
+    "/uploads/{upload_id}",
+    name="offset",
+    response_class=Response,
+    responses={200: {"description": "how much is safe", "headers": {"Upload-Offset": {"schema": {"type": "integer"}}}}},
+)
 async def offset(request: Request, upload_id: Id, staff: Tutor) -> Response:
     context = context_of(request)
     with told():

@@ -1,6 +1,6 @@
 """The recording itself, in ranges. Students by the audience that is allowed now, the family by its own session."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -16,9 +16,16 @@ from shared.web.access import FamilySession, Student
 
 router = APIRouter()
 
+_BYTES: Final = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+MEDIA: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "the whole recording; its type is in Content-Type", **_BYTES},
+    206: {"description": "the range that was asked for", **_BYTES},
+    416: {"description": "the range lies outside of the recording"},
+}
+
 
 @router.head("/media/{contact_id}", include_in_schema=False)
-@router.get("/media/{contact_id}")
+@router.get("/media/{contact_id}", response_class=Response, responses=MEDIA)
 async def media(
     request: Request, contact_id: Id, staff: Student, download: Annotated[bool, Query()] = False
 ) -> Response:
@@ -26,7 +33,7 @@ async def media(
 
 
 @router.head("/family/media", include_in_schema=False)
-@router.get("/family/media")
+@router.get("/family/media", response_class=Response, responses=MEDIA)
 async def family_media(request: Request, family: FamilySession, download: Annotated[bool, Query()] = False) -> Response:
     """The family's own recording, also before its release, until it is erased."""
     return await _play(request, family.institution, family.contact_id, family_viewer(family), download=download)

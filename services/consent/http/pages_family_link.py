@@ -1,6 +1,6 @@
 """The personal link: a calm page with one button, the session behind it, and its renewal. A GET changes nothing."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from services.consent.handlers import links
 from services.consent.http.doors import context_of
 from services.consent.http.guesses import Guesses
 from services.consent.http.pages import pages
+from services.consent.http.shapes import SessionOut
 from services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
 from services.consent.model import Journey
 from shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug
@@ -33,7 +34,7 @@ class LinkGiven(BaseModel):
 
 
 @router.post("/api/v1/links/open")
-async def exchange_link(request: Request, given: LinkGiven, _: Public) -> dict[str, Any]:
+async def exchange_link(request: Request, given: LinkGiven, _: Public) -> SessionOut:
     """Exchange a personal link for a session of 15 minutes; 404 for every link that does not open, for any reason."""
     journey = await _behind(request, given.institution, given.token)
     if journey is None:
@@ -42,7 +43,7 @@ async def exchange_link(request: Request, given: LinkGiven, _: Public) -> dict[s
             "This link does not open anything",
             "It may be incomplete, or replaced by a newer one. Ask who sent it for a new one.",
         )
-    return {"session": links.session_for(context_of(request), journey)}
+    return SessionOut(session=links.session_for(context_of(request), journey))
 
 
 @router.get("/i/{slug}/{token}", include_in_schema=False)

@@ -218,6 +218,12 @@ class LinkOut(BaseModel):
     usable: Literal["everywhere", "this machine only"]
 
 
+class SessionOut(BaseModel):
+    """A family's session of 15 minutes, to send as a bearer token."""
+
+    session: str
+
+
 class CanOut(BaseModel):
     """What the family can do now."""
 

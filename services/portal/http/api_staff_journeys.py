@@ -29,7 +29,16 @@ async def board(
     return JourneysOut(items=[JourneyOut.of(one) for one in found.journeys], counts=found.counts, next=found.next)
 
 
-@router.get("/stream")
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "server-sent events, one journey in a line each",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
 async def updates(request: Request, context: ContextDep, staff: Tutor) -> StreamingResponse:
     kind, _, bearer = request.headers.get("authorization", "").partition(" ")
     token = bearer.strip() if kind.lower() == "bearer" else request.cookies.get(STAFF_COOKIE, "")
