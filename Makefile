@@ -15,7 +15,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Firsthand needs Python 3.11 or later; install it, or name one: make run FIRSTHAND_PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	@echo "Setting up the environment (once; about a minute) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "This Python has no venv module; on Debian: apt install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -6,6 +6,7 @@ gc.disable()  # until all is loaded, which stays: to walk through it again and a
 
 import asyncio
 import importlib
+import importlib.metadata
 import json
 import logging
 import sys
@@ -62,7 +63,6 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Students of the health professions learn first hand from patients and families.",
 )
 import_cli = typer.Typer(no_args_is_help=True, help="Bring something in.")
 cli.add_typer(topology_cli, name="topology")
@@ -75,6 +75,21 @@ cli.add_typer(keys_cli, name="keys")
 cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(mongo_cli, name="mongo")
 cli.add_typer(secrets_cli, name="secrets")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"firsthand {importlib.metadata.version('firsthand')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def command(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """Students of the health professions learn first hand from patients and families."""
 
 
 def _checked_settings() -> Settings:

@@ -6,13 +6,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import nats.errors
 import nats.js.errors
 from faststream.nats import NatsBroker
-from faststream.nats.security import NatsCredentials
 from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -55,7 +53,6 @@ class BusSettings(BaseModel):
     url: Annotated[str, Field(description="nats://host:port, several comma-separated; may hold user and password")]
     user: str = ""
     password: SecretStr = SecretStr("")
-    credentials: Annotated[Path | None, Field(description="a .creds file, instead of user and password")] = None
     inbox_prefix: Annotated[str, Field(description="where this service's user may be answered")] = "_INBOX"
     placement: Placement = Placement()
     replicas: Annotated[int, Field(ge=1, le=5, description="of streams and durables, when the topology is applied")] = 1
@@ -84,8 +81,6 @@ class BusSettings(BaseModel):
 
     @property
     def security(self) -> BaseSecurity | None:
-        if self.credentials:
-            return NatsCredentials(str(self.credentials))
         if self.user:
             return SASLPlaintext(self.user, self.password.get_secret_value())
         return None
@@ -143,7 +138,7 @@ async def connected(settings: BusSettings) -> AsyncIterator[Client]:
         if refusal := _refusal_in(error):
             refusals.append(refusal)
 
-    options: dict[str, Any] = {"user_credentials": str(settings.credentials)} if settings.credentials else {}
+    options: dict[str, Any] = {}
     if settings.user:
         options |= {"user": settings.user, "password": settings.password.get_secret_value()}
     try:

@@ -19,6 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.web.accept import accepted
+
 COOKIE: Final = "fh_lang"
 DEFAULT: Final = "en"
 NAMES: Final[Mapping[str, str]] = {"en": "English", "ar": "العربية", "es": "Español"}
@@ -138,15 +140,11 @@ def language_of(request: Request) -> str:
 
 def negotiate(accept_language: str) -> str:
     """Pick a language of ours from an Accept-Language header."""
-    wanted: list[tuple[float, str]] = []
-    for part in accept_language.split(","):
-        tag, _, quality = part.strip().partition(";q=")
-        try:
-            wanted.append((-float(quality or 1), tag.strip()))
-        except ValueError:
-            continue
-    tags = [tag for weight, tag in sorted(wanted, key=lambda pair: pair[0]) if weight < 0]
-    return negotiate_locale(tags, list(NAMES), sep="-") or DEFAULT
+    wanted = accepted(accept_language)
+    # `*` stands for any that is not named otherwise: then ours, in our order.
+    others = [code for code in NAMES if code not in wanted] if wanted.get("*") else []
+    tags = [tag for tag, weight in wanted.items() if weight and tag != "*"]
+    return negotiate_locale([*tags, *others], list(NAMES), sep="-") or DEFAULT
 
 
 class LanguageMiddleware:

@@ -17,6 +17,7 @@ from shared.refused import Kind, NotFound, Refused
 from shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
 from shared.texts import N_
 from shared.vault import KeyErased
+from shared.web.accept import accepted
 from shared.web.languages import Language
 from shared.web.pages import pages_of
 
@@ -183,16 +184,9 @@ def answer_with(request: Request, problem: Problem, **more: Any) -> Response:
 
 def prefers_page(request: Request) -> bool:
     """Tell whether the client would rather read HTML than JSON."""
-    weights = {"text/html": 0.0, "application/json": 0.0, "application/problem+json": 0.0}
-    for part in request.headers.get("accept", "").split(","):
-        kind, _, quality = part.strip().partition(";q=")
-        if kind in weights:
-            try:
-                weights[kind] = float(quality or 1)
-            except ValueError:
-                continue
-    html = weights.pop("text/html")
-    return html > 0 and html >= max(weights.values())
+    ranges = accepted(request.headers.get("accept", ""))
+    html = ranges.get("text/html", ranges.get("text/*", 0.0))  # who takes anything (`*/*`) is a program
+    return html > 0 and html >= max(ranges.get("application/json", 0.0), ranges.get("application/problem+json", 0.0))
 
 
 def _say(words: Language, text: str, values: Mapping[str, object]) -> str:

@@ -248,3 +248,11 @@ def test_no_ordinary_json_is_taken_for_absurd(content: Any) -> None:
         for start in range(0, len(text), piece):
             bounds.demand(text[start : start + piece])
         assert bounds.depth == 0
+
+
+def test_an_address_in_any_script_names_the_host_that_a_browser_opens() -> None:
+    """IDNA 2008, as browsers do; the older rules made another host of these."""
+    assert read_address("https://faß.example/@noor").url == "https://xn--fa-hia.example/@noor"
+    assert read_address("https://Bücher.example/@noor").url == "https://xn--bcher-kva.example/@noor"
+    with pytest.raises(Refused):
+        read_address("https://-a\u200d.example/@noor")

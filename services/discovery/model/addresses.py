@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
+import idna
+
 from shared.refused import Refused
 from shared.texts import N_
 
@@ -64,7 +66,7 @@ def bluesky_profile(did: str) -> str:
 
 def _read_url(url: SplitResult) -> Address:
     host, port = (url.hostname or "").lower(), url.port
-    host = host.encode("idna").decode() if not host.isascii() and len(host) < 200 else host  # noqa: PLR2004
+    host = idna.encode(host, uts46=True).decode() if not host.isascii() and len(host) < 200 else host  # noqa: PLR2004
     where = f"{host}:{port}" if port and port not in (80, 443) else host
     if url.scheme not in ("http", "https") or url.username or url.password or not _HOST.match(where):
         raise _unreadable()
