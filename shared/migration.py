@@ -288,6 +288,8 @@ def _difference(
 
 def _differing_fields(here: Document, there: Document) -> Iterator[str]:
     """Name fields, never values."""
+    if here.__pydantic_extra__ != there.__pydantic_extra__:
+        yield "what a newer release wrote"
     for name in type(here).model_fields:
         if getattr(here, name) != getattr(there, name):
             yield name

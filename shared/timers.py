@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from shared.service import Context, Timer
-from shared.store import AlreadyExists, Conflict, Document, StoreUnavailable
+from shared.store import AlreadyExists, Conflict, Document, StoreUnavailable, Unreadable
 
 _EVERY: Final = 1.0  # seconds between two looks
 _BATCH: Final = 32  # documents at once, so that one slow mail server does not keep all others waiting
@@ -64,9 +64,9 @@ class Timers:
             self._failures.pop(key, None)
         except (Conflict, AlreadyExists):
             return  # somebody was first; the next look sees what is left to do
-        except StoreUnavailable:
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, StoreUnavailable) and not isinstance(error, Unreadable):
+                raise  # nothing can be done for any; one document that this release cannot read is no such thing
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             self._context.log.exception("a timer failed", extra={"kind": document.kind, "failures": failures})
             await self._put_off(document, _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1])

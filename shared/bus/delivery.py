@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from shared.bus.errors import Hopeless, Transient
 from shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
 from shared.metrics import Metrics
-from shared.store import AlreadyExists, Conflict, StoreUnavailable
+from shared.store import AlreadyExists, Conflict, StoreUnavailable, Unreadable
 from shared.topology import Placement
 from shared.tracing import within
 
@@ -188,7 +188,7 @@ def event_in(message: Msg) -> AnyEvent:
 
 def reason_of(error: Exception) -> str:
     """Say why, without repeating content: our own text where the error is ours, else only its kind and place."""
-    if isinstance(error, Hopeless | UnknownEvent | UnreadableEvent):
+    if isinstance(error, Hopeless | UnknownEvent | UnreadableEvent | Unreadable):
         return f"{type(error).__name__}: {error}"
     frame = error.__traceback__
     while frame and frame.tb_next:

@@ -7,7 +7,7 @@ Only single-document operations exist, so that what must be decided together liv
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -39,6 +39,16 @@ class StoreUnavailable(StoreError):  # noqa: N818 - the field's word
         self.retry_after = retry_after
 
 
+class Unreadable(StoreUnavailable):
+    """A document is of a newer release, or damaged, and this release cannot read it: an enum has a value that it does
+    not know. It stays as it is; a release that knows it, reads it. Until then whoever needs it tries again later.
+    """
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message, retry_after=60)
+        self.kind = kind
+
+
 class OutboxNotEmpty(StoreError):  # noqa: N818 - says what is the case
     """A document whose events are not yet published is never deleted."""
 
@@ -59,21 +69,36 @@ class Index:
         return cls(fields)
 
 
+# One step from a schema number to the next: the document's raw JSON as it was, to what it is now. Pure, but it may
+# change the table that it is given; it leaves fields alone that it does not know, and is harmless when done again.
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 class Document(BaseModel):
     """What a service keeps. Immutable by convention inside a save: change a copy (`model_copy(update=...)`) or in place
     before `save`; the version is raised by the store.
+
+    Fields that a newer release wrote are kept, here and in nested models (`shared.store.versions`). A copy of a nested
+    model keeps them too (`model_copy`); one that is built of its parts does not.
     """
 
     model_config = ConfigDict(extra="ignore", validate_assignment=False)
 
     kind: ClassVar[str]  # the collection's name, unique inside a service, `[a-z_]+`
     indexes: ClassVar[tuple[Index, ...]] = ()
+    upgrades: ClassVar[tuple[Upgrade, ...]] = ()  # from schema 1 to 2, from 2 to 3 ...; run when one is read
 
     id: str
     institution: InstitutionId
     version: int = 0  # 0: not yet stored
+    schema_number: int = 1  # with which it is stored: that of its kind, or a newer release's, which is never lowered
     due_at: AwareDatetime | None = None  # when the service's timer is to look at this document
     applied: dict[str, int] = {}  # event origin -> highest sequence taken (Event.origin)
+
+    @classmethod
+    def schema_now(cls) -> int:
+        """Give the schema number of this release: one more than there are upgrades."""
+        return len(cls.upgrades) + 1
 
     @property
     def next_version(self) -> int:
@@ -124,7 +149,10 @@ class OutboxEntry:
 
 
 class Collection(Protocol[D]):
-    """The documents of one kind of ONE institution. Made by `Store.collection`; held by a service's repository."""
+    """The documents of one kind of ONE institution. Made by `Store.collection`; held by a service's repository.
+
+    Every read upgrades documents of an older schema, and raises Unreadable for what this release cannot read.
+    """
 
     async def get(self, id_: str) -> D | None: ...
 
@@ -199,7 +227,10 @@ class Store(Protocol):
         ...
 
     async def due(self, kind: type[D], now: datetime, limit: int = 100) -> list[D]:
-        """Documents of all institutions whose `due_at` has come, the earliest first."""
+        """Documents of all institutions whose `due_at` has come, the earliest first.
+
+        Those that this release cannot read are left out, and logged once, so that they hold up nobody else.
+        """
         ...
 
     async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
@@ -246,4 +277,6 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreUnavailable",
+    "Unreadable",
+    "Upgrade",
 ]

@@ -76,6 +76,8 @@ class Kind:
         if document.institution != institution:
             raise ValueError(f"a document of {document.institution} cannot be kept by {institution}")
         changed: dict[str, Any] = {"version": version}
+        if document.schema_number < (now := document.schema_now()):
+            changed["schema_number"] = now
         for name in self.datetimes:
             at: datetime | None = getattr(document, name)
             if at is not None and at.tzinfo is not UTC:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pymongo import ASCENDING, UpdateOne
@@ -21,6 +22,7 @@ from shared.store.mongo_client import Address, Driver
 from shared.store.mongo_collection import MongoCollection
 from shared.store.mongo_database import Database
 from shared.store.mongo_shape import document, key, path, sortable, waiting_events
+from shared.store.versions import Readable
 
 _KEY: Final = [("_id", ASCENDING)]
 _INDEX_NOT_FOUND: Final = 27
@@ -32,6 +34,7 @@ class MongoStore:
     def __init__(self, database: Database) -> None:
         """Use `open`."""
         self._database = database
+        self._readable = Readable()
         self._kinds: dict[str, Kind] = {}  # those of which this process was told
 
     @classmethod
@@ -83,7 +86,9 @@ class MongoStore:
         come = {path("due_at"): {"$lte": sortable(now)}}
         with self._database.work() as database:
             found = database[kind.kind].find(come, {"outbox": False}).sort([(path("due_at"), ASCENDING), *_KEY])
-            return [document(kind, raw) for raw in await found.limit(limit).to_list(limit)]
+            rows = self._readable.rows(kind.kind, limit)
+            raws = await found.limit(rows).to_list(rows)
+        return self._readable.of(kind.kind, (partial(document, kind, raw) for raw in raws), limit)
 
     async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
         found = await asyncio.gather(*(self._waiting(kind, limit) for kind in self._kinds.values()))

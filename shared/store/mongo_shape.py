@@ -22,6 +22,7 @@ from pydantic_core import from_json, to_json
 from shared.identifiers import InstitutionId
 from shared.store import D, Document, OutboxEntry, Scalar
 from shared.store.kinds import Kind
+from shared.store.versions import raw_of, read
 
 Raw = dict[str, Any]
 
@@ -60,7 +61,9 @@ def state(kind: Kind, stored: Document) -> Raw:
     """Give what a write sets: the document's new state, without its key and outbox."""
     fields: Raw = {}
     rest: Raw = {}
-    for name, value in stored.model_dump(mode="json", exclude=set(_FRAME)).items():
+    for name, value in raw_of(stored).items():
+        if name in _FRAME:
+            continue
         if name in kind.datetimes and value is not None:
             fields[name] = sortable(getattr(stored, name))
         elif value is None or isinstance(value, str | bool) or (isinstance(value, int) and value in _WHOLE_NUMBERS):
@@ -71,12 +74,12 @@ def state(kind: Kind, stored: Document) -> Raw:
 
 
 def document(kind: type[D], raw: Raw) -> D:
-    """Read a document back, by the same validation as from any JSON."""
+    """Read a document back, by the same validation as from any JSON. Raises Unreadable."""
     institution = raw["institution"]
     frame = {"id": raw["_id"].removeprefix(f"{institution}/"), "institution": institution, "version": raw["version"]}
     told = to_json(frame | raw["fields"])
     rest = raw["rest"].encode()
-    return kind.model_validate_json(told if rest == b"{}" else told[:-1] + b"," + rest[1:])
+    return read(kind, told if rest == b"{}" else told[:-1] + b"," + rest[1:])
 
 
 def waiting_event(order: int, version: int, entry: OutboxEntry) -> Raw:

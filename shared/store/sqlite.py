@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +14,8 @@ from shared.store import D, Document, OutboxEntry, Store
 from shared.store.sqlite_collection import SqliteCollection
 from shared.store.sqlite_database import Database
 from shared.store.sqlite_schema import drift, microseconds, prepare, table_of
+from shared.store.versions import Readable
+from shared.store.versions import read as read_document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,6 +26,7 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         """Use `open`."""
         self._database = database
+        self._readable = Readable()
 
     @classmethod
     async def open(cls, path: Path, clock: Clock) -> Self:
@@ -48,8 +52,8 @@ class SqliteStore:
         sql = f'SELECT body FROM "{name}" WHERE due_at <= ? ORDER BY due_at, id LIMIT ?'  # noqa: S608
 
         def read(connection: sqlite3.Connection) -> list[D]:
-            rows = connection.execute(sql, (at, limit)).fetchall()
-            return [kind.model_validate_json(body) for (body,) in rows]
+            rows = connection.execute(sql, (at, self._readable.rows(name, limit))).fetchall()
+            return self._readable.of(name, (partial(read_document, kind, body) for (body,) in rows), limit)
 
         return await self._database.read(read)
 

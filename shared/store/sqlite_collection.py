@@ -12,6 +12,8 @@ from shared.store.kinds import already_there, check_adopted, check_event
 from shared.store.sqlite_database import Database
 from shared.store.sqlite_query import conditions, page_query
 from shared.store.sqlite_schema import microseconds, table_of
+from shared.store.versions import body_of
+from shared.store.versions import read as read_document
 
 
 class SqliteCollection(Generic[D]):
@@ -41,7 +43,7 @@ class SqliteCollection(Generic[D]):
 
     async def get(self, id_: str) -> D | None:
         row = self._database.point(self._select, (self._institution, id_))
-        return self._kind.model_validate_json(row[0]) if row else None
+        return read_document(self._kind, row[0]) if row else None
 
     async def insert(self, document: D, event: AnyEvent | None = None) -> D:
         stored, body, columns = self._next(document, 1)
@@ -120,7 +122,7 @@ class SqliteCollection(Generic[D]):
 
         def read(connection: sqlite3.Connection) -> Page[D]:
             rows = connection.execute(query.sql, query.values).fetchall()
-            items = [self._kind.model_validate_json(body) for body, _, _ in rows[:limit]]
+            items = [read_document(self._kind, body) for body, _, _ in rows[:limit]]
             return Page(items, query.cursor(*rows[limit - 1][1:]) if len(rows) > limit else None)
 
         return await self._database.read(read)
@@ -137,7 +139,7 @@ class SqliteCollection(Generic[D]):
         """Make what is to be stored: the document with its next version, its body, what its other columns hold."""
         stored = self._table.kind.to_keep(document, version, self._institution)
         due_at = microseconds(stored.due_at) if stored.due_at else None
-        return stored, stored.model_dump_json(), (due_at, *self._table.values(stored))
+        return stored, body_of(stored), (due_at, *self._table.values(stored))
 
     def _entry(self, stored: D, event: AnyEvent | None) -> tuple[Any, ...] | None:
         """Make the outbox's row of an event. ValueError unless it is this document's next state."""

@@ -25,6 +25,8 @@ from shared.store import (
     Range,
     Store,
     StoreUnavailable,
+    Unreadable,
+    Upgrade,
 )
 
 DOHA = InstitutionId("qu-cdm")
@@ -631,3 +633,174 @@ class TestClosing:
         await asyncio.sleep(0)
         await store.close()
         assert len(await asyncio.gather(*writes)) == 20
+
+
+class Named(BaseModel):
+    """A guest as the next release knows one."""
+
+    name: str
+    languages: list[str] = []
+    arrived_at: AwareDatetime | None = None
+    badge: str = ""
+    children: list[dict[str, int]] = []
+
+
+def _split_place(raw: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2: a place is a town and a street. `place` stays until no release reads it."""
+    if "town" not in raw:
+        raw["town"], _, raw["street"] = (raw.get("place") or "").partition(", ")
+    return raw
+
+
+def _count_seats(raw: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3: as many seats as guests, where none were noted."""
+    raw["seats"] = raw.get("seats") or len(raw["guests"])
+    return raw
+
+
+class NextVisit(Document):
+    """`Visit` as the next release declares it: more fields, also in nested models, more values, two upgrades."""
+
+    kind: ClassVar[str] = "visit"
+    indexes: ClassVar[tuple[Index, ...]] = (*Visit.indexes, Index.on("town"))
+    upgrades: ClassVar[tuple[Upgrade, ...]] = (_split_place, _count_seats)
+
+    state: Literal["planned", "over", "postponed"] = "planned"
+    starts_at: AwareDatetime | None = None
+    place: str | None = None
+    seats: int = 0
+    open: bool = False
+    length: timedelta = HOUR
+    ratio: float = 0.5
+    guests: list[Named] = []
+    notes: dict[str, Any] = {}
+    undeclared: str = ""
+    town: str = ""
+    street: str = ""
+    postponed_at: AwareDatetime | None = None
+    host: Named | None = None
+    count: int = 0
+
+
+def next_visit(id_: str = "v1", **fields: Any) -> NextVisit:
+    return NextVisit(id=id_, institution=DOHA, **fields)
+
+
+async def _newer(store: Store) -> Collection[NextVisit]:
+    """The next release takes the database over; the present one goes on beside it."""
+    await store.prepare([NextVisit, Case])
+    return store.collection(NextVisit, DOHA)
+
+
+class TestOtherReleases:
+    async def test_what_a_newer_release_wrote_is_kept_by_an_older_one_that_saves(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        newer = await _newer(store)
+        guest = Named(name="Núñez", badge="B7", children=[{"age": 2**70}])
+        written = await newer.insert(
+            next_visit(town="Doha", postponed_at=NOON, host=guest, count=2**70, guests=[guest, Named(name="Ali")])
+        )
+        read = await visits.get("v1")
+        assert read is not None
+        saved = await visits.save(read.model_copy(update={"seats": 7}))
+        assert await visits.get("v1") == saved
+        found = await newer.get("v1")
+        assert found == written.model_copy(update={"seats": 7, "version": 2})
+        assert found.schema_number == 3
+        assert [one async for one in newer.all()] == (await newer.find()).items == [found]
+
+    async def test_what_a_release_does_not_know_is_in_nothing_that_it_shows(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        await (await _newer(store)).insert(next_visit(town="x", guests=[Named(name="Ali", badge="B7")]))
+        read = await visits.get("v1")
+        assert read is not None
+        known = visit(guests=[Guest(name="Ali")], version=1, schema_number=3)
+        assert read.model_dump() == known.model_dump()
+        assert read.model_dump_json() == known.model_dump_json()
+        assert "badge" not in Visit(id="v2", institution=DOHA, guests=read.guests).model_dump_json()
+
+    async def test_a_caller_cannot_bring_unknown_fields_in(self, store: Store, visits: Collection[Visit]) -> None:
+        await visits.insert(Visit.model_validate({"id": "v1", "institution": DOHA, "town": "Lima", "guests": [
+            {"name": "Ali", "badge": "B7"}]}))  # fmt: skip
+        found = await (await _newer(store)).get("v1")
+        assert found is not None
+        assert found.town == ""
+        assert found.guests == [Named(name="Ali")]
+
+    async def test_an_older_document_is_upgraded_step_by_step_however_it_is_read(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        await visits.insert(visit(place="Doha, Corniche", guests=[Guest(name="Ali")], due_at=NOON))
+        newer = await _newer(store)
+        found = await newer.get("v1")
+        assert found is not None
+        assert (found.town, found.street, found.seats, found.schema_number) == ("Doha", "Corniche", 1, 3)
+        assert (await newer.find({"place": "Doha, Corniche"})).items == [found]
+        assert await store.due(NextVisit, NOON) == [found]
+        assert [one async for one in newer.all()] == [found]
+        assert ids((await newer.find({"town": "Doha"})).items) == []  # not before it is saved: see decision 0017
+        saved = await newer.save(found)
+        assert (await newer.find({"town": "Doha"})).items == [saved]
+
+    async def test_the_number_of_a_newer_release_is_never_lowered(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        old = await visits.insert(visit(place="Doha, Corniche"))
+        assert old.schema_number == 1
+        newer = await _newer(store)
+        found = await newer.get("v1")
+        assert found is not None
+        await newer.save(found.model_copy(update={"town": "Lima"}))
+        read = await visits.get("v1")
+        assert read is not None
+        await visits.save(read)
+        again = await newer.get("v1")
+        assert again is not None
+        assert (again.schema_number, again.town) == (3, "Lima")  # no step ran a second time
+
+    async def test_a_document_is_adopted_with_what_a_newer_release_wrote(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        newer = await _newer(store)
+        await newer.insert(next_visit(town="Doha", guests=[Named(name="Ali", badge="B7")]))
+        read = await visits.get("v1")
+        assert read is not None
+        moved = read.model_copy(update={"id": "v2"})
+        await visits.adopt(moved)
+        await visits.adopt(moved)
+        there = await newer.get("v2")
+        assert there is not None
+        assert (there.town, there.guests[0].badge, there.schema_number) == ("Doha", "B7", 3)
+        with pytest.raises(AlreadyExists):
+            await visits.adopt(visit("v2", guests=[Guest(name="Ali")], version=1, schema_number=3))
+
+    async def test_a_value_that_a_release_does_not_know_leaves_the_document_as_it_is(
+        self, store: Store, visits: Collection[Visit], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        newer = await _newer(store)
+        written = [await newer.insert(next_visit(f"v{n}", state="postponed", due_at=NOON)) for n in range(3)]
+        readable = await visits.insert(visit("z", due_at=NOON + HOUR))
+        for call in (lambda: visits.get("v1"), visits.find):
+            with pytest.raises(Unreadable, match="state") as refused:
+                await call()
+            assert "postponed" not in str(refused.value)
+        assert isinstance(refused.value, StoreUnavailable)  # a door says 503, an event comes again
+        looks = [await store.due(Visit, NOON + HOUR, limit=2) for _ in range(3)]
+        assert looks[-1] == [readable]  # nobody waits behind what cannot be read
+        assert [record.name for record in caplog.records].count("firsthand.store") == 3  # once each
+        assert (await newer.find({"state": "postponed"})).items == written
+
+    async def test_a_step_that_fails_destroys_nothing(self, store: Store, visits: Collection[Visit]) -> None:
+        def stumbles(raw: dict[str, Any]) -> dict[str, Any]:
+            raise KeyError(raw["place"])
+
+        class Stumbling(Visit):
+            upgrades: ClassVar[tuple[Upgrade, ...]] = (stumbles,)
+
+        stored = await visits.insert(visit(place="Doha"))
+        with pytest.raises(Unreadable, match="KeyError") as refused:
+            await store.collection(Stumbling, DOHA).get("v1")
+        assert "Doha" not in str(refused.value)
+        assert await visits.get("v1") == stored
