@@ -70,7 +70,7 @@ class Index:
 
 
 # One step from a schema number to the next: the document's raw JSON as it was, to what it is now. Pure, but it may
-# change the table that it is given; it leaves fields alone that it does not know, and is harmless when done again.
+# change the table that it is given. It leaves fields alone that it does not know. How to write one: decision 0017.
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 

@@ -26,6 +26,7 @@ from tests.ports import free_port
 ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]]
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
+THIS_CODE = Path(__file__).parents[2]
 _READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eight processes at once
 
 
@@ -42,13 +43,15 @@ class Program:
     environment: dict[str, str]
     ready_url: str
     log: Path
+    code: Path = THIS_CODE  # the folder of the release that it runs; another one from the next start
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services", *self.arguments, env=self.environment, stdout=log, stderr=log
-            )
+                sys.executable, "-m", "services", *self.arguments, cwd=self.code,
+                env=self.environment | {"PYTHONPATH": str(self.code)}, stdout=log, stderr=log,
+            )  # fmt: skip
         await self.until_ready()
 
     async def until_ready(self) -> None:
@@ -158,10 +161,12 @@ async def apart(
     joined_by: ReverseProxy | None = None,
     servers: Callable[[Path, Path], Servers] = ServerWithUsers,
     stream_replicas: int = 1,
+    code: Mapping[str, Path] | None = None,
 ) -> AsyncIterator[System]:
     """Every service as a process with its own secrets, its NATS `servers`, and a reverse proxy that joins the prefixes.
 
-    With a database that they share, a service may have several `replicas`: `consent`, `consent-2`, ...
+    With a database that they share, a service may have several `replicas`: `consent`, `consent-2`, ... `code` names
+    the folders of the releases that they begin with, by the same names; this tree's by default.
     """
     data = folder / "data"
     make_secrets(data, placement=Placement())
@@ -188,6 +193,7 @@ async def apart(
                 ),
                 f"http://127.0.0.1:{port}/{service}/readyz",
                 folder / (f"{service}-{n}.log" if n > 1 else f"{service}.log"),
+                (code or {}).get(f"{service}-{n}" if n > 1 else service, THIS_CODE),
             )
             for service, ports in routes.items()
             for n, port in enumerate(ports, 1)
