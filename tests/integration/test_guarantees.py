@@ -28,6 +28,7 @@ from shared.events.consent import (
     InvitationState,
 )
 from shared.identifiers import new_id
+from shared.store import Unreadable
 from shared.timers import Timers
 from tests.archive import CONTACT, QU, START, Archive, running
 from tests.consent_house import running as consent_running
@@ -243,3 +244,26 @@ async def test_a_timer_that_is_slow_keeps_no_other_document_waiting(tmp_path: Pa
         assert await Timers(service.context, {SignInLink: on_due}).look() == 2
         assert fired.is_set()
         assert not await service.context.store.due(SignInLink, clock.now())
+
+
+async def test_a_timer_that_needs_what_a_newer_release_wrote_waits_and_keeps_no_other_waiting(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with alone("portal", tmp_path, clock) as service:
+        links = service.context.store.collection(SignInLink, QU)
+        for name in ("newer", "other"):
+            await links.insert(SignInLink(id=name, institution=QU, person_id="p", expires_at=START, due_at=START))
+        fired: list[str] = []
+
+        async def on_due(_context: Any, link: SignInLink) -> None:
+            fired.append(link.id)
+            if link.id == "newer":
+                raise Unreadable("its person has a role of the next release", kind="person")
+            await links.save(link.model_copy(update={"due_at": None}))
+
+        timers = Timers(service.context, {SignInLink: on_due})
+        assert await timers.look() == 2
+        assert await timers.look() == 0
+        clock.advance(timedelta(seconds=5))
+        assert await timers.look() == 1
+        assert sorted(fired) == ["newer", "newer", "other"]

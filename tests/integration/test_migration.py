@@ -36,7 +36,7 @@ from shared.identifiers import InstitutionId
 from shared.migration import CannotMigrate, Report, compare, move, opened
 from shared.service import Service
 from shared.settings import Settings
-from shared.store import Collection, Document, Index, Store, StoreUnavailable
+from shared.store import Collection, Document, Index, Store, StoreUnavailable, Upgrade
 from shared.store.opened import key_store_file, open_key_store, open_store, store_file
 from shared.store.sqlite import SqliteStore
 from shared.topology import STREAMS, Placement
@@ -183,6 +183,21 @@ async def test_documents_keys_and_events_that_wait_are_moved_and_nothing_here_ch
         erased = await k.collection(OwnerKey, OAK).get("c-2")
         assert erased is not None
         assert erased.erased_at == NOON
+
+
+async def test_what_another_release_wrote_is_moved_with_the_rest_and_what_is_older_is_upgraded(house: House) -> None:
+    class NewerStay(Stay):
+        upgrades: ClassVar[tuple[Upgrade, ...]] = (lambda raw: raw | {"room": raw.get("room") or "none yet"},)
+        room: str = ""
+
+    async with house.documents(house.here) as store:
+        newer = store.collection(NewerStay, OAK)
+        await newer.insert(NewerStay(id="c-5", institution=OAK, room="12"))
+    report = await house.migrated()
+    assert report.differences == []
+    async with house.documents(house.there) as there:
+        of = {stay.id: (stay.room, stay.schema_number) async for stay in there.collection(NewerStay, OAK).all()}
+    assert of == {"c-1": ("none yet", 2), "c-2": ("none yet", 2), "c-5": ("12", 2)}
 
 
 async def test_moving_again_changes_nothing(house: House) -> None:
