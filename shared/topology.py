@@ -66,10 +66,11 @@ class Listening:
     events: tuple[type[AnyEvent], ...]
     entities: tuple[str, ...] = ()  # as of a durable
     letters: str = ""  # a handler of the service whose dead letters are read, instead of events
+    replays: str = ""  # ... or what it is given once more
 
     @property
     def streams(self) -> tuple["Stream", ...]:
-        if self.letters:
+        if self.letters or self.replays:
             return (Stream("dead", DEAD_LETTERS_MAX_AGE),)
         return tuple(STREAMS[producer] for producer in sorted({event.service for event in self.events}))
 
@@ -99,6 +100,8 @@ class Placement:
         """The subjects of one stream that are listened to."""
         if listening.letters:
             return (dead_letter_subject(listening.service, listening.letters),)
+        if listening.replays:
+            return (replay_subject(self.name, listening.service, listening.replays),)
         events = [event for event in listening.events if event.service == stream.service]
         entities = {event.entity for event in events}
         return self._subjects(events, [entity for entity in listening.entities if entity in entities])
@@ -187,6 +190,7 @@ LISTENINGS: Final[tuple[Listening, ...]] = (
     Listening("archive", "watch_consent", _of(consent), ("invitation", "consent", "erasure")),
     # What archive could not take of consent closes the contacts that it names, also at a replica that starts.
     Listening("archive", "read_dead_letters", (), letters="follow_consent"),
+    Listening("archive", "read_replays", (), replays="follow_consent"),
     Listening("portal", "show_live", _CONTACTS),
 )
 # So many replicas of one service may listen at once, in one placement; the next one finds no place and is not ready.

@@ -43,11 +43,13 @@ _CLOCKS_DIFFER: Final = timedelta(seconds=2)
 _STREAM: Final = STREAMS["consent"].name
 _HANDLER: Final = "follow_consent"  # what brings consents into the store
 _LETTERS: Final = "read_dead_letters"  # the listening that names the dead letters of this handler
+_REPLAYS: Final = "read_replays"  # ... and what it is given once more
 # What that handler is given; a consent is as it was before, whatever else is told of an invitation or an erasure.
 _RULES: Final = next(durable.events for durable in durables_of("archive") if durable.handler == _HANDLER)
 _LOOK_EVERY: Final = 0.25  # seconds between two looks at how far the durable has come
 _PRUNE_EVERY: Final = 40  # looks
 _COUNT_LETTERS_EVERY: Final = 20  # looks; a replayed or discarded dead letter opens its contact within this time
+_READINGS: Final = 5  # of the dead letters, until they stay the same meanwhile
 # A pulse may overtake the event that it names by a moment; within this time the event is here or something is wrong.
 _CATCH_UP: Final = 0.5  # seconds
 
@@ -91,7 +93,7 @@ class Gate:
         # The highest sequence of a contact's consent that is not understood, or that the durable could not take.
         self._unclear: dict[Key, int] = {}
         self._letters: dict[Key, int] = {}
-        self._letters_counted = -1
+        self._letters_seen = (-1, 0, 0)  # kept, given again, given again and done with
         self._nameless_letters = 0
         self._watchers: defaultdict[Key, set[asyncio.Event]] = defaultdict(set)
         self._moved = asyncio.Event()
@@ -225,8 +227,9 @@ class Gate:
             known = self._overrides.get(key)
             if known is None or known.sequence < event.sequence:
                 self._overrides[key] = Override(event.data.consent, event.sequence)
-            if event.sequence > self._unclear.get(key, 0):
-                self._unclear.pop(key, None)
+            for unclear in (self._unclear, self._letters):
+                if event.sequence > unclear.get(key, 0):
+                    unclear.pop(key, None)
             self._wake(key)
         self._heard = max(self._heard, stream_sequence)
         self._moved.set()
@@ -268,36 +271,59 @@ class Gate:
             raise StreamWentBack(f"{_STREAM} ends before {self._last_told}")
         if self._covered and self._applied >= self._last_told:
             return
+        assert self._listener is not None
         stored = await self._context.bus.acknowledged(_HANDLER)
         # Asked second: what became a dead letter was acknowledged before, and is not in the store.
-        if not await self._read_letters():
-            return
-        # Events of institutions that are served elsewhere are never heard here, but done with all the same.
+        await self._read_letters()
         self._covered, self._stored = True, max(self._stored, stored)
+        if self._applied < self._last_told:
+            # Events of institutions that are served elsewhere are never heard here, and while one of ours waits for a
+            # release that understands it, what is acknowledged says nothing of those after it.
+            self._heard = max(self._heard, await self._listener.heard(_STREAM))
         self._moved.set()
 
-    async def _read_letters(self) -> bool:
-        """Close the contacts that dead letters name. False while one is given again whose contact we do not know."""
-        bus = self._context.bus
-        counted = await bus.given_up(_HANDLER)
-        if counted == self._letters_counted:
-            return True
-        letters = await bus.letters(_LETTERS) if counted else []
+    async def _read_letters(self) -> None:
+        """Close the contacts that dead letters name, until the store knows better or the letter is discarded.
+
+        Raises TimeoutError when they change all the time.
+        """
+        for _ in range(_READINGS):
+            counts = await self._count_letters()
+            if counts == self._letters_seen:
+                return
+            kept, again, done = counts
+            letters = await self._context.bus.letters(_LETTERS) if kept else []
+            replays = await self._context.bus.letters(_REPLAYS, since=done) if again else []
+            if counts == await self._count_letters():  # else one could have gone from here to there while we read
+                break
+        else:
+            raise TimeoutError
         named: dict[Key, int] = {}
-        for letter in letters:
+        for letter in (*letters, *replays):
             key = (letter.institution, letter.subject)
-            named[key] = max(letter.sequence, named.get(key, 0))
-        kept = await bus.letters_kept(_HANDLER)
-        again = counted - kept  # given to the handler once more: what they named stays closed meanwhile
-        if again > 0 and self._letters_counted < 0:
-            return False
-        before = self._letters
-        self._letters = {**before, **named} if again > 0 else named
-        self._letters_counted = counted if again <= 0 else -2
-        self._nameless_letters = kept - len(letters)
+            if not await self._is_overtaken(key, letter.sequence):
+                named[key] = max(letter.sequence, named.get(key, 0))
+        before, self._letters = self._letters, named
+        self._letters_seen, self._nameless_letters = counts, max(0, kept - len(letters))
         for key in {*before, *named}:
             self._wake(key)
-        return True
+
+    async def _count_letters(self) -> tuple[int, int, int]:
+        """Count the dead letters, those given once more, and up to where those are done with.
+
+        In this order: one is given again before it is removed, so it is counted in one of the two.
+        """
+        kept = await self._context.bus.letters_kept(_HANDLER)
+        return kept, *await self._context.bus.given_again()
+
+    async def _is_overtaken(self, key: Key, sequence: int) -> bool:
+        """Whether this replica or the store knows a consent of this contact that is as late, or later."""
+        override = self._overrides.get(key)
+        if override and override.sequence >= sequence:
+            return True
+        institution, contact_id = key
+        stored = await Recordings(self._context, institution).get(contact_id)
+        return stored is not None and stored.consent_sequence >= sequence
 
     def report(self) -> None:
         """Tell operators how the gate stands: readiness, log (once a change) and metrics. Nobody is named."""
@@ -306,18 +332,18 @@ class Gate:
         said = [shut] if shut else []
         if unclear:
             said.append(
-                f"{unclear} recording(s) do not play, because this release does not understand what consent said of "
-                "them. Upgrade archive."
+                f"The recordings of {unclear} contact(s) do not play: this release does not understand what consent "
+                "said of them. Upgrade archive."
             )
         if letters:
             said.append(
-                f"{letters} recording(s) do not play, because archive could not take what consent said of them. See "
-                "`firsthand dead-letters list archive`, then replay or discard them."
+                f"The recordings of {letters} contact(s) do not play: archive could not take what consent said of "
+                "them. See `firsthand dead-letters list`, then replay or discard."
             )
         if self._nameless_letters:
             said.append(
                 f"{self._nameless_letters} dead letter(s) of archive name no contact and close nothing. See "
-                "`firsthand dead-letters list archive`."
+                "`firsthand dead-letters list`."
             )
         self._context.impair("gate", said)
         self._context.metrics.gate(shut=bool(shut), closed_contacts=len({*self._unclear, *self._letters}))
@@ -329,10 +355,10 @@ class Gate:
             known = self._overrides.get((institution, contact_id))
             if stored and stored.consent_sequence >= override.sequence and known is override:
                 del self._overrides[institution, contact_id]
-        for (institution, contact_id), sequence in list(self._unclear.items()):
-            stored = await Recordings(self._context, institution).get(contact_id)
-            if stored and stored.consent_sequence >= sequence:  # a newer replica took it
-                del self._unclear[institution, contact_id]
+        for unclear in (self._unclear, self._letters):
+            for key, sequence in list(unclear.items()):
+                if await self._is_overtaken(key, sequence) and unclear.get(key) == sequence:  # e.g. a newer replica
+                    del unclear[key]
 
 
 def gate_of(context: Context) -> Gate:

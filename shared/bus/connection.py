@@ -357,10 +357,14 @@ class Bus:
         What is given to this service once more counts too, until it is taken.
         """
         kept = await self.letters_kept(handler)
-        # Asked second: a dead letter is given again before it is removed.
-        replays = await self._js.consumer_info(DEAD_LETTERS, replay_durable(self.settings.placement.name, self.service))
-        again = (replays.num_pending or 0) + (replays.num_ack_pending or 0)
+        again, _ = await self.given_again()  # asked second: a dead letter is given again before it is removed
         return kept + again
+
+    async def given_again(self) -> tuple[int, int]:
+        """Tell how many dead letters this service is being given once more, and the stream sequence before them."""
+        replays = await self._js.consumer_info(DEAD_LETTERS, replay_durable(self.settings.placement.name, self.service))
+        floor = replays.ack_floor.stream_seq if replays.ack_floor else 0
+        return (replays.num_pending or 0) + (replays.num_ack_pending or 0), floor
 
     async def letters_kept(self, handler: str) -> int:
         """Tell how many dead letters of this handler are kept."""
@@ -368,8 +372,9 @@ class Bus:
         info = await self._js.stream_info(DEAD_LETTERS, subjects_filter=subject)
         return int((info.state.subjects or {}).get(subject, 0))
 
-    async def letters(self, name: str) -> list[Envelope | AnyEvent]:
-        """Read the dead letters that a listening of the topology names. Those without a whole envelope are left out.
+    async def letters(self, name: str, *, since: Since = "all") -> list[Envelope | AnyEvent]:
+        """Read the dead letters, or replays, that a listening of the topology names. Those without a whole envelope are
+        left out.
 
         Raises TimeoutError when they are not read within seconds.
         """
@@ -378,7 +383,7 @@ class Bus:
         async def note(event: Envelope | AnyEvent, _sequence: int) -> None:
             found.append(event)
 
-        listener = await self.listen(name, note, unreadable=note, since="all")
+        listener = await self.listen(name, note, unreadable=note, since=since)
         unread = listener.problems()
         await listener.stop()
         if unread:

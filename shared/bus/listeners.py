@@ -54,6 +54,10 @@ class Listener:
         """Tell the stream sequence up to which every event listened for has been taken."""
         return max((p.seen for p in self._parts if isinstance(p, StreamListener) and p.stream == stream), default=0)
 
+    async def heard(self, stream: str) -> int:
+        """Tell the stream sequence up to which nothing is left to hear, whoever the last events are for."""
+        return max([await p.heard() for p in self._parts if isinstance(p, StreamListener) and p.stream == stream])
+
     def problems(self) -> list[str]:
         return [p.problem for p in self._parts if isinstance(p, StreamListener) and p.problem]
 
@@ -125,6 +129,19 @@ class StreamListener:
 
     def restart(self) -> None:
         self._lost.set()
+
+    async def heard(self) -> int:
+        """Tell the stream sequence up to which all that is listened for is taken; the stream's last one if nothing is
+        left. Asks the server.
+        """
+        js, consumer = self._client.jetstream(), self._consumer
+        if not consumer:
+            return self.seen
+        last = (await js.stream_info(self.stream)).state.last_seq
+        info = await js.consumer_info(self.stream, consumer)  # asked second: it knows of all up to `last`
+        given = info.delivered.consumer_seq if info.delivered else 0
+        nothing_left = not info.num_pending and given == self._expected - 1 and consumer == self._consumer
+        return max(self.seen, last) if nothing_left else self.seen
 
     async def _run(self) -> None:
         while True:

@@ -78,7 +78,7 @@ def _listened(service: str) -> set[str]:
 
 
 def _listening(service: str, placement: Placement) -> Iterator[str]:
-    """Consumers of a service's own replicas: make one, say that it may send more, remove it."""
+    """Consumers of a service's own replicas: make one, see how far it is, say that it may send more, remove it."""
     for listening in listenings_of(service):
         for stream in listening.streams:
             subjects = placement.heard_subjects(listening, stream)
@@ -87,6 +87,7 @@ def _listening(service: str, placement: Placement) -> Iterator[str]:
             for name in placement.listener_names(listening):
                 yield f"{_API}.CONSUMER.CREATE.{stream.name}.{name}{only}"
                 yield f"{_API}.CONSUMER.DELETE.{stream.name}.{name}"
+                yield f"{_API}.CONSUMER.INFO.{stream.name}.{name}"
                 yield f"$JS.FC.{stream.name}.{name}.>"
 
 

@@ -8,6 +8,7 @@ from shared.events.contact import ContactReference, Language, Scope
 from shared.events.envelope import Event, State, Unknown, is_known
 
 ConsentStateName = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
+InvitationStateName = Literal["prepared", "sent", "answered", "linked", "closed", "expired"]
 ClosedBecause = Literal["no", "wrong-person", "declined", "withdrawn", "approval-ended"]
 Answer = Literal["yes", "no", "later", "question", "wrong-person", "none"]
 
@@ -15,7 +16,7 @@ Answer = Literal["yes", "no", "later", "question", "wrong-person", "none"]
 class InvitationState(State):
     """The one request to a contact."""
 
-    state: Literal["prepared", "sent", "answered", "linked", "closed", "expired"] | Unknown
+    state: InvitationStateName | Unknown
     answer: Answer | Unknown | None = None
     sent_at: AwareDatetime | None = None
     reminded_at: AwareDatetime | None = None
@@ -59,6 +60,7 @@ class ConsentState(State):
         """
         return (
             is_known(self.consent.state, ConsentStateName)
+            and is_known(self.invitation.state, InvitationStateName)
             and is_known(self.invitation.answer, Answer)
             and is_known(self.invitation.closed_because, ClosedBecause)
         )

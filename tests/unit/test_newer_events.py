@@ -208,6 +208,14 @@ def test_the_journeys_page_shows_what_it_does_not_know(event: type[AnyEvent], pa
         assert journey.stage in {"unclear", "withdrawn", "declined", "erased", "consented"} or path[1] == "invitation"
 
 
+@pytest.mark.parametrize(
+    "path", [("consent", "state"), ("invitation", "state"), ("invitation", "closed_because")], ids=ids
+)
+def test_a_state_or_reason_of_a_newer_release_makes_what_consent_says_unknown(path: tuple[str, str]) -> None:
+    told: ConsentState = parse_event(wire(put(sample(ConsentWithdrawnV1), ("data", *path), NEWER))).data
+    assert not told.is_known
+
+
 def test_a_no_stays_a_no_whatever_a_newer_release_says() -> None:
     told = parse_event(wire(sample(ConsentWithdrawnV1))).data
     newer = told.model_copy(update={"consent": told.consent.model_copy(update={"state": NEWER})})

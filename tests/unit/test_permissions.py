@@ -83,6 +83,8 @@ def test_a_service_touches_only_consumers_of_its_own_name_and_no_stream(user: st
             assert (name, rest) == (None, None)
         elif what in {"API.CONSUMER.CREATE", "API.CONSUMER.DELETE", "FC"}:
             assert name in hearing
+        elif what == "API.CONSUMER.INFO":
+            assert name in own | hearing
         else:
             assert name in own
         assert (rest == ".>") == (what in {"ACK", "FC"})

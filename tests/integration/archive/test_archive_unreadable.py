@@ -12,9 +12,12 @@ import nats
 import pytest
 
 from services.archive.gate import gate_of
+from shared.bus import BusSettings
 from shared.bus.dead_letters import DeadLetters
+from shared.bus.topology_apply import apply
 from shared.clock import ManualClock
 from shared.events.consent import ConsentWithdrawnV1, InvitationSentV1
+from shared.topology import Placement
 from tests.archive import QU, Archive, running
 from tests.event_samples import put, sample
 
@@ -169,3 +172,42 @@ async def test_a_dead_letter_closes_the_contact_that_it_names_until_it_is_discar
                 await archive.beat()
                 await asyncio.sleep(0.05)
         assert await impaired(archive) == []
+
+
+async def test_a_dead_letter_on_its_way_again_closes_its_contact_and_nobody_else(
+    tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes
+) -> None:
+    async with running(tmp_path / "data", nats_url, clock) as archive:
+        await archive.released(film)
+    client = await nats.connect(nats_url)
+    js = client.jetstream()
+    # replayed before archive was upgraded: it waits there again, without end
+    await js.publish(
+        "fh.replay.all.archive.follow_consent",
+        json.dumps(UNREADABLE["another state of affairs"]()).encode(),
+        headers={"Firsthand-Subject": f"fh.v1.{QU}.consent.withdrawn"},
+    )
+    await client.close()
+    async with running(tmp_path / "data", nats_url, clock) as archive:
+        await until_sure(archive)
+        assert await status(archive) == 503
+        assert await status(archive, "c2") == 404
+
+
+async def test_one_that_waits_shuts_nothing_where_only_some_institutions_are_served(
+    tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes
+) -> None:
+    only = {"placement": "here", "institutions": QU}
+    await apply(BusSettings(url=nats_url, placement=Placement("here", (QU,))))
+    async with running(tmp_path / "data", nats_url, clock, **only) as archive:
+        await archive.released(film)
+        await tell(archive, withdrawn(9, subject="c2", data={"consents": []}))
+        elsewhere = sample(InvitationSentV1, 3, subject="c3") | {"institution": "akl-dent"}
+        await tell(archive, elsewhere)  # it is never heard here, and the pulse names it
+        await until_sure(archive)
+        assert await status(archive) == 200
+        assert [text for text in await impaired(archive) if "1 contact(s) do not play" in text]
+    async with running(tmp_path / "data", nats_url, clock, **only) as archive:
+        await tell(archive, elsewhere | {"id": "another"})
+        await until_sure(archive)
+        assert await status(archive) == 200
