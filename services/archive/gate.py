@@ -109,7 +109,7 @@ class Gate:
         recording = await self.standing(institution, contact_id)
         if recording is None:
             raise NotOpen
-        if self._is_unclear(recording):
+        if self.is_unclear(recording):
             raise CannotTell
         learners = await self._learners(recording)
         allowed = recording.plays_to(viewer, learners, self._context.clock.now())
@@ -127,7 +127,7 @@ class Gate:
             return recording
         return recording.under(override.consent, override.sequence, self._context.clock.now())
 
-    def _is_unclear(self, recording: Recording) -> bool:
+    def is_unclear(self, recording: Recording) -> bool:
         """Whether consent said something later of this contact than what `recording` stands under."""
         key = (recording.institution, recording.id)
         return max(self._unclear.get(key, 0), self._letters.get(key, 0)) > recording.consent_sequence

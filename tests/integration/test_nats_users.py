@@ -425,3 +425,12 @@ async def test_who_listens_to_what_the_topology_does_not_give_does_not_start(ser
     async with running(server, "archive") as bus:
         with pytest.raises(connection.NotBound, match="show_live"):
             await bus.listen("show_live", hear, unreadable=hear, since="new")
+
+
+async def test_archive_reads_its_own_dead_letters_and_replays_and_sees_how_far_it_has_heard(server: Server) -> None:
+    async def hear(_event: object, _sequence: int) -> None: ...
+
+    async with running(server, "archive") as bus:
+        assert await bus.letters("read_dead_letters") == await bus.letters("read_replays", since=0) == []
+        listener = await bus.listen("watch_consent", hear, unreadable=hear, since="new")
+        assert await listener.heard("FH_CONSENT") == 0

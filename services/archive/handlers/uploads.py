@@ -51,7 +51,7 @@ async def begin_upload(
 ) -> Upload:
     """Begin to take a recording of `length` bytes in (-1: not known yet). Raises NotThere, Refused."""
     settings, now = ArchiveSettings(), context.clock.now()
-    await _admitting(context, institution, contact_id)
+    await _admitting_more(context, institution, contact_id)
     if length == 0:
         raise not_taken_in("empty")
     if length > settings.largest_upload:
@@ -102,7 +102,7 @@ async def receive(
     When the client goes away, what came until then is kept. Raises NotThere, Refused, WrongOffset, ChecksumMismatch,
     MediaBusy.
     """
-    await _admitting(context, upload.institution, upload.contact_id)
+    await _admitting_more(context, upload.institution, upload.contact_id)
     if upload.stage != "receiving":
         raise WrongOffset(await offset_of(context, upload))
     digest = hashlib.sha256() if sha256 else None
@@ -207,6 +207,14 @@ async def _admitting(context: Context, institution: InstitutionId, contact_id: s
     if recording is None:
         raise NotThere
     recording.admits_upload(context.clock.now())
+    return recording
+
+
+async def _admitting_more(context: Context, institution: InstitutionId, contact_id: str) -> Recording:
+    """As `_admitting`; also refuses while we do not understand what consent said last. What came before is kept."""
+    recording = await _admitting(context, institution, contact_id)
+    if gate_of(context).is_unclear(recording):
+        raise not_taken_in("not-allowed")
     return recording
 
 

@@ -18,7 +18,7 @@ from shared.bus.topology_apply import apply
 from shared.clock import ManualClock
 from shared.events.consent import ConsentWithdrawnV1, InvitationSentV1
 from shared.topology import Placement
-from tests.archive import QU, Archive, running
+from tests.archive import QU, TUS, Archive, running
 from tests.event_samples import put, sample
 
 PLAYS = "/archive/api/v1/recordings/c1/plays"
@@ -101,6 +101,19 @@ async def test_a_withdrawal_for_a_reason_that_only_a_newer_release_knows_is_obey
     await until_sure(archive)
     assert await status(archive) == 404
     assert await dead(archive) == 0
+
+
+async def test_nothing_new_is_taken_in_while_what_consent_says_is_not_understood(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    await tell(archive, UNREADABLE["another state of affairs"]())
+    async with asyncio.timeout(10):
+        while not await impaired(archive):
+            await asyncio.sleep(0.02)
+    answer = await archive.http.post(
+        "/archive/api/v1/recordings/c1/uploads", headers={**archive.tutor(), **TUS, "Upload-Length": str(len(film))}
+    )
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:firsthand:archive:not-allowed")
+    assert archive.media_files() == []
 
 
 async def test_it_stays_closed_over_a_restart_and_waits_without_a_dead_letter(
