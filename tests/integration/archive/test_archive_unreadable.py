@@ -17,6 +17,7 @@ from shared.bus.dead_letters import DeadLetters
 from shared.bus.topology_apply import apply
 from shared.clock import ManualClock
 from shared.events.consent import ConsentWithdrawnV1, InvitationSentV1
+from shared.events.portal import PersonChangedV1
 from shared.topology import Placement
 from tests.archive import QU, TUS, Archive, running
 from tests.event_samples import put, sample
@@ -139,6 +140,17 @@ async def test_it_stays_closed_over_a_restart_and_waits_without_a_dead_letter(
             assert 'firsthand_gate_closed_contacts{service="archive"} 1.0' in figures
             assert 'firsthand_gate_shut{service="archive"} 0.0' in figures
     assert "c1" not in "".join(record.getMessage() for record in caplog.records if record.name == "firsthand.archive")
+
+
+@pytest.mark.parametrize("changes", [{"type": "firsthand.person.removed.v1"}, {"data": {"roles": 7}}], ids=str)
+async def test_what_is_not_understood_of_a_person_ends_that_persons_sessions_only(
+    archive: Archive, changes: dict[str, Any]
+) -> None:
+    tutor, student = archive.tutor(), archive.student()
+    raw = sample(PersonChangedV1, subject="tutor1") | {"institution": QU, "time": archive.clock.now().isoformat()}
+    await tell(archive, raw | changes)
+    await archive.until_answer(401, "/archive/api/v1/recordings", tutor)
+    await archive.until_answer(200, "/archive/api/v1/recordings", student)
 
 
 async def test_rubbish_closes_nothing_also_after_a_restart(
