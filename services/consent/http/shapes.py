@@ -281,7 +281,7 @@ class FamilyOut(BaseModel):
 
 class ReceiptHeaderOut(BaseModel):
     schema_version: str
-    record_id: str
+    record_id: str | None  # none before the first decision
     pii_principal_id: str
     reference: str
     issued_at: AwareDatetime
