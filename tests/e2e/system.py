@@ -93,7 +93,9 @@ class Program:
 
 def _lacks_only(answer: httpx.Response) -> bool:
     """Tell whether a service of 0.1.0 works: a newer release's topology alone keeps its readiness at 503."""
-    problems: list[str] = answer.json().get("problems", []) if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else []
+    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+        return False
+    problems: list[str] = answer.json().get("problems", [])
     return bool(problems) and all(" instead of " in problem for problem in problems)
 
 
