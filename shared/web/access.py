@@ -79,7 +79,7 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
         if not held or (wanted and not wanted & held):
             raise Problem(
                 403,
-                N_("Your role does not open this"),
+                N_("You do not have access to this page"),
                 N_("A coordinator of your institution can do it, or give you the role."),
             )
         return staff

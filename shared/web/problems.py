@@ -34,8 +34,8 @@ _PLAIN: Final[Mapping[int, tuple[str, str]]] = {
         N_("Somebody changed this at the same time"),
         N_("Nothing of yours was saved. Open the page again to see what it says now, and try once more."),
     ),
-    410: (N_("This is gone"), N_("It was removed, and nobody can bring it back.")),
-    413: (N_("That is too large"), N_("Send less at once.")),
+    410: (N_("This has been removed"), N_("It was removed, and nobody can bring it back.")),
+    413: (N_("This file is too large"), N_("Send less at once.")),
     422: (N_("Something is missing or not right"), N_("Check the fields named below and send it again.")),
     429: (N_("Too many at once"), N_("Wait a moment and try again.")),
     500: (

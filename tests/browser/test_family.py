@@ -110,7 +110,7 @@ async def test_a_family_goes_its_whole_way_in_arabic_on_a_phone_without_scripts(
     assert asked[:5] == ["signer", "about_child", "child_assent", "decides_alone", "name"]
     assert {"meet", "record-video", "transcript", "share-cohort", "share-public"} <= set(asked)
     await phone.measured()
-    await phone.press("نعم، أوافق على هذا بالضبط")
+    await phone.press("أوافق")
     assert "/consent/family/receipt" in page.url
     await expect(page.locator("main")).to_contain_text(NAME)
 
@@ -153,18 +153,18 @@ async def test_a_family_changes_its_mind_in_arabic_on_a_phone_without_scripts(ho
 
     await phone.press("إيقاف كل شيء مؤقتًا")
     await expect(page.locator(".notice.warn")).to_be_visible()
-    await phone.press("السماح بالاستمرار")
+    await phone.press("استئناف")
     await expect(page.locator(".notice.warn")).to_have_count(0)
 
     await phone.go("/consent/family/withdraw")
     await page.locator("input[name=erase][value=in-7-days] + label").tap()
-    await phone.press("إنهاء")
+    await phone.press("سحب الموافقة")
     await phone.press("تراجع")
     assert "محادثة مع الطلاب" in await allowed(phone)
 
     await phone.go("/consent/family/withdraw")
     await page.locator("input[name=erase][value=now] + label").tap()
-    await phone.press("إنهاء")
+    await phone.press("سحب الموافقة")
     await phone.go("/consent/family")
     await phone.until("شهادة حذف")
     await expect(page.locator("main")).to_contain_text("Example College of Dental Medicine")

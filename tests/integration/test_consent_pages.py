@@ -172,7 +172,7 @@ async def test_a_tutor_sends_logs_and_links_on_the_pages(house: House) -> None:
     await house.discover()
     tutor = house.staff()
     first = await page(house, "GET", "/invitations/c1", **tutor)
-    assert "Hello, I am writing for QU Dental" in first.text
+    assert "Hello. I am writing from QU Dental" in first.text
     assert (await page(house, "POST", "/invitations/c1/sent", **tutor)).status_code == 303
     wrong = await page(house, "POST", "/invitations/c1/answer", {"answer": "later"}, **tutor)
     assert wrong.status_code == 422

@@ -644,7 +644,7 @@ async def test_a_family_chooses_place_and_time_and_cancels_without_a_script(worl
 
     at = (await world.slots())[0]["starts_at"]
     asked = await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=browser)
-    assert "How may we reach you about it?" in asked.text
+    assert "How should we send reminders?" in asked.text
     for data, said in (
         ({"at": at}, "Choose how we may reach you."),
         ({"at": at, "by": "email", "address": "nonsense"}, "Write your e-mail address"),
@@ -658,7 +658,7 @@ async def test_a_family_chooses_place_and_time_and_cancels_without_a_script(worl
     await world.until("meeting.scheduled")
     cancelled = await world.http.post("/scheduling/family/cancel", headers=form)
     assert cancelled.status_code == 303
-    assert "You cancelled it, and that is fine." in (await world.http.get("/scheduling/family", headers=browser)).text
+    assert "You cancelled this call." in (await world.http.get("/scheduling/family", headers=browser)).text
 
 
 async def test_a_family_whose_time_was_taken_meanwhile_is_shown_others(world: World) -> None:
@@ -680,7 +680,7 @@ async def test_a_family_changes_how_it_is_reached_without_giving_up_its_time(wor
     form = cookies(world, **{"Sec-Fetch-Site": "same-origin"})
     at = booked.data.starts_at.isoformat()
     asked = await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=cookies(world))
-    assert "Is this time right?" in asked.text
+    assert "Book this time?" in asked.text
     data = {"at": at, "by": "email", "address": ADDRESS}
     assert (await world.http.post("/scheduling/family/confirm", data=data, headers=form)).status_code == 303
     (confirmation,) = await world.until_mails(1)

@@ -279,7 +279,7 @@ def test_the_texts_to_begin_with_are_complete_and_name_no_condition_in_the_first
     for with_reward in (True, False):
         body = template(language, with_reward=with_reward)
         assert set(body.scopes) == set(SCOPES)
-        known = {"institution": "I", "condition": "CONDITION", "account": "@a", "verify": "V", "keep_months": "24"}
+        known = {"institution": "I", "condition": "CONDITION", "account": "@a", "verify": "V", "keep": "24 months"}
         shown = filled(body, {**known, "reward": "a book"})
         assert not [words for words in strings(shown.model_dump()) if "{" in words]
         assert "CONDITION" not in shown.first_message + shown.reminder

@@ -51,7 +51,7 @@ class TusRoute(APIRoute):
 
         async def speak(request: Request) -> Response:
             if request.method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
-                other = Problem(412, N_("Only tus 1.0.0 is spoken here"), headers={"Tus-Version": VERSION})
+                other = Problem(412, N_("This server supports tus 1.0.0 only"), headers={"Tus-Version": VERSION})
                 return answer_with(request, other)
             try:
                 answer = await handle(request)

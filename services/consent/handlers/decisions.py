@@ -73,7 +73,8 @@ class Answers:
             )
         if self.about_child and self.child_assent == "objects":
             raise Refused(
-                "child-objects", N_("The child does not want this, and that decides it. Please choose “No, thank you”.")
+                "child-objects",
+                N_("The child does not want to take part, and we respect that. Please choose “No, thank you”."),
             )
         if not self.decides_alone and not self.other_agrees.strip():
             raise Refused(

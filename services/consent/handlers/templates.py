@@ -1,9 +1,12 @@
 """The texts that a new case begins with, and the places in them."""
 
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from babel import Locale
 
 from services.consent.model.texts import TextBody
 from shared.events.discovery import CaseState
@@ -11,11 +14,13 @@ from shared.events.portal import InstitutionState
 
 _FOLDER: Final = Path(__file__).parents[1] / "texts"
 _DAYS_A_MONTH: Final = 365 / 12
+_DAYS_IN_TWO_MONTHS: Final = 61
+_ROUNDING: Final = 1e-9
 
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ur", "yi"})
 
 # The places that may stand in a text, in `{braces}`.
-PLACES: Final = ("institution", "condition", "audience", "account", "verify", "keep_months", "reward")
+PLACES: Final = ("institution", "condition", "audience", "account", "verify", "keep", "reward")
 
 
 @cache
@@ -28,6 +33,7 @@ def template(language: str, *, with_reward: bool = False) -> TextBody:
     """The text to begin with, its places not yet filled; English where the language has none."""
     raw = _read(language if language in languages() else "en")
     reward_some = raw.pop("reward_some")
+    del raw["lengths"]
     return TextBody.model_validate(raw | ({"reward": reward_some} if with_reward else {}))
 
 
@@ -40,9 +46,19 @@ def places(institution: InstitutionState, case: CaseState, language: str) -> dic
         "condition": condition,
         "account": _isolated(institution.account or institution.name, short),
         "verify": _isolated(institution.verify_address or institution.website or institution.name, short),
-        "keep_months": str(round(institution.keep_recordings_days / _DAYS_A_MONTH)),
+        "keep": length_of(institution.keep_recordings_days, short),
         "reward": _isolated(institution.reward, short),
     }
+
+
+def length_of(days: int, language: str) -> str:
+    """Write a length of time in words, e.g. `24 months` or `شهران`: in days below two months, else in months, rounded
+    up. The plural forms stand in the language's file.
+    """
+    unit, n = ("day", days) if days < _DAYS_IN_TWO_MONTHS else ("month", math.ceil(days / _DAYS_A_MONTH - _ROUNDING))
+    code = language if language in languages() else "en"
+    forms: dict[str, str] = _read(code)["lengths"][unit]
+    return forms.get(Locale.parse(code).plural_form(n), forms["other"]).format(n=n)
 
 
 def _isolated(value: str, language: str) -> str:

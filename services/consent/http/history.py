@@ -23,8 +23,8 @@ def history_of(journey: Journey, records: Sequence[Record], language: Language) 
 def _invitation(journey: Journey, language: Language) -> list[dict[str, Any]]:
     told, say = journey.invitation, language.gettext
     dated = (
-        (told.sent_at, N_("A person wrote to you for the first time"), "go"),
-        (told.reminded_at, N_("A person reminded you once"), "go"),
+        (told.sent_at, N_("We sent you a first message"), "go"),
+        (told.reminded_at, N_("We sent you a reminder"), "go"),
         (told.answered_at, N_("You answered"), "go"),
         (journey.link_made_at, N_("Your personal link was made"), "go"),
     )
@@ -60,7 +60,7 @@ def _others(journey: Journey, language: Language) -> list[dict[str, Any]]:
     if journey.recording and journey.recording.held_at:
         entries.append({"title": say(N_("Your recording arrived")), "at": journey.recording.held_at, "tone": "go"})
     entries += [
-        {"title": say(N_("Something of you was deleted")), "at": answer.at, "tone": "stop"}
+        {"title": say(N_("Some of your information was deleted")), "at": answer.at, "tone": "stop"}
         for answer in journey.answers.values()
     ]
     return entries

@@ -12,6 +12,7 @@ from services.consent.http.doors import context_of
 from services.consent.http.pages import pages
 from services.consent.http.questions import ABOUT_THE_SIGNER, answers_of, before, questions, scopes_asked, unanswered
 from services.consent.http.words import ASSENTS, SCOPES, SIGNERS
+from services.consent.model.scopes import included_in
 from shared.events.contact import SCOPES as ALL_SCOPES
 from shared.refused import Refused
 from shared.sessions import Family
@@ -137,7 +138,10 @@ async def deciding(request: Request, family: Family) -> FamilyView:
         raise Problem(
             409,
             N_("This is not available just now"),
-            N_("An approval that we need is being renewed. This is not your fault. Please come back in a few days."),
+            N_(
+                "We are waiting for a renewed approval from our ethics board. This is not your fault. "
+                "Please come back in a few days."
+            ),
         )
     return view
 
@@ -223,6 +227,9 @@ def _review_page(
         draft=draft,
         answers=answers,
         asked=scopes_asked(draft),
+        included=[
+            scope for scope in ALL_SCOPES if scope not in scopes_asked(draft) and included_in(scope, answers.chosen)
+        ],
         refused=refused,
         objects=answers.child_assent == "objects",
         nothing=not answers.chosen,

@@ -31,10 +31,10 @@ FIELDS: tuple[tuple[str, str, str, int], ...] = (
     ("who_we_are", N_("Who we are"), "", 5),
     ("how_to_check", N_("How to check that it is really us"), "", 4),
     ("what_happens", N_("What happens"), N_("One step a line."), 8),
-    ("purpose", N_("What it is for"), "", 3),
+    ("purpose", N_("How we use it"), "", 3),
     ("audience", N_("Who learns from it"), N_("For example: about 25 third-year students, until June 2027."), 2),
-    ("retention", N_("For how long"), "", 3),
-    ("reward", N_("Is there anything for it?"), "", 2),
+    ("retention", N_("How long we keep it"), "", 3),
+    ("reward", N_("Will I be paid?"), "", 2),
     ("contact", N_("Questions and complaints"), "", 3),
 )
 

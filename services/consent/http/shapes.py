@@ -299,6 +299,7 @@ class PurposeOut(BaseModel):
     consequence: str
     allowed: bool
     in_force: bool
+    included_in: Annotated[Scope | None, Field(description="this was part of a yes to another purpose")] = None
     lawful_basis: Literal["consent"]
 
 

@@ -20,15 +20,15 @@ SCOPES: Final[Mapping[Scope, str]] = {
 
 SIGNERS: Final[Mapping[str, str]] = {
     "self": N_("For myself"),
-    "parent": N_("As mother or father"),
-    "guardian": N_("As legal guardian"),
-    "carer": N_("As somebody who cares for the person"),
+    "parent": N_("As a mother or father"),
+    "guardian": N_("As a legal guardian"),
+    "carer": N_("As a carer of the person"),
 }
 
 ASSENTS: Final[Mapping[str, str]] = {
     "agrees": N_("Yes, the child agrees"),
     "too-young": N_("The child is too young to understand the question"),
-    "objects": N_("No, the child does not want it"),
+    "objects": N_("No, the child does not want to"),
 }
 
 SERVICES: Final[Mapping[str, str]] = {
@@ -49,7 +49,7 @@ ERASED: Final[Mapping[str, str]] = {
     "key": N_("the key without which no copy of the recording can be opened"),
     "view-log": N_("the list of who watched it"),
     "meeting-times": N_("the day and time of the conversation"),
-    "email-address": N_("your e-mail address"),
+    "email-address": N_("your email address"),
     "notes": N_("notes on how to reach you"),
     "zone": N_("your time zone"),
     "mail": N_("the messages that we kept"),
@@ -60,16 +60,16 @@ ERASED: Final[Mapping[str, str]] = {
 }
 
 KEPT: Final[Mapping[str, str]] = {
-    "suppression-mark": N_("a mark that reveals nothing, so that we never write to you again by mistake"),
-    "minimal-receipt": N_(
-        "a short receipt without names, to be able to show that there was a consent and that it ended"
+    "suppression-mark": N_(
+        "a code that cannot be traced back to you without our key, so that we never contact you again"
     ),
+    "minimal-receipt": N_("a short record without names, to show that there was a consent and that it ended"),
     "link-mark": N_("a mark of your personal link, so that it can show you this certificate"),
     "recording-tombstone": N_("that there was a recording, so that nothing of it can come back"),
 }
 
 OUT_OF_REACH: Final[Mapping[str, str]] = {
-    "delivered-mail": N_("e-mails that are already in your mailbox, or in a mail company's copies"),
+    "delivered-mail": N_("emails that are already in your inbox, or in a mail company's copies"),
     "platform-messages": N_("the messages that a person sent you on the platform: both sides can delete them there"),
 }
 
@@ -80,10 +80,10 @@ ACTS: Final[Mapping[str, str]] = {
     "declined": N_("You said no"),
     "changed": N_("You changed what you allow"),
     "paused": N_("You paused everything"),
-    "resumed": N_("You let it go on"),
+    "resumed": N_("You resumed"),
     "released": N_("You let students see the recording"),
-    "withdrawn": N_("You ended it"),
-    "undone": N_("You took the end back; everything is as it was"),
+    "withdrawn": N_("You withdrew"),
+    "undone": N_("You undid the withdrawal"),
 }
 
 ANSWERS: Final[Mapping[str, str]] = {
@@ -97,15 +97,15 @@ ANSWERS: Final[Mapping[str, str]] = {
 
 # What a page says after something was done, by the word in its address.
 DONE: Final[Mapping[str, str]] = {
-    "granted": N_("Thank you. What you decided holds from now on, and you can change it here at any time."),
-    "changed": N_("Changed. It holds from this moment."),
-    "paused": N_("Paused. Nobody can see anything until you let it go on."),
-    "resumed": N_("It goes on as you had decided."),
-    "released": N_("Thank you. Those whom you chose can see the recording now."),
-    "undone": N_("It is as it was before."),
+    "granted": N_("Thank you. Your choices apply now. You can change them here at any time."),
+    "changed": N_("Changed. This applies now."),
+    "paused": N_("Paused. Nobody can watch until you resume."),
+    "resumed": N_("Resumed. Your earlier choices apply again."),
+    "released": N_("Thank you. The people you chose can watch the recording now."),
+    "undone": N_("Undone. Your earlier choices apply again."),
     "sent": N_("Noted as sent."),
     "answered": N_("The answer is logged."),
-    "linked": N_("A new personal link is made. The one before opens nothing any more."),
+    "linked": N_("New link created. Any earlier link no longer works."),
     "logged": N_("Logged. It holds from this moment."),
     "saved": N_("Saved as a draft. It is used once it is approved."),
     "approved": N_("Approved. This is what is used from now on."),

@@ -104,7 +104,9 @@ class Consent(BaseModel):
         if lost := [scope for scope in unmet(scopes) if scope not in self.allowed]:
             raise Refused("needs-another", needs_text(lost[0]), fields=tuple(lost), kind="invalid")
         if not chosen:
-            raise Refused("nothing-left", N_("Nothing would be left. To end it all, choose “End and delete”."))
+            raise Refused(
+                "nothing-left", N_("You would have agreed to nothing. To withdraw, choose “Withdraw and delete”.")
+            )
         if self.widens(chosen):
             self.text_version = text_version
         self.allowed, self.changed_at = chosen, at

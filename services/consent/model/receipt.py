@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from services.consent.model import Journey
 from services.consent.model.records import Record
+from services.consent.model.scopes import included_in
 from shared.events.portal import InstitutionState
 
 _SCHEMA: Final = "ISO/IEC TS 27560:2023"
@@ -61,6 +62,7 @@ def _processing(journey: Journey, shown: Record | None) -> dict[str, Any]:
                 "consequence": text.scopes[scope].consequence if text else "",
                 "allowed": scope in consent.allowed,
                 "in_force": scope in consent.in_force,
+                "included_in": included_in(scope, consent.allowed),
                 "lawful_basis": "consent",
             }
             for scope in (text.scopes if text else consent.allowed)

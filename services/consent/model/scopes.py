@@ -18,6 +18,14 @@ NEEDS: Final[Mapping[Scope, frozenset[Scope]]] = {
     "download": SHARE,
 }
 
+# What a yes to another scope includes: who may record the picture records the sound with it, and so on.
+_WIDER: Final[Mapping[Scope, tuple[Scope, ...]]] = {
+    "record-audio": ("record-video",),
+    "share-cohort": ("share-institution", "share-public"),
+    "share-institution": ("share-public",),
+    "share-partners": ("share-public",),
+}
+
 Media = Literal["video", "audio"]
 
 
@@ -39,6 +47,18 @@ def settled(scopes: Iterable[Scope]) -> list[Scope]:
     while lost := unmet(chosen):
         chosen = [scope for scope in chosen if scope not in lost]
     return chosen
+
+
+def included_in(scope: Scope, allowed: Iterable[Scope]) -> Scope | None:
+    """The scope that was allowed and includes this one; None when none does."""
+    chosen = frozenset(allowed)
+    return next((wider for wider in _WIDER.get(scope, ()) if wider in chosen), None)
+
+
+def widest(allowed: Iterable[Scope]) -> list[Scope]:
+    """What was allowed, without what another yes includes: so that a page never says two things of one recording."""
+    chosen = ordered(allowed)
+    return [scope for scope in chosen if included_in(scope, chosen) is None]
 
 
 def covers(scopes: Iterable[Scope], media: Media | Unknown) -> bool:

@@ -133,7 +133,7 @@ def checked(body: TextBody, sensitive: list[str]) -> None:
     if missing := [scope for scope in SCOPES if scope not in body.scopes]:
         raise Refused(
             "scope-missing",
-            N_("Every question needs its words."),
+            N_("Write a text for every question."),
             fields=tuple(f"scopes.{s}" for s in missing),
             kind="invalid",
         )

@@ -125,7 +125,7 @@ class Lead(Document):
         if self.state != "waiting":
             raise Refused(
                 "decided",
-                N_("Somebody was faster, or it waited too long. Go back to the leads."),
+                N_("Someone else decided it, or it has expired. Go back to the leads."),
                 title=N_("This lead was decided already"),
             )
 

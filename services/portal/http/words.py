@@ -44,9 +44,9 @@ DOING: Final[Mapping[Doing, str]] = {
     "remind": N_("No answer yet: send the one reminder"),
     "send-link": N_("The answer was yes: send the personal link"),
     "answer-question": N_("The family asked something: answer it"),
-    "more-times": N_("No time chosen yet: check that there are enough"),
+    "more-times": N_("No time chosen: offer more times"),
     "hold-meeting": N_("Meet the family"),
-    "close-meeting": N_("Say how the meeting went"),
+    "close-meeting": N_("Close the meeting"),
     "upload": N_("Upload the recording"),
     "wider": N_("The recording shows more than is allowed: replace it"),
 }
