@@ -130,6 +130,18 @@ class EmbeddedNats:
         (self._folder / "address").unlink(missing_ok=True)
         self._release_lock()
 
+    async def kill(self) -> None:
+        """End the server at once (SIGKILL), as a power cut does; nothing acknowledged is lost. For a folder that is
+        thrown away: a server that is asked to end takes a quarter of a second.
+        """
+        self._stopping = True
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        (self._folder / "address").unlink(missing_ok=True)
+        self._release_lock()
+
     async def _launch(self) -> None:
         for stale in self._folder.glob("nats-server_*.ports"):
             stale.unlink()

@@ -29,6 +29,12 @@ _PLURALS: Final = {
     "ar": "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5);",
     "es": "nplurals=2; plural=(n != 1);",
 }
+
+
+def _plurals(code: str) -> str:
+    return _PLURALS.get(code) or Catalog(locale=code).plural_forms
+
+
 _COUNTS: Final = frozenset({"num", "n", "count"})  # Arabic's forms for none, one and two say the number as a word
 
 Text = str | tuple[str, ...]  # a text, or its singular and plural
@@ -94,8 +100,8 @@ def faults(name: str, code: str, root: Path = ROOT) -> list[str]:
         for message in catalogue
         if message.id and message.id not in wanted
     ]
-    if len(catalogue) and catalogue.plural_forms.rstrip(";") != _PLURALS[code].rstrip(";"):
-        found.append(f"Plural-Forms must be {_PLURALS[code]}")
+    if len(catalogue) and catalogue.plural_forms.rstrip(";") != _plurals(code).rstrip(";"):
+        found.append(f"Plural-Forms must be {_plurals(code)}")
     return [f"{name}/{code}: {fault}" for fault in found]
 
 
@@ -138,7 +144,7 @@ def update(name: str, code: str, root: Path = ROOT) -> int:
         head = (
             f"Language: {code}\\n",
             "Content-Type: text/plain; charset=utf-8\\n",
-            f"Plural-Forms: {_PLURALS[code]}\\n",
+            f"Plural-Forms: {_plurals(code)}\\n",
         )
         file.write(('msgid ""\nmsgstr ""\n' + "".join(f'"{line}"\n' for line in head) + "\n").encode())
         write_po(file, after, width=110, omit_header=True, no_location=True)

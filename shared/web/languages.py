@@ -23,8 +23,19 @@ from shared.web.accept import accepted
 
 COOKIE: Final = "fh_lang"
 DEFAULT: Final = "en"
-NAMES: Final[Mapping[str, str]] = {"en": "English", "ar": "العربية", "es": "Español"}
 _SHELL: Final = Path(__file__).parent
+
+
+def _named(code: str) -> str:
+    """Name a language in itself, as it stands at the beginning of a line."""
+    name = str(Locale.parse(code).display_name)
+    return name[:1].upper() + name[1:]
+
+
+# The texts are written in English; a catalogue in `locale/` brings another language, and nothing else is needed.
+NAMES: Final[Mapping[str, str]] = {
+    code: _named(code) for code in (DEFAULT, *sorted(path.stem for path in (_SHELL / "locale").glob("*.po")))
+}
 _A_YEAR: Final = 365 * 24 * 3600
 
 

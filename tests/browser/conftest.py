@@ -8,6 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.browser.house import House, open_house
+from tests.fourth_language import copied_with_fourth_language
 
 # The shell first: the same engine without a window's frame around it, which nobody sees, and a quarter of the work.
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -32,5 +33,6 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """The example's school; it starts only where there is a browser to visit it with."""
-    async with open_house(tmp_path_factory.mktemp("house")) as running:
+    code = copied_with_fourth_language(tmp_path_factory.mktemp("code"))
+    async with open_house(tmp_path_factory.mktemp("house"), code) as running:
         yield running

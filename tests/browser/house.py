@@ -143,11 +143,11 @@ _ENDS: dict[str, Callable[[play.Journey], Awaitable[None]]] = {
 
 
 @asynccontextmanager
-async def open_house(folder: Path) -> AsyncIterator[House]:
-    """Run everything in one process, with the example loaded."""
+async def open_house(folder: Path, code: Path) -> AsyncIterator[House]:
+    """Run everything of the folder `code` in one process, with the example loaded."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(all_in_one(folder))
+        system = await stack.enter_async_context(all_in_one(folder, code))
         await load_example(system.url, system.keys, clock, lambda _: None)
         admin = await stack.enter_async_context(operator(system.url, system.keys, clock))
         callers = {

@@ -15,6 +15,7 @@ from example.institution import SLUG
 from tests.browser.every_page import NOT_PAGES, PAGES, PageAt, routes_of_pages
 from tests.browser.house import FAMILIES, PHONE, House
 from tests.browser.reading import answer_every_question, looks_ready
+from tests.fourth_language import CODE
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -123,6 +124,18 @@ async def test_nobody_is_shut_out(at: PageAt, visitors: Visitors) -> None:
     found = await asyncio.gather(_on_a_desk(desk, address, at.status), _on_a_phone(phone, address, at.status))
     assert [fault for faults in found for fault in faults] == []
     assert visitors.complaints == []
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("at", [_visit(at) for at in PAGES])
+async def test_a_fourth_language_is_catalogues_and_texts_and_no_code(at: PageAt, visitors: Visitors) -> None:
+    """The school runs from a copy of the code with one language more (`tests/fourth_language.py`)."""
+    desk, _ = await visitors.pages_of(at.who)
+    address = await visitors.address(at)
+    joined = f"{address}{'&' if '?' in address else '?'}lang={CODE}"
+    answer = await desk.context.request.get(joined, headers={"Accept": "text/html"})
+    assert answer.status == at.status, joined
+    assert f'<html lang="{CODE}" dir="ltr"' in await answer.text()
 
 
 async def _on_a_desk(page: Page, address: str, status: int) -> list[str]:

@@ -149,11 +149,11 @@ def _environment(data: Path, port: int, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def all_in_one(folder: Path) -> AsyncIterator[System]:
-    """`firsthand up` on an empty folder."""
+async def all_in_one(folder: Path, code: Path = THIS_CODE) -> AsyncIterator[System]:
+    """`firsthand up` on an empty folder; `code` names the folder of the code that runs."""
     port = free_port()
     url, data = f"http://127.0.0.1:{port}", folder / "data"
-    program = Program(("up",), _environment(data, port), f"{url}/readyz", folder / "up.log")
+    program = Program(("up",), _environment(data, port), f"{url}/readyz", folder / "up.log", code)
     await program.start()
     try:
         yield System(url, data, {"up": program})

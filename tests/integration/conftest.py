@@ -19,7 +19,7 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
     server = EmbeddedNats(tmp_path / "nats", free_port())
     await server.start()
     yield server
-    await server.stop()
+    await server.kill()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.portal.model.institutions import check
+from services.portal.http.shapes import NewInstitution, Policies
+from services.portal.model.institutions import POLICIES, check
 from services.portal.model.journey import STAGES, Journey
 from services.portal.model.limits import Limit
 from services.portal.model.people import Person, check_roles
@@ -170,6 +171,18 @@ def test_a_link_opens_once_and_in_time() -> None:
     assert not link.opens(NOW + LINK_LIFE)
     link.use(NOW)
     assert not link.opens(NOW)
+
+
+def test_a_policy_is_defined_once_and_shown_checked_and_taken_from_there() -> None:
+    fields = InstitutionState.model_fields
+    for policy in POLICIES:
+        assert policy.least <= fields[policy.name].default <= policy.most
+        assert policy.label
+        assert NewInstitution.model_fields[policy.name].default == fields[policy.name].default
+        assert Policies.model_fields[policy.name].default is None
+    named = {"slug", *NewInstitution.model_fields}
+    assert named == set(fields)
+    assert set(Policies.model_fields) == set(fields) - {"slug"}
 
 
 def test_policies_keep_to_their_bounds() -> None:

@@ -24,6 +24,7 @@ from shared.refused import Refused
 from shared.service import Context
 from shared.sessions import Staff
 from shared.web.access import ContextDep, Coordinator, Student, Tutor
+from shared.web.languages import NAMES
 from shared.web.security import Streamed
 
 Errors = Sequence[tuple[str, str]]
@@ -76,7 +77,7 @@ async def list_cases(request: Request, context: ContextDep, staff: Tutor) -> Res
 
 @router.get("/cases/new")
 async def new_case(request: Request, staff: Coordinator) -> Response:  # noqa: ARG001 - says who may
-    empty = {"hashtags": [], "condition": {}, "languages": ["en", "ar", "es"], "cohorts": [], "tutors": []}
+    empty = {"hashtags": [], "condition": {}, "languages": list(NAMES), "cohorts": [], "tutors": []}
     return _form(request, None, empty)
 
 

@@ -11,7 +11,7 @@ from services.portal.handlers import institutions
 from services.portal.http.doors import number, submit
 from services.portal.http.pages import pages
 from services.portal.http.pages_public_sign_in import mail_is_shown
-from services.portal.model.institutions import bounds
+from services.portal.model.institutions import POLICIES
 from services.portal.repository import Institutions, all_slugs
 from shared.events.portal import InstitutionState
 from shared.identifiers import DEPLOYMENT
@@ -21,13 +21,6 @@ from shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
 from shared.web.languages import NAMES
 
 _TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reward")
-_NUMBERS: Final = (
-    "reminder_after_days",
-    "invitation_expires_after_days",
-    "active_contacts_a_case",
-    "cool_off_days",
-    "keep_recordings_days",
-)
 _LINK: Final = re.compile(r"https?://\S+/portal/sign-in/\S+")
 _LETTERS: Final = 50
 
@@ -46,7 +39,7 @@ async def change(request: Request, context: ContextDep, staff: Coordinator) -> R
     form = await request.form()
     found = await Institutions(context, staff.institution).demand()
     given: dict[str, Any] = {name: str(form.get(name, "")).strip()[:300] for name in _TEXTS}
-    given |= {name: number(str(form.get(name, ""))) for name in _NUMBERS}
+    given |= {policy.name: number(str(form.get(policy.name, ""))) for policy in POLICIES}
     given["languages"] = [code for code in form.getlist("languages") if code in NAMES]
     return await submit(
         request,
@@ -95,4 +88,4 @@ def _sign_in_link(letter: Letter) -> str:
 
 
 def _shown(state: InstitutionState) -> dict[str, Any]:
-    return {"state": state, "languages": NAMES, "bounds": bounds, "numbers": _NUMBERS}
+    return {"state": state, "languages": NAMES, "policies": POLICIES}

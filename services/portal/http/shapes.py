@@ -1,12 +1,13 @@
 """What the JSON API takes."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from services.portal.handlers.people import Shown
-from services.portal.model.institutions import Cohort
+from services.portal.model.institutions import POLICIES, Cohort
 from services.portal.model.journey import Entry, Journey, Stage
 from shared.events.contact import Language
 from shared.events.portal import InstitutionState, Role
@@ -15,47 +16,62 @@ from shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
 Text = Annotated[str, Field(max_length=300)]
 
 
-class NewInstitution(BaseModel):
+_TEXTS: Final[Mapping[str, Any]] = {
+    "name": Text,
+    "country": Annotated[str, Field(max_length=2)],
+    "zone": Annotated[str, Field(max_length=60)],
+    "languages": Annotated[list[Language], Field(max_length=20)],
+    "website": Text,
+    "account": Text,
+    "verify_address": Text,
+    "reward": Text,
+}
+_NUMBERS: Final[Mapping[str, Any]] = {
+    policy.name: Annotated[int, Field(description=policy.label)] for policy in POLICIES
+}
+
+
+class _NewInstitution(BaseModel):
     """An institution to add. This is the one place where an institution's name comes from a request."""
 
     slug: Annotated[InstitutionId, Field(pattern=INSTITUTION_PATTERN)]
-    name: Text
-    country: Annotated[str, Field(max_length=2)]
-    zone: Annotated[str, Field(max_length=60)]
-    languages: Annotated[list[Language], Field(max_length=20)] = ["en"]
-    website: Text = ""
-    account: Text = ""
-    verify_address: Text = ""
-    reminder_after_days: int = 5
-    invitation_expires_after_days: int = 21
-    keep_recordings_days: int = 730
-    active_contacts_a_case: int = 20
-    cool_off_days: int = 365
-    reward: Text = ""
 
     def state(self) -> InstitutionState:
         return InstitutionState(**self.model_dump())
 
 
-class Policies(BaseModel):
+class _Policies(BaseModel):
     """What is to change of an institution; what is left out stays."""
-
-    name: Text | None = None
-    country: Annotated[str | None, Field(max_length=2)] = None
-    zone: Annotated[str | None, Field(max_length=60)] = None
-    languages: Annotated[list[Language] | None, Field(max_length=20)] = None
-    website: Text | None = None
-    account: Text | None = None
-    verify_address: Text | None = None
-    reminder_after_days: int | None = None
-    invitation_expires_after_days: int | None = None
-    keep_recordings_days: int | None = None
-    active_contacts_a_case: int | None = None
-    cool_off_days: int | None = None
-    reward: Text | None = None
 
     def given(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True)
+
+
+def _default(name: str) -> Any:
+    if name == "languages":
+        return ["en"]
+    field = InstitutionState.model_fields[name]
+    return ... if field.is_required() else field.default
+
+
+# Both take what InstitutionState holds, and nothing of it is written down twice.
+if TYPE_CHECKING:
+    NewInstitution = _NewInstitution
+    Policies = _Policies
+else:
+    _FIELDS = {**_TEXTS, **_NUMBERS}
+    NewInstitution = create_model(
+        "NewInstitution",
+        __base__=_NewInstitution,
+        __doc__=_NewInstitution.__doc__,
+        **{name: (kind, _default(name)) for name, kind in _FIELDS.items()},
+    )
+    Policies = create_model(
+        "Policies",
+        __base__=_Policies,
+        __doc__=_Policies.__doc__,
+        **{name: (kind | None, None) for name, kind in _FIELDS.items()},
+    )
 
 
 class NewPerson(BaseModel):

@@ -1,8 +1,9 @@
 """An institution with its policies, and the cohorts that learn in it. Pure."""
 
 import re
+from dataclasses import dataclass
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, Final
 from zoneinfo import available_timezones
 
 from shared.events.portal import InstitutionState
@@ -13,14 +14,45 @@ from shared.texts import N_
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
-# Reminders, expiry and retention have bounds: nobody is asked again at once, and nothing is kept for ever.
-_BOUNDS = {
-    "reminder_after_days": (1, 60),
-    "invitation_expires_after_days": (2, 180),
-    "keep_recordings_days": (1, 3650),
-    "active_contacts_a_case": (1, 500),
-    "cool_off_days": (30, 3650),
-}
+
+@dataclass(frozen=True)
+class Policy:
+    """A number that an institution chooses. Its default is that of the field `name` of InstitutionState."""
+
+    name: str
+    label: str
+    least: int
+    most: int
+    hint: str = ""
+
+
+# The one place that knows them: pages, API and checks read them from here. They have bounds so that nobody is asked
+# again at once, and nothing is kept for ever.
+POLICIES: Final = (
+    Policy("reminder_after_days", N_("After how many days without an answer is the one reminder due?"), 1, 60),
+    Policy(
+        "invitation_expires_after_days",
+        N_("After how many days without an answer does an invitation end?"),
+        2,
+        180,
+        N_("Then nobody writes again."),
+    ),
+    Policy(
+        "active_contacts_a_case",
+        N_("How many people of one case may be on their way at once?"),
+        1,
+        500,
+        N_("Families are few; do not ask more than you can meet."),
+    ),
+    Policy(
+        "cool_off_days",
+        N_("Cooling-off period after a request (days)"),
+        30,
+        3650,
+        N_("Counted over all institutions of this system."),
+    ),
+    Policy("keep_recordings_days", N_("For how many days are recordings kept at most?"), 1, 3650),
+)
 
 
 class Institution(Document):
@@ -51,9 +83,11 @@ class Cohort(Document):
 def check(state: InstitutionState) -> None:
     """Raise Refused for what cannot be an institution."""
     errors = [(field, text) for field, right, text in _rules(state) if not right]
-    for name, (least, most) in _BOUNDS.items():
-        if not least <= getattr(state, name) <= most:
-            errors.append((name, N_("This number is out of its bounds.")))
+    errors += [
+        (policy.name, N_("This number is out of its bounds."))
+        for policy in POLICIES
+        if not policy.least <= getattr(state, policy.name) <= policy.most
+    ]
     if errors:
         raise Refused("not-right", kind="invalid", fields=dict(errors))
 
@@ -71,8 +105,3 @@ def _rules(state: InstitutionState) -> list[tuple[str, bool, str]]:
         ("website", safe, N_("A web address starts with https://")),
         ("invitation_expires_after_days", later, N_("An invitation expires after its reminder.")),
     ]
-
-
-def bounds(name: str) -> tuple[int, int]:
-    """The least and the most of a policy, for forms."""
-    return _BOUNDS[name]
