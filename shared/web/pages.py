@@ -20,7 +20,7 @@ _OF_SERVICE: Final[dict[str, "Pages"]] = {}
 
 
 class Pages:
-    """The pages of one service: templates in `<folder>/pages/*.html`, catalogues in `<folder>/locale/{ar,es}.po`."""
+    """The pages of one service: templates in `<folder>/pages/*.html`, catalogues in `<folder>/locale/<code>.po`."""
 
     def __init__(self, service: str, folder: Path) -> None:
         self.service = service
@@ -41,7 +41,7 @@ class Pages:
         return self._environment(self.in_language(code)).get_template(name).render(**context)
 
     def render(self, request: Request, name: str, /, *, status: int = 200, **context: Any) -> HTMLResponse:
-        """Render a page. Templates see `request`, `staff`, `family`, `language`, and what is given here."""
+        """Render a page. Templates see `request`, `staff`, `family`, `language`, `language_names` and what is given here."""
         words = self.language(request)
         shown = (
             self._environment(words)
@@ -76,7 +76,7 @@ class Pages:
         environment.install_gettext_callables(  # type: ignore[attr-defined]
             words.translations.ugettext, words.translations.ungettext, newstyle=True
         )
-        environment.globals.update(language=words, service=self.service, static=self._static)
+        environment.globals.update(language=words, language_names=NAMES, service=self.service, static=self._static)
         environment.filters.update(
             date=words.date,
             time=words.time,
