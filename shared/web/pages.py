@@ -41,7 +41,7 @@ class Pages:
         return self._environment(self.in_language(code)).get_template(name).render(**context)
 
     def render(self, request: Request, name: str, /, *, status: int = 200, **context: Any) -> HTMLResponse:
-        """Render a page. Templates see `request`, `staff`, `family`, `language`, `language_names` and what is given here."""
+        """Render a page. Templates see `request`, `staff`, `family`, `language`, `language_names`, and these."""
         words = self.language(request)
         shown = (
             self._environment(words)

@@ -20,6 +20,7 @@ from shared.credentials import make_secrets, read_conf
 from shared.embedded_nats import EmbeddedNats
 from shared.keys import Keys
 from shared.topology import Placement
+from tests.e2e.warm import Nursery, WarmProcess
 from tests.ports import free_port
 
 # From where each prefix leads (the ports change as replicas come and go) to the one address.
@@ -27,6 +28,7 @@ ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 THIS_CODE = Path(__file__).parents[2]
+NURSERY = Nursery()
 _READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eight processes at once
 
 
@@ -44,9 +46,14 @@ class Program:
     ready_url: str
     log: Path
     code: Path = THIS_CODE  # the folder of the release that it runs; another one from the next start
-    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+    process: asyncio.subprocess.Process | WarmProcess | None = field(default=None, repr=False)
 
-    async def start(self) -> None:
+    async def start(self, *, cold: bool = False) -> None:
+        """Start it, from a process that has loaded this code already unless it is to be `cold`."""
+        if self.code == THIS_CODE and not cold:
+            self.process = NURSERY.start(self.arguments, self.environment, self.log)
+            await self.until_ready()
+            return
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services", *self.arguments, cwd=self.code,

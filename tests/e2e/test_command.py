@@ -44,7 +44,7 @@ async def test_ctrl_c_ends_in_order_and_a_second_start_finds_everything_again(tm
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 20) == 0
         assert '"level": "error"' not in (system.data / "logs" / "firsthand.log").read_text()
-        await system.everything.start()
+        await system.everything.start(cold=True)
         assert (await play.timeline(journey, "invitation.prepared"))["reference"] == journey.reference
 
 

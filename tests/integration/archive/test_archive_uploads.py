@@ -6,12 +6,16 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from services.archive.gate import gate_of
 from services.archive.handlers.uploads import begin_upload, receive
+from services.archive.repository import Recordings
 from shared.clock import ManualClock
+from shared.topology import STREAMS
 from tests.archive import AKL, QU, TUS, Archive, running, served
 from tests.media import sound
 
@@ -190,3 +194,29 @@ async def test_an_unfinished_upload_is_forgotten_after_its_time(archive: Archive
             assert gone.status_code == 410  # its time is over; first its file is removed, then what is known of it
             await asyncio.sleep(0.05)
     assert archive.media_files() == []
+
+
+async def test_an_upload_is_held_under_a_consent_that_the_store_does_not_know_yet(
+    archive: Archive, film: bytes
+) -> None:
+    """The gate hears of a consent before the durable has stored it; until then both say the same to an upload."""
+    await archive.case()
+    await archive.meeting_finished()
+    await archive.until("recording.awaited")
+    stream, durable = STREAMS["consent"].name, "archive_follow_consent_all"
+    jetstream = archive.nats.jetstream()
+    until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    await jetstream.pause_consumer(stream, durable, until)
+    await archive.consent("ConsentGrantedV1")
+    async with asyncio.timeout(10):
+        while (await gate_of(archive.context).standing(QU, "c1")).consent.state != "granted":
+            await asyncio.sleep(0.01)
+    assert (await Recordings(archive.context, QU).get("c1")).consent.state == "none"
+    assert (await archive.upload(film)).status_code == 204
+    assert (await archive.until("recording.archived")).data.state == "held"
+    stored = await Recordings(archive.context, QU).get("c1")
+    assert (stored.state, stored.consent.state, stored.media.sha256) == (
+        "held",
+        "granted",
+        hashlib.sha256(film).hexdigest(),
+    )
