@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CODE = "fr"  # its words are Spanish here: what is tested is that nothing else needs to know of it
+ITS_NAME = "Français"
 
 
 def copied_with_fourth_language(target: Path) -> Path:

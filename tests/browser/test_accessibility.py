@@ -87,6 +87,8 @@ class Visitors:
         return page.address.format_map({name: await self._place(name) for name in names})
 
     async def _place(self, name: str) -> str:
+        if name == "slot":  # others book meanwhile
+            return await self._found(name)
         if name not in self._places:
             self._places[name] = await self._found(name)
         return self._places[name]
