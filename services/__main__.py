@@ -10,14 +10,13 @@ import importlib.metadata
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from services.archive.settings import ArchiveSettings
 from services.portal.cli import institution_cli, person_cli, token_cli
 from shared.bus.connection import NoServer
 from shared.bus.topology_apply import apply
@@ -92,9 +91,11 @@ def command(
     """Students of the health professions learn first hand from patients and families."""
 
 
-def _checked_settings() -> Settings:
+def _checked_settings(services: Iterable[Service]) -> Settings:
     """The settings, and those of single services with them, so that a wrong one is told at the start."""
-    read(ArchiveSettings)
+    for service in services:
+        if service.settings:
+            read(service.settings)
     return read_settings()
 
 
@@ -105,7 +106,7 @@ def up(
     ] = False,
 ) -> None:
     """Run everything in one process: NATS, topology, all services, on one address."""
-    run(_up(_checked_settings(), example=example))
+    run(_up(_checked_settings(SERVICES.values()), example=example))
 
 
 async def _up(settings: Settings, *, example: bool) -> None:
@@ -168,7 +169,7 @@ def serve(
     """Run one service, against the NATS server of FIRSTHAND_NATS_URL."""
     if service not in SERVICES:
         raise stop(f"There is no service “{service}”. There are: {', '.join(SERVICES)}.")
-    run(_serve(_checked_settings(), service))
+    run(_serve(_checked_settings([SERVICES[service]]), service))
 
 
 async def _serve(settings: Settings, name: str) -> None:

@@ -23,7 +23,7 @@ from shared.ledger import apply as apply_ledger
 from shared.ledger import read as read_ledger
 from shared.settings import Settings
 from shared.store.mongo_setup import prepare, read_secrets
-from shared.topology import DURABLES, STREAMS, Placement
+from shared.topology import DURABLES, SERVICES, STREAMS, Placement
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ def ledger_export(file: Annotated[Path, typer.Argument(help="is written anew, wh
     """Write down every erasure. In the embedded deployment: while it does not run."""
 
     async def export() -> list[str]:
-        return [entry.model_dump_json() async for entry in erasures(read_settings(), tuple(STREAMS), SystemClock())]
+        return [entry.model_dump_json() async for entry in erasures(read_settings(), SERVICES, SystemClock())]
 
     try:
         lines = run(export())
@@ -189,7 +189,7 @@ def ledger_apply(file: Annotated[Path, typer.Argument(help="what `ledger export`
     """Destroy again, after keys were restored from a backup and before anything starts, what the ledger names."""
     try:
         with file.open(encoding="utf-8") as lines:
-            entries = read_ledger(lines, tuple(STREAMS))
+            entries = read_ledger(lines, SERVICES)
     except (OSError, UnicodeDecodeError) as error:
         raise stop(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}.") from error
     except NoLedger as error:

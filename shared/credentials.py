@@ -27,7 +27,7 @@ from shared.bus.permissions import USERS, permissions_of
 from shared.files import write_whole
 from shared.keys import SIGNS, Keys
 from shared.store.mongo_client import Address
-from shared.topology import STREAMS, Placement
+from shared.topology import SERVICES, Placement
 
 # bcrypt is slow so that a password is guessed slowly. Ours are 256 random bits, which nobody guesses: 2^6 rounds take
 # 4 ms of the server at each connection. NKeys would need no hash; but a user is a key there, with neither name nor
@@ -63,7 +63,7 @@ def make_secrets(folder: Path, *, placement: Placement, mongo: str = "", nats_st
     for user in USERS:
         made.once(Path(user, "firsthand_nats_user"), lambda user=user: user)  # type: ignore[misc]
         passwords[user] = made.once(Path(user, "firsthand_nats_password"), _password)
-    for service in STREAMS:
+    for service in SERVICES:
         for key in sorted(keys.glob("*.key")):
             if _is_for(service, key.name):
                 made.once(Path(service, key.name), key.read_text)
@@ -135,7 +135,7 @@ def _make_mongo(made: "_Made", address: str) -> None:
     prefix = Address(address).prefix
 
     def users() -> str:
-        databases = {service: [f"{prefix}_{service}", f"{prefix}_{service}_keys"] for service in STREAMS}
+        databases = {service: [f"{prefix}_{service}", f"{prefix}_{service}_keys"] for service in SERVICES}
         made = [{"user": user, "password": _password(), "databases": of} for user, of in databases.items()]
         return json.dumps(made, indent=2)
 

@@ -17,7 +17,7 @@ from shared.identifiers import InstitutionId
 from shared.mail import Mailer
 from shared.metrics import Metrics
 from shared.sessions import SessionIssuer, SessionVerifier
-from shared.settings import Settings
+from shared.settings import Settings, ToldSettings
 from shared.store import AlreadyExists, Conflict, Document, Store
 from shared.vault import Vault
 
@@ -95,6 +95,7 @@ class Service:
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
+    settings: type[ToldSettings] | None = None  # knobs of its own; a wrong one is told before the service starts
 
 
 def use_case(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:

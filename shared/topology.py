@@ -15,6 +15,8 @@ from shared.identifiers import InstitutionId
 
 VERSION: Final = 2
 
+# Every service, whether or not it has a stream of its own.
+SERVICES: Final = ("portal", "discovery", "consent", "scheduling", "archive")
 # The services that must answer an erasure before it is complete (consent erases its own last).
 ERASURE_ANSWERS: Final = ("archive", "discovery", "scheduling")
 
@@ -117,8 +119,11 @@ class Placement:
 # Ten years: a consent is proved, and a new consumer starts from the beginning. Nothing personal is in them.
 _LONG: Final = timedelta(days=3653)
 
+# Of the services that publish something.
 STREAMS: Final[dict[str, Stream]] = {
-    service: Stream(service, _LONG) for service in ("portal", "discovery", "consent", "scheduling", "archive")
+    service: Stream(service, _LONG)
+    for service in SERVICES
+    if any(event.service == service for event in EVENTS.values())
 }
 
 
@@ -185,8 +190,8 @@ _CONTACTS = tuple(
 
 # Every service ends sessions at once: of who was signed out, and of who opened a link that was replaced.
 LISTENINGS: Final[tuple[Listening, ...]] = (
-    *(Listening(service, "note_sign_out", (portal.PersonChangedV1,), ("person",)) for service in STREAMS),
-    *(Listening(service, "note_new_link", (consent.InvitationLinkedV1,)) for service in STREAMS),
+    *(Listening(service, "note_sign_out", (portal.PersonChangedV1,), ("person",)) for service in SERVICES),
+    *(Listening(service, "note_new_link", (consent.InvitationLinkedV1,)) for service in SERVICES),
     Listening("archive", "watch_consent", _of(consent), ("invitation", "consent", "erasure")),
     # What archive could not take of consent closes the contacts that it names, also at a replica that starts.
     Listening("archive", "read_dead_letters", (), letters="follow_consent"),

@@ -7,6 +7,7 @@ from services.archive.handlers.uploads import look_after_upload
 from services.archive.handlers.viewings import keep_view_log
 from services.archive.http import router
 from services.archive.model import Recording, Upload, Viewing
+from services.archive.settings import ArchiveSettings
 from services.archive.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
 from shared.service import Service
@@ -19,4 +20,5 @@ SERVICE = Service(
     router=router,
     restore_erasure=restore_erasure,
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
+    settings=ArchiveSettings,
 )

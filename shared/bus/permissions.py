@@ -16,6 +16,7 @@ from typing import Final
 from shared.topology import (
     DEAD_LETTERS,
     PULSES,
+    SERVICES,
     STREAMS,
     Placement,
     dead_letter_subject,
@@ -26,7 +27,7 @@ from shared.topology import (
 )
 
 OPERATOR: Final = "operator"
-USERS: Final = (*STREAMS, OPERATOR)
+USERS: Final = (*SERVICES, OPERATOR)
 
 _API: Final = "$JS.API"
 
@@ -48,13 +49,20 @@ def permissions_of(user: str, placement: Placement) -> Permissions:
     """Tell what a service, or the operator, may do. Raises KeyError for another name."""
     if user == OPERATOR:
         publish, subscribe = set(_operators()), set[str]()
+    elif user not in SERVICES:
+        raise KeyError(user)
     else:
-        producer = STREAMS[user]
+        own = [STREAMS[user]] if user in STREAMS else []
         durables = [(durable.stream.name, placement.durable_name(durable)) for durable in durables_of(user)]
         durables.append((DEAD_LETTERS, replay_durable(placement.name, user)))
-        seen = {producer.name, *(stream for stream, _ in durables), *_listened(user)}
+        seen = {*(stream.name for stream in own), *(stream for stream, _ in durables), *_listened(user)}
         publish = {
-            *(event.filter_subject(inst) for event in producer.events for inst in placement.institutions or ("*",)),
+            *(
+                event.filter_subject(institution)
+                for stream in own
+                for event in stream.events
+                for institution in placement.institutions or ("*",)
+            ),
             dead_letter_subject(user, "*"),
             *(subject for subject, (sender, _) in PULSES.items() if sender == user),
             *(f"{_API}.STREAM.INFO.{stream}" for stream in seen),

@@ -37,7 +37,7 @@ class Relay:
         self._bus = bus
         self._clock = clock
         self._metrics = metrics
-        self._stream = STREAMS[bus.service].name
+        self._stream = STREAMS[bus.service].name if bus.service in STREAMS else ""
         self._log = logging.getLogger(f"firsthand.{bus.service}")
         self._wake = asyncio.Event()
         self._in_vain = 0

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -21,7 +22,7 @@ from shared.web.health import Condition, Examine, Measures, health_routes
 from shared.web.languages import LanguageMiddleware
 from shared.web.logging import RequestLogMiddleware
 from shared.web.openapi import describe
-from shared.web.pages import STATIC
+from shared.web.pages import pages_of
 from shared.web.security import (
     BodyLimitMiddleware,
     ForwardedMiddleware,
@@ -99,14 +100,20 @@ def _part_app(part: MountedPart) -> FastAPI:
     # not `include_router`, here and in the services: it makes every route anew, which takes most of a start
     app.router.routes.extend(part.router.routes)
     app.router.routes.extend(health_routes(part.examine, part.metrics).routes)
-    app.mount("/static", Static(directory=STATIC))
+    app.mount("/static", Static(pages_of(part.name).static_folders))
     problems.install(app)
     app.add_middleware(RequestLogMiddleware, service=part.name)
     return app
 
 
 class Static(StaticFiles):
-    """The shared files. An address with the content's hash may be kept for a year; one without, for a minute."""
+    """A service's own files, then the shared ones. An address with the content's hash may be kept for a year; one
+    without, for a minute.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__()
+        self.all_directories = list(folders)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         answer = await super().get_response(path, scope)

@@ -20,12 +20,15 @@ _OF_SERVICE: Final[dict[str, "Pages"]] = {}
 
 
 class Pages:
-    """The pages of one service: templates in `<folder>/pages/*.html`, catalogues in `<folder>/locale/<code>.po`."""
+    """The pages of one service: templates in `<folder>/pages/*.html`, catalogues in `<folder>/locale/<code>.po`, and
+    what they load in `<folder>/static` beside the shared files.
+    """
 
     def __init__(self, service: str, folder: Path) -> None:
         self.service = service
         self._folder = folder
         self._environments: dict[str, Environment] = {}
+        self.static_folders = tuple(path for path in (folder / "static", STATIC) if path.is_dir())
         _OF_SERVICE[service] = self
 
     def language(self, request: Request) -> Language:
@@ -76,7 +79,7 @@ class Pages:
         environment.install_gettext_callables(  # type: ignore[attr-defined]
             words.translations.ugettext, words.translations.ungettext, newstyle=True
         )
-        environment.globals.update(language=words, language_names=NAMES, service=self.service, static=self._static)
+        environment.globals.update(language=words, language_names=NAMES, service=self.service, static=self.static)
         environment.filters.update(
             date=words.date,
             time=words.time,
@@ -89,9 +92,11 @@ class Pages:
         )
         return environment
 
-    def _static(self, name: str) -> str:
-        """Give the address of a file of `shared/web/static`, with its content's hash, so that it is cached for long."""
-        return f"/{self.service}/static/{name}?v={_fingerprint(name)}"
+    def static(self, name: str) -> str:
+        """Give the address of a static file, the service's own or a shared one, with its content's hash, so that it is
+        cached for long.
+        """
+        return f"/{self.service}/static/{name}?v={_fingerprint(name, self.static_folders)}"
 
 
 def pages_of(service: str) -> Pages:
@@ -100,8 +105,9 @@ def pages_of(service: str) -> Pages:
 
 
 @cache
-def _fingerprint(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+def _fingerprint(name: str, folders: tuple[Path, ...]) -> str:
+    path = next(folder / name for folder in folders if (folder / name).is_file())
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _language_links(request: Request) -> Mapping[str, str]:

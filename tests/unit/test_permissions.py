@@ -124,6 +124,16 @@ def test_no_consumer_has_the_name_of_another(placement: Placement) -> None:
     assert all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names)
 
 
+def test_a_service_without_a_stream_of_its_own_tells_nothing_and_hears_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = {service: stream for service, stream in STREAMS.items() if service != "portal"}
+    monkeypatch.setattr("shared.bus.permissions.STREAMS", silent)
+    assert not [one for one in permissions_of("portal", EVERYWHERE).publish if one.startswith("fh.v1.")]
+    assert may("portal", "$JS.API.CONSUMER.MSG.NEXT.FH_CONSENT.portal_follow_consent_all")
+    assert not may("portal", "$JS.API.STREAM.INFO.FH_PORTAL.x")
+
+
 def test_there_is_no_user_of_another_name() -> None:
     with pytest.raises(KeyError):
         permissions_of("webhooks", EVERYWHERE)

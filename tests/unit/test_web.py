@@ -217,6 +217,24 @@ async def test_pages_are_not_kept_by_caches_and_static_files_are(site: httpx.Asy
     assert "immutable" in sheet.headers["cache-control"]
 
 
+async def test_a_service_brings_files_of_its_own_beside_the_shared_ones(tmp_path: Path) -> None:
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "own.js").write_text("export {};")
+    (tmp_path / "static" / "copy.js").write_text("// its own")
+    pages = Pages("webhooks", tmp_path)
+
+    async def examine() -> Condition:
+        return Condition()
+
+    part = MountedPart("webhooks", APIRouter(), SimpleNamespace(), examine)
+    transport = httpx.ASGITransport(app=build_app([part]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as site:
+        assert (await site.get(pages.static("own.js"))).text == "export {};"
+        assert (await site.get("/webhooks/static/copy.js")).text == "// its own"
+        assert (await site.get(pages.static("firsthand.css"))).headers["content-type"].startswith("text/css")
+        assert (await site.get("/webhooks/static/../pages/page.html")).status_code == 404
+
+
 async def test_a_page_without_a_session_leads_to_its_renewal_and_back(site: httpx.AsyncClient) -> None:
     staff = await site.get("/consent/cases?x=1")
     assert (staff.status_code, staff.headers["location"]) == (

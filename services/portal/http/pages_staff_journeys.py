@@ -14,7 +14,7 @@ from services.portal.model.today import approvals_to_renew
 from services.portal.repository import Institutions
 from shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from shared.service import Context
-from shared.topology import STREAMS
+from shared.topology import SERVICES
 from shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
 
 _TEAM = frozenset({"tutor", "coordinator"})
@@ -49,7 +49,7 @@ async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Respo
             for one in await institutions.cohorts_of(context, staff.institution)
             if "student" in staff.roles and one.id in staff.cohorts
         ],
-        services=sorted(STREAMS) if "operator" in staff.roles else [],
+        services=sorted(SERVICES) if "operator" in staff.roles else [],
         institutions=await institutions.all_institutions(context) if staff.institution == DEPLOYMENT else [],
         said=words,
     )
