@@ -139,3 +139,17 @@ def test_the_consumer_on_the_page_keeps_the_newest_state_and_takes_nothing_twice
     assert [told(12, "withdrawn"), told(12, "withdrawn"), told(9, "granted")] == [True, False, False]
     assert db.execute("SELECT sequence, type FROM state").fetchall() == [(12, "firsthand.consent.withdrawn.v1")]
     db.close()
+
+
+def test_every_decision_has_a_date_and_a_status_and_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text().splitlines()
+    pages = sorted(folder.glob("0*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    for page in pages:
+        title, _, date, status, *_ = page.read_text().splitlines()
+        assert re.fullmatch(r"Date: 20\d\d-\d\d-\d\d", date), page.name
+        said = status.removeprefix("Status: ")
+        link = r"\[\d{4}\]\(\d{4}-[a-z0-9-]+\.md\)"
+        assert re.fullmatch(rf"accepted|accepted; changes {link}|superseded by {link}", said), page.name
+        assert f"| [{page.name[:4]}]({page.name}) | {title.removeprefix('# ')} | {said} |" in listed, page.name
