@@ -238,7 +238,7 @@ async def test_a_crash_at_any_step_of_moving_loses_nothing_and_is_repeated(
         elif where == "remove":
             patched.setattr(Bucket, "size", crash)
         else:
-            patched.setattr("services.archive.uploads._tidy", removed)
+            patched.setattr("services.archive.handlers.uploads._tidy", removed)
         answer = await archive.patch(place, len(long_sound) - 1000, long_sound[-1000:])
         assert answer.status_code == 500
         assert len(archive.media_files()) == (0 if where == "tell" else 1)
@@ -325,6 +325,8 @@ async def test_without_its_bucket_archive_is_ready_and_says_what_is_amiss_also_t
         figures = (await archive.http.get("/archive/metrics")).text
         assert f'firsthand_impaired{{service="archive"}} {len(sentences)}.0' in figures
 
+    await archive.beat()  # the gate has nothing to say here
+    await until_impaired()
     monkeypatch.setattr(bucket_watch, "_ASK_EVERY", 0.05)
     asking = asyncio.create_task(bucket_watch.ask_bucket(archive.context))
     await way.cut()
