@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for p in "$(FIRSTHAND_PYTHON)" python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	[ -n "$$p" ] && command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help run test lint types contracts schemas unit bench soak clean
+# Every test worker and service starts from compiled code, also where the environment says to keep none: that is half of a
+# start.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help run test lint types contracts schemas unit promises bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +26,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 run: $(VENV)/ready  ## Start Firsthand with an example on http://127.0.0.1:8080 (Ctrl-C ends it)
 	@exec $(BIN)/firsthand up --example
 
-test: $(VENV)/ready lint types contracts schemas unit  ## Lint, types, contracts, schemas, tests
+test: $(VENV)/ready lint types contracts schemas unit promises  ## Lint, types, contracts, schemas, tests
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .
@@ -37,12 +41,18 @@ contracts: $(VENV)/ready
 schemas: $(VENV)/ready
 	@$(BIN)/python -m shared.events.schemas check
 
+# In a folder of their own, which goes with them.
+TESTS := f() { folder=$$(mktemp -d "$$([ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}")/firsthand.XXXXXX"); \
+	$(BIN)/python -m pytest --basetemp="$$folder/tests" "$$@"; result=$$?; rm -rf "$$folder"; return $$result; }; f
+
 # Tests write real files; on Linux they lie in memory, because a developer's disk would mostly wait for flushes.
 # Half of a test's time is waiting, for timers, answers and processes that start: four workers keep two cores busy.
 unit: $(VENV)/ready
-	@folder=$$(mktemp -d "$$([ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}")/firsthand.XXXXXX"); \
-	$(BIN)/python -m pytest -q -n 4 --dist loadgroup --basetemp="$$folder/tests"; \
-	result=$$?; rm -rf "$$folder"; exit $$result
+	@$(TESTS) -q -n 4 --dist loadgroup
+
+# What must happen within a second is measured without other tests beside it.
+promises: $(VENV)/ready
+	@$(TESTS) -q -m promise
 
 bench: $(VENV)/ready  ## Measure the claims, each beside its floor
 	@for b in store chain posts idle ready media; do $(BIN)/python -m bench.$$b || exit 1; done

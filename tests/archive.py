@@ -30,6 +30,7 @@ from shared.keys import Keys
 from shared.serving import WebServer, bound_socket
 from shared.sessions import SessionIssuer
 from shared.settings import Settings
+from tests.patience import PATIENCE
 
 QU, AKL = InstitutionId("qu-cdm"), InstitutionId("akl-dent")
 CONTACT = ContactReference(contact_id="c1", case_id="case1", reference="CLP-001", language="en", tutor_id="tutor1")
@@ -142,13 +143,13 @@ class Archive:
 
     async def until(self, told: str, count: int = 1) -> AnyEvent:
         """Wait for an event that archive tells."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(found := [event for event in self.told if event.type == f"firsthand.{told}.v1"]) < count:
                 await asyncio.sleep(0.01)
         return found[count - 1]
 
     async def until_answer(self, status: int, path: str, headers: dict[str, str]) -> httpx.Response:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (answer := await self.http.get(path, headers=headers)).status_code != status:
                 await asyncio.sleep(0.02)
         return answer
@@ -162,7 +163,7 @@ class Archive:
         def allowed(answer: httpx.Response) -> bool:
             return answer.status_code == 200 and answer.json()["upload"]["allowed"]
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not allowed(await self.http.get("/archive/api/v1/recordings/c1", headers=self.tutor())):
                 await asyncio.sleep(0.01)
 
@@ -238,7 +239,7 @@ async def running(data: Path, url: str, clock: ManualClock, **more: Any) -> Asyn
 async def _until_it_listens(deployment: Deployment) -> None:
     """A beat that is sent before is heard by nobody."""
     context = deployment.contexts["archive"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not gate_of(context).listening.is_set():
             await asyncio.sleep(0.01)
     await context.bus.client.flush()

@@ -28,6 +28,7 @@ from shared.store import (
     Unreadable,
     Upgrade,
 )
+from tests.patience import PATIENCE
 
 DOHA = InstitutionId("qu-cdm")
 LIMA = InstitutionId("upch")
@@ -310,7 +311,7 @@ class TestOutbox:
         await store.ping()
         assert not woken.is_set()
         await visits.save(stored, event_of(stored))
-        await asyncio.wait_for(woken.wait(), 5)
+        await asyncio.wait_for(woken.wait(), PATIENCE)
         assert len(await store.outbox()) == 1
 
 
@@ -327,7 +328,7 @@ class TestAdopting:
         await visits.adopt(moved, entries)
         assert await visits.get("v1") == moved
         assert await store.outbox() == entries
-        await asyncio.wait_for(woken.wait(), 5)
+        await asyncio.wait_for(woken.wait(), PATIENCE)
         assert (await visits.save(moved)).version == 3
 
     async def test_adopting_again_changes_nothing(self, store: Store, visits: Collection[Visit]) -> None:

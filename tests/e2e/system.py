@@ -21,6 +21,7 @@ from shared.embedded_nats import EmbeddedNats
 from shared.keys import Keys
 from shared.topology import Placement
 from tests.e2e.warm import Nursery, WarmProcess
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 # From where each prefix leads (the ports change as replicas come and go) to the one address.
@@ -95,7 +96,7 @@ class Program:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(signal.SIGCONT)  # one that is held hears nothing
-        return await asyncio.wait_for(self.process.wait(), 30)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
 
 
 def _lacks_only(answer: httpx.Response) -> bool:

@@ -14,6 +14,7 @@ from example import journey as play
 from shared.client import operator
 from shared.clock import SystemClock
 from tests.e2e.system import System, all_in_one, unique
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 OAK = unique("oak-dental")
@@ -42,7 +43,7 @@ async def test_ctrl_c_ends_in_order_and_a_second_start_finds_everything_again(tm
         process = system.everything.process
         assert process
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
         assert '"level": "error"' not in (system.data / "logs" / "firsthand.log").read_text()
         await system.everything.start(cold=True)
         assert (await play.timeline(journey, "invitation.prepared"))["reference"] == journey.reference

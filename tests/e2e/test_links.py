@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from example import journey as play
 from shared.client import family
 from shared.clock import SystemClock
@@ -10,6 +12,7 @@ from tests.e2e.system import System
 CLOCK = SystemClock()
 
 
+@pytest.mark.promise
 async def test_who_opened_the_link_before_is_out_of_every_service_at_once(system: System) -> None:
     async with play.school(system.url, system.keys, CLOCK, "links-dental") as school:
         await play.open_case(school)

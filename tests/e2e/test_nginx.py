@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.e2e.system import apart
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate.md"
@@ -77,7 +78,7 @@ async def nginx(folder: Path, routes: dict[str, list[int]]) -> AsyncIterator[str
             NGINX, "-p", str(folder), "-e", "stderr", "-c", "nginx.conf", stderr=log
         )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 assert process.returncode is None, (folder / "nginx.log").read_text()
                 try:

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -78,5 +79,5 @@ async def test_an_installed_firsthand_starts_with_its_example(installed: Path, t
         page = await site.get("/portal/sign-in", headers={"Accept": "text/html"})
     assert page.status_code == 200
     process.send_signal(signal.SIGINT)
-    rest, _ = await asyncio.wait_for(process.communicate(), 30)
+    rest, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, said + rest.decode()

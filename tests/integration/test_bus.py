@@ -25,6 +25,7 @@ from shared.identifiers import InstitutionId
 from shared.metrics import Metrics
 from shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
 from shared.topology import DEAD_LETTERS, STREAMS, Placement, durables_of
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.real_servers import NatsServer
 
@@ -85,12 +86,12 @@ class Heard:
             raise self.failures.pop(0)
         self.sequences.put_nowait(event.sequence)
 
-    async def take(self, count: int, within: float = 5) -> list[int]:
+    async def take(self, count: int, within: float = PATIENCE) -> list[int]:
         async with asyncio.timeout(within):
             return [await self.sequences.get() for _ in range(count)]
 
 
-async def until(check: Callable[[], Awaitable[bool]], within: float = 15) -> None:
+async def until(check: Callable[[], Awaitable[bool]], within: float = PATIENCE) -> None:
     """Wait for what the server does in its own time and tells nobody."""
     async with asyncio.timeout(within):
         while not await check():  # noqa: ASYNC110 - there is no event to wait for
@@ -116,7 +117,7 @@ async def letters_of(settings: BusSettings) -> list[DeadLetter]:
 
 async def dead_letter(settings: BusSettings) -> DeadLetter:
     """Wait for the first dead letter."""
-    async with asyncio.timeout(5), connected(settings) as client:
+    async with asyncio.timeout(PATIENCE), connected(settings) as client:
         consumer = await client.jetstream().subscribe("fh.dead.>", stream=DEAD_LETTERS, ordered_consumer=True)
         await consumer.next_msg(timeout=5)
     return (await letters_of(settings))[0]
@@ -288,7 +289,7 @@ async def test_stopping_finishes_what_is_in_hand_and_gives_the_rest_back_at_once
     count = 1000
     await portal.publish_all([entry(n) for n in range(1, count + 1)])
     async with running("consent", bus_settings, slow) as bus:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             for _ in range(100):
                 await begun.acquire()
         stopping = asyncio.create_task(bus.stop())
@@ -297,7 +298,7 @@ async def test_stopping_finishes_what_is_in_hand_and_gives_the_rest_back_at_once
         await stopping
     done = first.sequences.qsize()
     async with running("consent", bus_settings, second) as bus:
-        rest = await second.take(count - done, within=3)  # ACK_WAIT is ten seconds
+        rest = await second.take(count - done, within=8)  # ACK_WAIT is ten seconds
         await until(lambda: done_up_to(bus, count))
     assert sorted(await first.take(done) + rest) == list(range(1, count + 1))
 
@@ -316,7 +317,7 @@ async def test_a_handler_that_does_not_finish_is_cancelled_and_its_event_is_give
         await begun.wait()
     heard = Heard()
     async with running("consent", bus_settings, heard):
-        assert await heard.take(1, within=3) == [1]
+        assert await heard.take(1, within=8) == [1]
 
 
 async def test_a_slow_handler_holds_no_other_and_keeps_its_event(bus_settings: BusSettings, portal: Bus) -> None:
@@ -325,7 +326,7 @@ async def test_a_slow_handler_holds_no_other_and_keeps_its_event(bus_settings: B
     async def slow_first(event: AnyEvent) -> None:
         await both(event)
         if event.sequence == 1:
-            await asyncio.wait_for(done.wait(), 5)
+            await asyncio.wait_for(done.wait(), PATIENCE)
 
     async with connected(bus_settings) as client:
         js = client.jetstream()
@@ -377,10 +378,10 @@ async def test_the_server_is_killed_and_consuming_and_publishing_go_on(
             left[:] = [each for each in left if each not in acknowledged]
             return not left
 
-        await until(published, within=4)
+        await until(published)
         again: set[int] = set()  # acknowledgements that the server had not yet written are asked for again
         while not again >= set(range(101, 201)):
-            again.update(await heard.take(1, within=15))
+            again.update(await heard.take(1))
         assert await live.take(200) == list(range(1, 201))
         assert listener.seen(STREAM) == 200
         await until(lambda: well(bus))
@@ -433,7 +434,7 @@ async def test_a_bus_waits_for_the_server_at_the_start(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         assert not starting.done()
         await server.start()
-        bus = await asyncio.wait_for(starting, 5)
+        bus = await asyncio.wait_for(starting, PATIENCE)
         assert await bus.problems() == []
         await stack.aclose()
     await server.stop()
@@ -507,7 +508,7 @@ async def test_a_listener_that_cannot_take_an_event_is_given_it_again_and_none_a
     heard = Heard(RuntimeError("not now"), RuntimeError("not now"))
     listener = await portal.listen("hear_institutions", heard, unreadable=heard, since="all")
     await portal.publish_all([entry(1), entry(2)])
-    await asyncio.wait_for(heard.begun.wait(), 5)
+    await asyncio.wait_for(heard.begun.wait(), PATIENCE)
     assert listener.seen(STREAM) == 0
     assert await heard.take(2) == [1, 2]
     await until(lambda: well(portal))
@@ -534,7 +535,7 @@ async def test_a_beat_is_heard_by_every_replica_and_never_late(
             await replica.on_beat("fh.pulse.portal", beats.put)
             await replica.client.flush()
         await portal.beat("fh.pulse.portal", b"1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert [await beats.get(), await beats.get()] == [b"1", b"1"]
             await nats_server.stop()
             await until(lambda: connected_are(0, portal))

@@ -29,6 +29,7 @@ from tests.consent_house import (
     meet_institution,
     running,
 )
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ async def house(tmp_path: Path, nats_url: str) -> AsyncIterator[House]:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await true():  # noqa: ASYNC110 - what is awaited happens behind a server
             await asyncio.sleep(0.02)
 

@@ -12,6 +12,7 @@ import nats
 import pytest
 
 from shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted, address_of
+from tests.patience import PATIENCE
 
 # A process of ours that starts a server and then waits to be killed.
 PARENT = """
@@ -35,7 +36,7 @@ def runs(pid: int) -> bool:
 
 
 async def until_ended(pid: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while runs(pid):  # noqa: ASYNC110 - it is not our child
             await asyncio.sleep(0.01)
 
@@ -53,7 +54,7 @@ async def test_what_it_acknowledged_is_there_after_a_kill_and_at_the_same_addres
     back = asyncio.Event()
     client._reconnected_cb = lambda: _set(back)
     os.kill(first, signal.SIGKILL)
-    await asyncio.wait_for(back.wait(), 10)
+    await asyncio.wait_for(back.wait(), PATIENCE)
     assert server.pid not in {None, first}
     assert server.url == url
     assert (await js.stream_info("KEPT")).state.messages == 1

@@ -33,6 +33,7 @@ from shared.timers import Timers
 from tests.archive import CONTACT, QU, START, Archive, running
 from tests.consent_house import running as consent_running
 from tests.media import video
+from tests.patience import PATIENCE
 from tests.told import Life, alone
 
 
@@ -109,7 +110,7 @@ async def test_the_gate_forgets_what_the_store_knows_and_never_keeps_what_is_no_
     await archive.until("archive.erased")
     await archive.consent("ErasureCompletedV1", "erased", erasure_id="e1")
     gate = gate_of(archive.context)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not gate.sure:  # noqa: ASYNC110 - it hears by itself
             await asyncio.sleep(0.01)
     await gate._prune()
@@ -192,7 +193,7 @@ async def test_a_listener_that_was_stopped_is_forgotten_with_its_problems(archiv
 
     listener = await bus.listen("watch_consent", cannot, unreadable=cannot, since="new")
     await archive.consent("InvitationSentV1", "none")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not any("could not be taken" in problem for problem in await bus.problems()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await listener.stop()
@@ -238,7 +239,7 @@ async def test_a_timer_that_is_slow_keeps_no_other_document_waiting(tmp_path: Pa
         async def on_due(_context: Any, link: SignInLink) -> None:
             if link.id == "other":
                 fired.set()
-            await asyncio.wait_for(fired.wait(), 5)  # e.g. for a mail server that does not answer
+            await asyncio.wait_for(fired.wait(), PATIENCE)  # e.g. for a mail server that does not answer
             await links.save(link.model_copy(update={"due_at": None}))
 
         assert await Timers(service.context, {SignInLink: on_due}).look() == 2

@@ -16,6 +16,7 @@ from shared.identifiers import InstitutionId
 from shared.store import Collection, Document, Index, Range, StoreUnavailable
 from shared.store.mongo import MongoStore
 from shared.store.mongo_client import Address, examine_server
+from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.real_servers import MongoServer, mongo_drivers
 
@@ -290,7 +291,7 @@ class TestFailures:
                 notes = store.collection(Note, DOHA)
                 stored = await notes.insert(note("a"))
                 gate.hold()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     with pytest.raises(StoreUnavailable, match="did not answer in time"):
                         await notes.save(stored)
                 gate.go_on()
@@ -380,7 +381,7 @@ def with_options(url: str, options: str) -> str:
 
 async def back(store: MongoStore) -> None:
     """Wait until the store answers; the driver looks for its server every half second at least."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await store.ping()

@@ -35,6 +35,7 @@ from shared.settings import Settings
 from shared.store import OutboxEntry
 from shared.topology import CONSENT_PULSE, STREAMS, Placement, durables_of
 from tests.e2e.system import apart
+from tests.patience import PATIENCE
 
 QU = InstitutionId("qu-cdm")
 FORGED = b'{"sequence": 999}'
@@ -67,7 +68,7 @@ async def served(folder: Path, store: Path) -> AsyncIterator[Server]:
     )
     process = await asyncio.create_subprocess_exec(str(binary()), "-c", str(own), "-l", str(folder / "nats.log"))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not (ports := _ports(folder / f"nats-server_{process.pid}.ports")):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         yield Server(secrets, ports["nats"][0], ports["monitoring"][0])
@@ -105,7 +106,7 @@ class Stranger:
         """Do something and give what the server says against it."""
         self.told.clear()
         await act()
-        await asyncio.wait_for(self.told.wait(), 5)
+        await asyncio.wait_for(self.told.wait(), PATIENCE)
         return self.refusals[-1]
 
 
@@ -287,7 +288,7 @@ async def test_what_the_server_is_made_to_bring_elsewhere_is_no_event_there(serv
         await two.client.jetstream().publish(own_too, b'{"type": "firsthand.consent.granted.v1"}')
         request = "$JS.API.CONSUMER.MSG.NEXT.FH_SCHEDULING.scheduling_make_meeting_all"
         await two.client.publish(request, b'{"batch": 1}', reply=forged_too)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not await kept_on(server, "FH_CONSENT", own_too):  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.01)
     # It is stored there under the subject that it was published on, which no durable and no listener there is given.
@@ -312,9 +313,9 @@ async def test_what_the_server_is_made_to_bring_elsewhere_is_no_pulse(server: Se
         await archive.client.flush()
         await one.client.jetstream().publish("fh.v1.qu-cdm.person.changed", FORGED)
         await _make_consumer(one, "FH_PORTAL", "portal_note_sign_out_all_16", "fh.v1.*.person.changed", CONSENT_PULSE)
-        assert await asyncio.wait_for(raw.get(), 5) == FORGED  # the server does bring it
+        assert await asyncio.wait_for(raw.get(), PATIENCE) == FORGED  # the server does bring it
         await consent.beat(CONSENT_PULSE, b"true")
-        assert await asyncio.wait_for(beats.get(), 5) == b"true"
+        assert await asyncio.wait_for(beats.get(), PATIENCE) == b"true"
 
 
 async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(server: Server) -> None:
@@ -329,7 +330,7 @@ async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(se
         done.put_nowait(event)
 
     async def letters(count: int) -> list[DeadLetter]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while len(found := [letter async for letter in of_operator.list()]) != count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return found
@@ -344,7 +345,7 @@ async def test_the_operator_applies_the_topology_and_looks_after_dead_letters(se
         assert second.number > first.number
         assert (await of_operator.show(second.number)).reason.startswith("Hopeless")
         await of_operator.replay(second.number)
-        assert (await asyncio.wait_for(done.get(), 5)).subject == QU
+        assert (await asyncio.wait_for(done.get(), PATIENCE)).subject == QU
         failures.append(Hopeless("once more"))
         await portal.publish(entry())
         (third,) = await letters(1)
@@ -394,7 +395,7 @@ async def test_the_store_of_an_embedded_server_is_taken_over(tmp_path: Path) -> 
         assert await drift(server.settings(OPERATOR)) == []
         heard: asyncio.Queue[AnyEvent] = asyncio.Queue()
         async with running(server, "archive", heard.put):
-            assert (await asyncio.wait_for(heard.get(), 5)).subject == QU
+            assert (await asyncio.wait_for(heard.get(), PATIENCE)).subject == QU
 
 
 async def test_a_replica_too_many_finds_no_place_to_listen_and_says_so(
@@ -414,7 +415,7 @@ async def test_a_replica_too_many_finds_no_place_to_listen_and_says_so(
         assert [await bus.problems() for bus in (one, two)] == [[], []]
         assert await three.problems() == ["Cannot listen to FH_CONSENT (NoPlace)."]
         await kept[0].stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await three.problems():  # noqa: ASYNC110 - it is what an operator asks
                 await asyncio.sleep(0.02)
 

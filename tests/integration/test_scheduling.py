@@ -32,6 +32,7 @@ from shared.identifiers import InstitutionId
 from shared.keys import Keys
 from shared.sessions import SessionIssuer
 from shared.settings import Settings
+from tests.patience import PATIENCE
 
 QU, AKL = InstitutionId("qu-cdm"), InstitutionId("akl-dent")
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)  # a Monday; on 8 March the clocks change in New York
@@ -175,7 +176,7 @@ class World:
 
     async def eventually(self, look: Callable[[], Awaitable[Any]]) -> Any:
         timers = self.deployment.running["scheduling"].timers
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not (found := await look()):
                 await timers.look()
                 await asyncio.sleep(0.02)

@@ -16,6 +16,7 @@ import pytest
 from services.archive.gate import gate_of
 from shared.clock import ManualClock
 from tests.archive import AKL, FULL, Archive, running, served
+from tests.patience import PATIENCE
 
 
 async def test_every_range_is_byte_for_byte_what_was_uploaded(archive: Archive, long_film: bytes) -> None:
@@ -126,7 +127,7 @@ async def test_a_stream_that_was_set_back_is_watched_anew(archive: Archive, film
     await archive.say(999)  # and then what it was before: the server was given back what a backup held
     await archive.until_answer(503, "/archive/api/v1/recordings/c1/plays", archive.student())
     archive.clock.advance(timedelta(seconds=5))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not gate_of(archive.context).sure:
             await archive.beat()
             await asyncio.sleep(0.05)
@@ -190,6 +191,7 @@ async def _slow_player(port: int, headers: dict[str, str], got: Callable[[int], 
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("ending", ["withdrawal", "paused", "audience"])
 async def test_a_player_that_is_streaming_gets_no_byte_one_second_after(
     archive: Archive, long_film: bytes, ending: str
@@ -210,12 +212,13 @@ async def test_a_player_that_is_streaming_gets_no_byte_one_second_after(
         else:
             await archive.consent("ConsentChangedV1", scopes=["record-video"], released=True, released_sha256=sha)
         ended = time.monotonic()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await playing
     assert taken[-1][0] - ended < 1
     assert sum(n for _, n in taken) < len(long_film) / 4
 
 
+@pytest.mark.promise
 async def test_a_player_that_is_streaming_stops_when_consent_falls_silent(archive: Archive, long_film: bytes) -> None:
     await archive.released(long_film)
     taken: list[int] = []
@@ -225,6 +228,6 @@ async def test_a_player_that_is_streaming_stops_when_consent_falls_silent(archiv
             await asyncio.sleep(0.01)
         archive.clock.advance(timedelta(seconds=5))
         silent = time.monotonic()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await playing
         assert time.monotonic() - silent < 1

@@ -21,6 +21,7 @@ from shared.events.portal import PersonChangedV1
 from shared.topology import Placement
 from tests.archive import QU, TUS, Archive, running
 from tests.event_samples import put, sample
+from tests.patience import PATIENCE
 
 PLAYS = "/archive/api/v1/recordings/c1/plays"
 NEWER = "moved-abroad"
@@ -52,7 +53,7 @@ async def impaired(archive: Archive) -> list[str]:
 
 
 async def until_sure(archive: Archive) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not gate_of(archive.context).sure:
             await archive.beat()
             await asyncio.sleep(0.02)
@@ -107,7 +108,7 @@ async def test_a_withdrawal_for_a_reason_that_only_a_newer_release_knows_is_obey
 async def test_nothing_new_is_taken_in_while_what_consent_says_is_not_understood(archive: Archive, film: bytes) -> None:
     await archive.awaiting()
     await tell(archive, UNREADABLE["another state of affairs"]())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await impaired(archive):
             await asyncio.sleep(0.02)
     answer = await archive.http.post(
@@ -130,7 +131,7 @@ async def test_it_stays_closed_over_a_restart_and_waits_without_a_dead_letter(
             assert await status(archive) == 503
             assert await status(archive, "c2") == 404
             assert await dead(archive) == 0
-            async with asyncio.timeout(10):  # the durable is given it again a moment later
+            async with asyncio.timeout(PATIENCE):  # the durable is given it again a moment later
                 while not [text for text in await impaired(archive) if "follow_consent wait" in text]:
                     await asyncio.sleep(0.02)
             assert [text for text in await impaired(archive) if "does not understand what consent said" in text]
@@ -163,7 +164,7 @@ async def test_rubbish_closes_nothing_also_after_a_restart(
         await client.jetstream().publish("fh.v1.no-such-school.consent.withdrawn", body)
     await client.close()
     async with running(tmp_path / "data", nats_url, clock) as archive:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await dead(archive) < 2:
                 await asyncio.sleep(0.02)
         await until_sure(archive)
@@ -192,7 +193,7 @@ async def test_a_dead_letter_closes_the_contact_that_it_names_until_it_is_discar
         letters = DeadLetters(archive.nats.jetstream())
         for letter in [one async for one in letters.list("archive")]:
             await letters.discard(letter.number)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await status(archive) != 200:
                 await archive.beat()
                 await asyncio.sleep(0.05)

@@ -18,6 +18,7 @@ from shared.clock import ManualClock
 from shared.topology import STREAMS
 from tests.archive import AKL, QU, TUS, Archive, running, served
 from tests.media import sound
+from tests.patience import PATIENCE
 
 
 async def test_a_recording_uploaded_in_pieces_is_checked_sealed_and_held(archive: Archive, film: bytes) -> None:
@@ -91,7 +92,7 @@ async def test_a_client_that_goes_away_keeps_what_it_had_sent(archive: Archive, 
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"PATCH {place} HTTP/1.1\r\n{head}\r\n".encode() + long_film[:1_500_000])
         await writer.drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while sum(path.stat().st_size for path in archive.media_files()) < 1_000_000:
                 await asyncio.sleep(0.01)
         writer.close()
@@ -165,7 +166,7 @@ async def test_only_tutors_of_the_institution_upload_and_only_what_is_awaited(ar
     assert (await archive.http.post(path, headers=create)).status_code == 401
     assert (await archive.http.post(path, headers=archive.tutor())).status_code == 412
     await archive.consent("ConsentChangedV1", "paused")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (await archive.http.post(path, headers={**archive.tutor(), **create})).status_code != 409:
             await asyncio.sleep(0.02)
 
@@ -189,7 +190,7 @@ async def test_an_unfinished_upload_is_forgotten_after_its_time(archive: Archive
     assert archive.media_files() != []
     archive.clock.set(upload.expires_at)
     place, headers = f"/archive/api/v1/uploads/{upload.id}", {**archive.tutor(), **TUS}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (gone := await archive.http.head(place, headers=headers)).status_code != 404:
             assert gone.status_code == 410  # its time is over; first its file is removed, then what is known of it
             await asyncio.sleep(0.05)
@@ -208,7 +209,7 @@ async def test_an_upload_is_held_under_a_consent_that_the_store_does_not_know_ye
     until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     await jetstream.pause_consumer(stream, durable, until)
     await archive.consent("ConsentGrantedV1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await gate_of(archive.context).standing(QU, "c1")).consent.state != "granted":
             await asyncio.sleep(0.01)
     assert (await Recordings(archive.context, QU).get("c1")).consent.state == "none"

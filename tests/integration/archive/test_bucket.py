@@ -28,6 +28,7 @@ from shared.settings import Settings
 from tests.archive import QU, TUS, Archive, running, served
 from tests.buckets import S3Server, Way
 from tests.media import noise
+from tests.patience import PATIENCE
 from tests.replicas import shared_stores
 
 KEY = bytes(range(32))
@@ -243,12 +244,12 @@ async def test_a_crash_at_any_step_of_moving_loses_nothing_and_is_repeated(
         assert answer.status_code == 500
         assert len(archive.media_files()) == (0 if where == "tell" else 1)
     archive.clock.advance(timedelta(minutes=3))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while archive.media_files():
             await asyncio.sleep(0.05)
     await archive.until("recording.archived")
     assert len(s3.objects()) == 1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (answer := await head(archive, place)).headers.get("retry-after"):  # the repeating is not yet over
             await asyncio.sleep(0.05)
     assert (answer.status_code, answer.headers["upload-offset"]) == (200, str(len(long_sound)))
@@ -279,11 +280,11 @@ asyncio.run(main())
 """
     way.flowing.clear()
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not way.requests:
             await asyncio.sleep(0.01)
     way.flowing.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not any(b"partNumber=3" in line for line in way.requests):
             await asyncio.sleep(0.001)
     process.kill()
@@ -318,7 +319,7 @@ async def test_without_its_bucket_archive_is_ready_and_says_what_is_amiss_also_t
     archive: Archive, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def until_impaired(*sentences: str) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while (ready := await archive.http.get("/archive/readyz")).json()["impaired"] != list(sentences):
                 await asyncio.sleep(0.02)
         assert (ready.status_code, ready.json()["problems"]) == (200, [])  # pages and uploads go on
@@ -344,7 +345,7 @@ async def test_a_bucket_that_goes_away_while_a_recording_is_put_is_tried_again_w
     way.flowing.clear()
     way.requests.clear()
     finishing = asyncio.create_task(archive.patch(place, len(long_sound) - 1000, long_sound[-1000:]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not way.requests:
             await asyncio.sleep(0.01)
     await way.cut()
@@ -354,7 +355,7 @@ async def test_a_bucket_that_goes_away_while_a_recording_is_put_is_tried_again_w
     await way.restore()
     archive.clock.advance(timedelta(minutes=3))
     await archive.until("recording.archived")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while archive.media_files():
             await asyncio.sleep(0.05)
     assert len(s3.objects()) == 1
@@ -451,7 +452,7 @@ async def test_what_was_read_ahead_is_not_sent_after_a_withdrawal(
             await archive.withdraw()
             await archive.until_answer(404, "/archive/media/c1", archive.student())
             with contextlib.suppress(ConnectionError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     while piece := await loop.sock_recv(player, 2000):
                         got += len(piece)
     assert way.from_server > 11 * CHUNK  # windows of four and eight chunks had come
@@ -478,7 +479,7 @@ async def test_an_erasure_leaves_no_object_and_is_told_only_when_that_is_true(
     await archive.consent("ConsentWithdrawnV1", "withdrawn")
     await way.cut()
     await archive.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await archive.context.vault.erased(QU):
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)
@@ -497,12 +498,12 @@ async def test_an_erasure_waits_for_a_put_that_is_under_way_and_leaves_nothing_o
     way.flowing.clear()
     way.held = _completes  # all parts are there: only the last word is missing
     finishing = asyncio.create_task(archive.patch(place, len(long_sound) - 1000, long_sound[-1000:]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not any(map(_completes, way.requests)):
             await asyncio.sleep(0.01)
     await archive.consent("ConsentWithdrawnV1", "withdrawn")
     await archive.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await archive.context.vault.erased(QU):
             await asyncio.sleep(0.01)
     await asyncio.sleep(1.5)  # the put has been told that it is over
@@ -535,7 +536,7 @@ async def test_an_upload_that_is_ended_while_it_is_put_goes_on_and_one_that_was_
     way.requests.clear()
     way.flowing.clear()
     finishing = asyncio.create_task(archive.patch(place, len(long_sound) - 1000, long_sound[-1000:]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not way.requests:
             await asyncio.sleep(0.01)
     ended = await archive.http.delete(place, headers={**archive.tutor(), **TUS})

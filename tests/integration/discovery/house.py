@@ -18,6 +18,7 @@ from shared.events.portal import InstitutionChangedV1, InstitutionState, Role
 from shared.identifiers import InstitutionId
 from shared.service import Context
 from shared.sessions import SessionIssuer
+from tests.patience import PATIENCE
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 OAK, ELM = InstitutionId("oak-dental"), InstitutionId("elm-medical")
@@ -156,6 +157,6 @@ async def weeks_of(house: House) -> int:
 
 async def until(look: Any, wanted: object) -> None:
     """Wait for what a timer of the running service does; the test's timeout ends the wait."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await look() != wanted:  # noqa: ASYNC110 - a timer of the service tells nobody
             await asyncio.sleep(0.05)

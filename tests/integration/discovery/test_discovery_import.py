@@ -11,6 +11,7 @@ import uvicorn
 
 from services.discovery.cli import ImportRefused, Totals, import_posts
 from tests.integration.discovery.house import House, mastodon
+from tests.patience import PATIENCE
 
 EXAMPLE = Path(__file__).parents[3] / "example" / "posts"
 
@@ -20,7 +21,7 @@ async def served(house: House) -> AsyncIterator[str]:
     """Serve discovery on a free port of this machine; gives its address."""
     server = uvicorn.Server(uvicorn.Config(house.app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
     (socket,) = server.servers[0].sockets

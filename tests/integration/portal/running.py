@@ -13,6 +13,7 @@ from shared.deployment import Deployment
 from shared.identifiers import DEPLOYMENT, InstitutionId
 from shared.mail import Letter
 from shared.service import Context
+from tests.patience import PATIENCE
 
 HERE = "http://127.0.0.1:8080"
 COLLEGE = {
@@ -46,7 +47,7 @@ class Portal:
 
     async def letters(self, number: int) -> Sequence[Letter]:
         """The institution's mail, once it is so many letters."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(letters := await self.context.mail.list(InstitutionId("qu-cdm"))) < number:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return letters

@@ -18,6 +18,7 @@ from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
 from shared.serving import WebServer, bound_socket
 from tests.integration.portal.running import Portal
+from tests.patience import PATIENCE
 
 SCHOOL = InstitutionId("qu-cdm")
 
@@ -81,7 +82,7 @@ async def case(portal: Portal, case_id: str, *tutors: str) -> None:
 
 
 async def until(look: Any) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             if found := await look():
                 return found
