@@ -41,9 +41,10 @@ contracts: $(VENV)/ready
 schemas: $(VENV)/ready
 	@$(BIN)/python -m shared.events.schemas check
 
-# In a folder of their own, which goes with them.
-TESTS := f() { folder=$$(mktemp -d "$$([ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}")/firsthand.XXXXXX"); \
-	$(BIN)/python -m pytest --basetemp="$$folder/tests" "$$@"; result=$$?; rm -rf "$$folder"; return $$result; }; f
+# In a folder of their own, which goes with them, and in an order of their own: FIRSTHAND_TEST_SEED repeats one.
+TESTS := f() { seed=$${FIRSTHAND_TEST_SEED:-$$(date +%s)}; echo "The order of tests is that of FIRSTHAND_TEST_SEED=$$seed"; \
+	folder=$$(mktemp -d "$$([ -w /dev/shm ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}")/firsthand.XXXXXX"); \
+	$(BIN)/python -m pytest --randomly-seed="$$seed" --basetemp="$$folder/tests" "$$@"; result=$$?; rm -rf "$$folder"; return $$result; }; f
 
 # Tests write real files; on Linux they lie in memory, because a developer's disk would mostly wait for flushes.
 # Half of a test's time is waiting, for timers, answers and processes that start: four workers keep two cores busy.

@@ -1,13 +1,26 @@
 """What holds for all tests."""
 
+from pathlib import Path
+
 import pytest
 from _pytest.nodeid import coerce_node_id
 
+_HERE = Path(__file__).parent
 pytest_plugins = ["tests.real_servers"]
+
+
+_LONG_ONES = ("browser", "e2e", "integration")  # in this order, so that no worker begins a long one at the end
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests come in an order drawn anew each time (pytest-randomly prints its seed), the kinds that take long first."""
+    kinds = {kind: place for place, kind in enumerate(_LONG_ONES)}
+    items.sort(key=lambda item: kinds.get(item.path.relative_to(_HERE).parts[0], len(kinds)))
+    _keep_groups(config, items)
+
+
+def _keep_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep a group on one worker: pytest-xdist 3.8 writes the group where pytest 9.2 no longer reads it."""
     if not getattr(config.option, "loadgroup", False):
         return
