@@ -7,7 +7,7 @@ that document's version after the save. https://github.com/cloudevents/spec/blob
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Protocol, Self, TypeVar, get_args
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from shared.identifiers import ID_PATTERN, INSTITUTION_PATTERN, InstitutionId, new_id
 from shared.tracing import traceparent
@@ -19,7 +19,8 @@ Sequence = Annotated[
     int,
     BeforeValidator(lambda value: int(value) if isinstance(value, str) else value),
     PlainSerializer(lambda value: f"{value:010d}", return_type=str),
-    Field(ge=1, json_schema_extra={"type": "string", "pattern": "^[0-9]{10}$"}),
+    Field(ge=1),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{10}$"}),
 ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.events import EVENTS, schemas
+from shared.events import EVENTS, AnyEvent, schemas
 from shared.events.consent import ConsentGrantedV1
 from shared.topology import DURABLES, STREAMS
 
@@ -80,3 +80,30 @@ def test_every_event_but_internal_ones_is_followed_by_somebody() -> None:
     followed = {event for durable in DURABLES for event in durable.events}
     # every replica hears who was signed out; no durable is needed for it
     assert {event.event_type() for event in set(EVENTS.values()) - followed} == {"firsthand.person.changed.v1"}
+
+
+# Of JSON Schema 2020-12, what our schemas use. Strict validators (AJV) refuse a word that they do not know.
+_KEYWORDS = {
+    "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description", "enum",
+    "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "pattern", "properties",
+    "required", "title", "type", "uniqueItems",
+}  # fmt: skip
+
+
+def _words(schema: object) -> set[str]:
+    if isinstance(schema, list):
+        return set().union(*map(_words, schema))
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema)
+    for name, value in schema.items():
+        if name in {"properties", "$defs"}:
+            found |= set().union(*map(_words, value.values()))
+        elif name not in {"default", "const", "enum", "required"}:
+            found |= _words(value)
+    return found
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_a_strict_validator_knows_every_word_of_a_schema(event: type[AnyEvent]) -> None:
+    assert _words(schemas.schema_of(event)) - _KEYWORDS == set()
