@@ -85,8 +85,8 @@ def test_every_event_but_internal_ones_is_followed_by_somebody() -> None:
 # Of JSON Schema 2020-12, what our schemas use. Strict validators (AJV) refuse a word that they do not know.
 _KEYWORDS = {
     "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description", "enum",
-    "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "pattern", "properties",
-    "required", "title", "type", "uniqueItems",
+    "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum",
+    "pattern", "properties", "required", "title", "type", "uniqueItems",
 }  # fmt: skip
 
 
