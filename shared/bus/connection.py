@@ -251,7 +251,8 @@ class Bus:
         if self._client:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 await self._client.flush(timeout=_CLOSE_WITHIN)  # type: ignore[arg-type]  # seconds, given to wait_for
-            with contextlib.suppress(nats.errors.Error, OSError):  # the server may be gone
+            # The server may be gone. nats-py then writes to a transport that is closed: a TypeError from Python 3.13 on.
+            with contextlib.suppress(nats.errors.Error, OSError, TypeError):
                 await self._client.close()
 
     async def publish(self, entry: OutboxEntry) -> int:
