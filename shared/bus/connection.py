@@ -251,7 +251,7 @@ class Bus:
         if self._client:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 await self._client.flush(timeout=_CLOSE_WITHIN)  # type: ignore[arg-type]  # seconds, given to wait_for
-            # The server may be gone. nats-py then writes to a transport that is closed: a TypeError from Python 3.13 on.
+            # The server may be gone. nats-py then writes to a closed transport: a TypeError from Python 3.13 on.
             with contextlib.suppress(nats.errors.Error, OSError, TypeError):
                 await self._client.close()
 

@@ -1,9 +1,11 @@
-"""A real nats-server for each test that asks for one: random port, empty folder, the topology applied."""
+"""A real nats-server for each test that asks for one: random port, a folder of its own, the topology applied."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from shared import topology
 from shared.bus import BusSettings
@@ -13,9 +15,22 @@ from shared.events.portal import InstitutionChangedV1
 from tests.ports import free_port
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server on which the whole topology was applied: making it takes longer than copying it."""
+    folder = tmp_path_factory.mktemp("applied") / "nats"
+    server = EmbeddedNats(folder, free_port())
+    await server.start()
+    await apply(BusSettings(url=server.url))
+    await server.stop()
+    return folder
+
+
 @pytest.fixture
-async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    """Without topology, so that a test may apply its own."""
+async def nats_server(request: pytest.FixtureRequest, applied: Path, tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
+    """With the whole topology if the test asks for `bus_settings` too; else without, so that it may apply its own."""
+    if "bus_settings" in request.fixturenames:
+        shutil.copytree(applied, tmp_path / "nats")
     server = EmbeddedNats(tmp_path / "nats", free_port())
     await server.start()
     yield server
@@ -24,10 +39,8 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
 
 @pytest.fixture
 async def bus_settings(nats_server: EmbeddedNats) -> BusSettings:
-    """Where the server is; the whole topology is applied, and waits are short."""
-    settings = BusSettings(url=nats_server.url, delays=(0.02, 0.04, 0.08), grace=2.0)
-    await apply(settings)
-    return settings
+    """Where the server is; waits are short."""
+    return BusSettings(url=nats_server.url, delays=(0.02, 0.04, 0.08), grace=2.0)
 
 
 @pytest.fixture
