@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp
@@ -16,6 +16,7 @@ from shared.bus import Bus, BusSettings
 from shared.bus.permissions import inbox_prefix
 from shared.bus.relay import Relay
 from shared.clock import Clock, SystemClock
+from shared.clock_watch import judge_at_start, report, watch_clock
 from shared.events import AnyEvent, Envelope
 from shared.keys import SIGNS, Keys
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
@@ -28,11 +29,15 @@ from shared.store.opened import open_key_store, open_store
 from shared.tasks import ended
 from shared.timers import Timers
 from shared.topology import Placement
+from shared.trusted_clock import ClockMark, TrustedClock
 from shared.vault import OwnerKey, Vault
 from shared.web.app import MountedPart, build_app
 from shared.web.health import Condition
 
 Progress = Callable[[str], None]
+
+# What lies in a key store: keys, or the ledger's entries in their place, and the highest time.
+KEY_STORE_KINDS: Final = (OwnerKey, ClockMark)
 
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
@@ -61,8 +66,11 @@ class RunningService:
                 await store.ping()
             except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
                 found.append(f"the {name} does not answer: {error}")
+        reading = report(self.context)
         return Condition(
-            found + await self.context.bus.problems(), [*self.context.impaired, *self.context.bus.impaired()]
+            found + await self.context.bus.problems(),
+            [*self.context.impaired, *self.context.bus.impaired()],
+            {"now": reading.now.isoformat(), "sure": reading.sure.isoformat(), "state": reading.state},
         )
 
 
@@ -134,13 +142,16 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         key_store = await open_key_store(settings, service.name, clock)
         stack.push_async_callback(key_store.close)
         await store.prepare(service.documents)
-        await key_store.prepare([OwnerKey])
+        await key_store.prepare(KEY_STORE_KINDS)
+        trusted = TrustedClock(clock, key_store)
+        await trusted.load()
 
         metrics = Metrics(service.name)
         bus = Bus(service.name, bus_settings(settings), clock=clock, metrics=metrics)
         context = Context(
             service=service.name,
             clock=clock,
+            trusted=trusted,
             store=store,
             vault=Vault(key_store, keys.masters, clock, service=service.name),
             bus=bus,
@@ -161,10 +172,12 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
             bus.handle(name, _bound(handler, context))
         await bus.start()
         stack.push_async_callback(bus.stop)
+        await judge_at_start(trusted, clock, bus)
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
         await bus.listen("note_new_link", replaced, unreadable=replaced, since=clock.now() - FAMILY_LIFE)
         _run(running, "relay", context.relay.run)
+        _run(running, "clock", partial(watch_clock, context))
         _run(running, "timers", running.timers.run)
         for task in service.background:
             _run(running, task.__name__, partial(task, context))

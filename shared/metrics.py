@@ -58,6 +58,13 @@ class Metrics:
             "firsthand_impaired", "Things that the service cannot do for now", ("service",), registry=self.registry
         ).labels(service)
 
+        self._clock_held = Gauge(
+            "firsthand_clock_held",
+            "1 while expiry and scheduled deletion are on hold because the clock is not believed",
+            ("service",),
+            registry=self.registry,
+        ).labels(service)
+
     def handled(self, handler: str, outcome: str, seconds: float) -> None:
         """Count one delivery. `outcome`: done, conflict, delayed, unreadable, failed or dead."""
         self._handled.labels(self._service, handler, outcome).inc()
@@ -73,6 +80,9 @@ class Metrics:
     def gate(self, *, shut: bool, closed_contacts: int) -> None:
         self._gate_shut.labels(self._service).set(shut)
         self._gate_closed.labels(self._service).set(closed_contacts)
+
+    def clock(self, *, held: bool) -> None:
+        self._clock_held.set(held)
 
     def impaired(self, count: int) -> None:
         self._impaired.set(count)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shared.clock import Clock
+from shared.deployment import KEY_STORE_KINDS
 from shared.identifiers import InstitutionId
 from shared.service import Service
 from shared.settings import Settings
 from shared.store import AlreadyExists, Collection, Document, OutboxEntry, Store
 from shared.store.opened import key_store_file, open_key_store, open_store, store_file
-from shared.vault import OwnerKey
 
 _AT_ONCE: Final = 32  # documents under way to the server; as many as a store has connections
 _MOST_WAITING: Final = 20_000  # events a service; they are held in memory, about 2 kB each
@@ -100,13 +100,13 @@ async def opened(
         ]
         for service, (documents, keys) in zip(here, sources, strict=True):
             await _refuse_drift(service.name, documents, service.documents)
-            await _refuse_drift(f"{service.name} keys", keys, [OwnerKey])
+            await _refuse_drift(f"{service.name} keys", keys, KEY_STORE_KINDS)
         parts: list[Part] = []
         for service, (documents, keys) in zip(here, sources, strict=True):
             to = await held(open_store(target, service.name, clock))
             keys_to = await held(open_key_store(target, service.name, clock))
             parts.append(Part(service.name, service.documents, documents, to))
-            parts.append(Part(f"{service.name} keys", [OwnerKey], keys, keys_to))
+            parts.append(Part(f"{service.name} keys", KEY_STORE_KINDS, keys, keys_to))
         yield parts
 
 

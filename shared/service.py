@@ -19,6 +19,7 @@ from shared.metrics import Metrics
 from shared.sessions import SessionIssuer, SessionVerifier
 from shared.settings import Settings, ToldSettings
 from shared.store import AlreadyExists, Conflict, Document, Store
+from shared.trusted_clock import TrustedClock
 from shared.vault import Vault
 
 P = ParamSpec("P")
@@ -33,7 +34,8 @@ class Context:
     """What a service's use cases are given. One a service and process; nothing else is global."""
 
     service: str
-    clock: Clock
+    clock: Clock  # the machine's: it dates, serves and reminds
+    trusted: TrustedClock  # what destroys by time goes by this one
     store: Store
     vault: Vault
     bus: Bus
@@ -80,7 +82,18 @@ class Context:
 
 
 Handler = Callable[[Context, Any], Awaitable[None]]  # an event of the types that topology gives to the handler
-Timer = Callable[[Context, Any], Awaitable[None]]  # a document whose `due_at` has come
+
+
+@dataclass(frozen=True)
+class Timer:
+    """What a service does with a document whose `due_at` has come.
+
+    `destroys`: something is then gone, or no longer allowed, for good. Such a timer goes by the time that surely is,
+    and so does one that does not say. The others go by the machine's clock.
+    """
+
+    on_due: Callable[[Context, Any], Awaitable[None]]
+    destroys: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Timers are `due_at` fields of the documents that they act on; no timer lives in memory.
 
 Every second the documents that are due are given to the service, which saves them (versioned) with `due_at` moved on.
+A timer that destroys looks by the time that surely is (`shared.trusted_clock`), the others by the machine's clock.
 Two replicas may look at the same document; one save wins and the other is refused, so that the effect happens once.
 What is caused outside of the store, such as a mail, comes after that save, which moves `due_at` far enough ahead for
 nobody else to begin the same meanwhile.
@@ -8,7 +9,7 @@ nobody else to begin the same meanwhile.
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.service import Context, Timer
@@ -19,6 +20,8 @@ _BATCH: Final = 32  # documents at once, so that one slow mail server does not k
 # A document whose timer failed is left alone for a while, so that one bad document does not starve the others. Each
 # replica counts for itself.
 _AFTER_FAILURE: Final = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1))
+# What is due so soon is left to the ordinary look: another replica may be at it at this moment.
+_CATCH_UP_AFTER: Final = timedelta(minutes=10)
 _IN_VAIN: Final = 2  # rounds of one look; then the next look is waited for
 
 
@@ -30,6 +33,21 @@ class Timers:
         self._timers = timers
         self._failures: dict[tuple[str, str, str], int] = {}
 
+    async def _catch_up(self, ahead: datetime) -> None:
+        """The clock was set right after it had been `ahead`: what was to be done soon by it would wait until then.
+
+        So the timers that do not destroy look at it now; to look early does no harm. All documents are gone through,
+        since the store has no order of those that are not due yet; a clock is set right once in years.
+        """
+        soon = self._context.clock.now() + _CATCH_UP_AFTER
+        for kind, timer in self._timers.items():
+            if timer.destroys:
+                continue
+            for institution in await self._context.store.institutions(kind):
+                async for document in self._context.store.collection(kind, institution).all():
+                    if document.due_at and soon < document.due_at <= ahead + _CATCH_UP_AFTER:
+                        await self._fire(timer, document)
+
     async def run(self) -> None:
         while True:
             try:
@@ -40,13 +58,16 @@ class Timers:
 
     async def look(self) -> int:
         """Fire everything that is due now, each document once; tells how many documents were looked at."""
-        now, looked = self._context.clock.now(), 0
-        for kind, on_due in self._timers.items():
+        looked = 0
+        if (ahead := self._context.trusted.returned_from()) is not None:
+            await self._catch_up(ahead)
+        for kind, timer in self._timers.items():
+            now = self._now(timer)
             fired: set[tuple[str, str]] = set()
             in_vain = 0  # rounds that brought none that was not fired before
             while due := await self._context.store.due(kind, now, _BATCH):
                 fresh = [document for document in due if (document.institution, document.id) not in fired]
-                await asyncio.gather(*(self._fire(on_due, document) for document in fresh))
+                await asyncio.gather(*(self._fire(timer, document) for document in fresh))
                 fired |= {(document.institution, document.id) for document in fresh}
                 looked += len(fresh)
                 in_vain = 0 if fresh else in_vain + 1
@@ -54,13 +75,18 @@ class Timers:
                     break
                 if not fresh:  # all others wait behind them
                     self._context.log.error("documents stay due", extra={"kind": kind.kind, "documents": len(due)})
-                    await asyncio.gather(*(self._put_off(document, _AFTER_FAILURE[0]) for document in due))
+                    await asyncio.gather(*(self._put_off(timer, document, _AFTER_FAILURE[0]) for document in due))
         return looked
 
-    async def _fire(self, on_due: Timer, document: Document) -> None:
+    def _now(self, timer: Timer) -> datetime:
+        return self._context.trusted.sure() if timer.destroys else self._context.clock.now()
+
+    async def _fire(self, timer: Timer, document: Document) -> None:
         key = (document.kind, document.institution, document.id)
+        if timer.destroys and document.due_at and document.due_at > self._now(timer):
+            return  # the clock came into doubt since the look
         try:
-            await on_due(self._context, document)
+            await timer.on_due(self._context, document)
             self._failures.pop(key, None)
         except (Conflict, AlreadyExists):
             return  # somebody was first; the next look sees what is left to do
@@ -69,13 +95,13 @@ class Timers:
                 raise  # nothing can be done for any; one document that this release cannot read is no such thing
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             self._context.log.exception("a timer failed", extra={"kind": document.kind, "failures": failures})
-            await self._put_off(document, _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1])
+            await self._put_off(timer, document, _AFTER_FAILURE[min(failures, len(_AFTER_FAILURE)) - 1])
 
-    async def _put_off(self, document: Document, by: timedelta) -> None:
+    async def _put_off(self, timer: Timer, document: Document, by: timedelta) -> None:
         collection = self._context.store.collection(type(document), document.institution)
-        stored = await collection.get(document.id)
-        if stored and stored.due_at and stored.due_at <= self._context.clock.now():
-            stored.due_at = self._context.clock.now() + by
+        stored, now = await collection.get(document.id), self._now(timer)
+        if stored and stored.due_at and stored.due_at <= now:
+            stored.due_at = now + by
             try:
                 await collection.save(stored)
             except Conflict:

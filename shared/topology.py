@@ -228,6 +228,8 @@ MAX_ACK_PENDING: Final = 1000
 # Under this key streams and durables carry the version of this table, and durables their placement.
 VERSION_KEY: Final = "firsthand-topology"
 PLACEMENT_KEY: Final = "firsthand-placement"
+# Under this one the stream of dead letters carries the time that an operator confirmed last (`shared.bus.times`).
+CLOCK_KEY: Final = "firsthand-clock-confirmed"
 
 
 def dead_letter_subject(service: str, handler: str) -> str:

@@ -23,7 +23,7 @@ from shared.bus import Bus, BusSettings
 from shared.bus.relay import Relay
 from shared.bus.topology_apply import apply
 from shared.clock import ManualClock, SystemClock
-from shared.deployment import Deployment, RunningService, _apply_erasure_ledger
+from shared.deployment import KEY_STORE_KINDS, Deployment, RunningService, _apply_erasure_ledger
 from shared.embedded_nats import EmbeddedNats
 from shared.events import AnyEvent, parse_event
 from shared.identifiers import InstitutionId
@@ -40,7 +40,8 @@ from shared.store.sqlite import SqliteStore
 from shared.store.sqlite_database import Database
 from shared.timers import Timers
 from shared.topology import STREAMS, durables_of
-from shared.vault import OwnerKey, Vault
+from shared.trusted_clock import TrustedClock
+from shared.vault import Vault
 from tests.ports import free_port
 
 SLUG = "oak-dental"
@@ -257,12 +258,15 @@ async def alone(name: str, folder: Path, clock: ManualClock, life: Life | None =
         stores.append(SqliteStore(database))
     store, key_store = stores
     await store.prepare(SERVICES[name].documents)
-    await key_store.prepare([OwnerKey])
+    await key_store.prepare(KEY_STORE_KINDS)
+    trusted = TrustedClock(clock, key_store)
+    await trusted.load()
     metrics = Metrics(name)
     bus = Bus(name, BusSettings(url=settings.nats_url), clock=clock, metrics=metrics)
     context = Context(
         service=name,
         clock=clock,
+        trusted=trusted,
         store=store,
         vault=Vault(key_store, keys.masters, clock, service=name),
         bus=bus,

@@ -10,13 +10,13 @@ from services.archive.model import Recording, Upload, Viewing
 from services.archive.settings import ArchiveSettings
 from services.archive.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
-from shared.service import Service
+from shared.service import Service, Timer
 
 SERVICE = Service(
     name="archive",
     documents=(Recording, Upload, Viewing, CaseCopy, InstitutionCopy),
     handlers=HANDLERS,
-    timers={Recording: end_when_due, Upload: look_after_upload},
+    timers={Recording: Timer(end_when_due, destroys=True), Upload: Timer(look_after_upload, destroys=True)},
     router=router,
     restore_erasure=restore_erasure,
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),

@@ -9,13 +9,13 @@ from services.consent.model.texts import Text
 from services.consent.pulse import pulse
 from services.consent.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
-from shared.service import Service
+from shared.service import Service, Timer
 
 SERVICE = Service(
     name="consent",
     documents=(Journey, Record, Link, Text, InstitutionCopy, CaseCopy),
     handlers=HANDLERS,
-    timers={Journey: on_due},
+    timers={Journey: Timer(on_due, destroys=True)},
     router=router,
     restore_erasure=restore_erasure,
     background=(pulse,),

@@ -15,10 +15,10 @@ from shared.store import Document
 
 HANDLERS: Final[Mapping[str, Handler]] = {"keep_institution": keep_institution, "follow_consent": follow_consent}
 TIMERS: Final[Mapping[type[Document], Timer]] = {
-    Case: let_leads_go,
-    Lead: lapse,
-    Week: end_week,
-    Person: settle_later,
+    Case: Timer(let_leads_go, destroys=False),  # a person closed it: its time only says “soon”
+    Lead: Timer(lapse, destroys=True),
+    Week: Timer(end_week, destroys=True),
+    Person: Timer(settle_later, destroys=False),
 }
 
 __all__ = ["HANDLERS", "TIMERS"]

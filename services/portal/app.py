@@ -9,7 +9,7 @@ from services.portal.model.people import Person
 from services.portal.model.sign_in import SignIn, SignInLink
 from shared.copies import CaseCopy
 from shared.identifiers import InstitutionId
-from shared.service import Context, Service
+from shared.service import Context, Service, Timer
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
@@ -21,7 +21,7 @@ SERVICE = Service(
     name="portal",
     documents=(Institution, Cohort, Person, SignInLink, SignIn, Journey, CaseCopy),
     handlers=subscribers.HANDLERS,
-    timers={SignInLink: forget_link, SignIn: forget_sign_in},
+    timers={SignInLink: Timer(forget_link, destroys=True), SignIn: Timer(forget_sign_in, destroys=True)},
     router=router,
     restore_erasure=restore_erasure,
 )

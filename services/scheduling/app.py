@@ -8,13 +8,13 @@ from services.scheduling.http import router
 from services.scheduling.model import Availability, Calendar, Meeting
 from services.scheduling.subscribers import HANDLERS
 from shared.copies import CaseCopy, InstitutionCopy
-from shared.service import Service
+from shared.service import Service, Timer
 
 SERVICE: Final = Service(
     name="scheduling",
     documents=(InstitutionCopy, CaseCopy, Availability, Calendar, Meeting),
     handlers=HANDLERS,
-    timers={Meeting: on_due},
+    timers={Meeting: Timer(on_due, destroys=False)},  # it sets times free and sends letters
     router=router,
     restore_erasure=restore_erasure,
 )

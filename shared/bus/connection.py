@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import nats.errors
 import nats.js.errors
@@ -37,6 +37,9 @@ from shared.topology import (
     listenings_of,
     replay_durable,
 )
+
+if TYPE_CHECKING:
+    from shared.bus.times import Times
 
 _PUBLISH_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 2.0  # seconds for a look at the server's state
@@ -390,6 +393,15 @@ class Bus:
         if unread:
             raise TimeoutError(unread[0])
         return found
+
+    async def times(self, *, newest_message: bool = False) -> "Times":
+        """Ask what NATS knows of the time, if wished with the newest message of all streams that concern the service.
+        Raises nats.errors.Error or TimeoutError.
+        """
+        from shared.bus.times import times_of  # it needs `connected`
+
+        streams = {self._stream, *(durable.stream.name for durable in durables_of(self.service))}
+        return await times_of(self.client, sorted(streams) if newest_message else ())
 
     def impaired(self) -> list[str]:
         """Tell in plain sentences what waits although the service is ready."""

@@ -23,6 +23,7 @@ from nats.js.api import (
 from shared.bus.connection import BusSettings, connected
 from shared.topology import (
     ACK_WAIT,
+    CLOCK_KEY,
     DEAD_LETTERS,
     DEAD_LETTERS_MAX_AGE,
     DUPLICATE_WINDOW,
@@ -212,6 +213,8 @@ async def _apply_stream(js: JetStreamContext, config: StreamConfig) -> list[str]
         return [f"created the stream {config.name}"]
     odd = _stream_differences(config, there)
     if odd:
+        kept = {key: value for key, value in (there.metadata or {}).items() if key == CLOCK_KEY}
+        config.metadata = kept | (config.metadata or {})
         await js.update_stream(config)
     return [f"changed the stream {config.name}: {what}" for what in odd.values()]
 

@@ -20,6 +20,7 @@ class Condition:
 
     problems: list[str] = field(default_factory=list)
     impaired: list[str] = field(default_factory=list)
+    clock: dict[str, str] = field(default_factory=dict)  # of one service: what it shows, what is sure, how they differ
 
 
 Examine = Callable[[], Awaitable[Condition]]
@@ -44,7 +45,9 @@ def health_routes(examine: Examine, metrics: Measures | None) -> APIRouter:
     @router.get("/readyz")
     async def readyz(_: Public) -> JSONResponse:
         found = await examine()
-        told = {"ready": not found.problems, "problems": found.problems, "impaired": found.impaired}
+        told: dict[str, object] = {"ready": not found.problems, "problems": found.problems, "impaired": found.impaired}
+        if found.clock:
+            told["clock"] = found.clock
         return JSONResponse(told, 503 if found.problems else 200)
 
     if metrics is not None:

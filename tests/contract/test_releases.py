@@ -15,12 +15,12 @@ from pydantic import BaseModel, RootModel
 
 from services.__main__ import SERVICES
 from shared.clock import SystemClock
+from shared.deployment import KEY_STORE_KINDS
 from shared.identifiers import InstitutionId
 from shared.store import Document
 from shared.store.kinds import kind_of
 from shared.store.sqlite import SqliteStore
 from shared.store.versions import models_in, raw_of, read
-from shared.vault import OwnerKey
 
 RELEASES: Final = Path(__file__).parents[1] / "releases"
 NEWEST: Final = max(
@@ -29,14 +29,14 @@ NEWEST: Final = max(
 )
 
 # "<database>: <kind>" of kinds that came after the newest release. Making its fixtures at a release empties it.
-NEW_SINCE: Final[frozenset[str]] = frozenset()
+NEW_SINCE: Final[frozenset[str]] = frozenset(f"{service}.keys: clock" for service in SERVICES)
 # Kinds that a release had and this one has no longer, whose documents nobody needs.
 RETIRED: Final[frozenset[str]] = frozenset()
 
 KINDS: Final[dict[str, type[Document]]] = {
     f"{database}: {kind.kind}": kind
     for name, service in SERVICES.items()
-    for database, kinds in ((name, service.documents), (f"{name}.keys", (OwnerKey,)))
+    for database, kinds in ((name, service.documents), (f"{name}.keys", KEY_STORE_KINDS))
     for kind in kinds
 }
 Raw = dict[str, Any]

@@ -28,6 +28,7 @@ from shared.events.consent import (
     InvitationState,
 )
 from shared.identifiers import new_id
+from shared.service import Timer
 from shared.store import Unreadable
 from shared.timers import Timers
 from tests.archive import CONTACT, QU, START, Archive, running
@@ -242,7 +243,7 @@ async def test_a_timer_that_is_slow_keeps_no_other_document_waiting(tmp_path: Pa
             await asyncio.wait_for(fired.wait(), PATIENCE)  # e.g. for a mail server that does not answer
             await links.save(link.model_copy(update={"due_at": None}))
 
-        assert await Timers(service.context, {SignInLink: on_due}).look() == 2
+        assert await Timers(service.context, {SignInLink: Timer(on_due)}).look() == 2
         assert fired.is_set()
         assert not await service.context.store.due(SignInLink, clock.now())
 
@@ -262,7 +263,7 @@ async def test_a_timer_that_needs_what_a_newer_release_wrote_waits_and_keeps_no_
                 raise Unreadable("its person has a role of the next release", kind="person")
             await links.save(link.model_copy(update={"due_at": None}))
 
-        timers = Timers(service.context, {SignInLink: on_due})
+        timers = Timers(service.context, {SignInLink: Timer(on_due)})
         assert await timers.look() == 2
         assert await timers.look() == 0
         clock.advance(timedelta(seconds=5))

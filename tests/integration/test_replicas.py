@@ -45,6 +45,7 @@ from shared.events.portal import InstitutionChangedV1, InstitutionState
 from shared.identifiers import InstitutionId
 from shared.keys import Keys
 from shared.metrics import Metrics
+from shared.service import Timer
 from shared.sessions import SessionIssuer
 from shared.settings import Settings
 from shared.store import Conflict, Document, Index, OutboxEntry, Store, StoreUnavailable
@@ -259,7 +260,7 @@ async def test_a_document_that_is_due_is_fired_once_by_two_replicas(tmp_path: Pa
             await meetings.save(meeting.model_copy(update={"due_at": None}))
             done[meeting.id] += 1
 
-        await asyncio.gather(*(Timers(service.context, {Meeting: fire}).look() for _ in range(2)))
+        await asyncio.gather(*(Timers(service.context, {Meeting: Timer(fire)}).look() for _ in range(2)))
         assert len(done) == 100
         assert set(done.values()) == {1}
 
@@ -277,7 +278,7 @@ async def test_a_full_batch_that_stays_due_neither_turns_without_end_nor_holds_u
             if meeting.id == "m069":
                 await meetings.save(meeting.model_copy(update={"due_at": None}))
 
-        timers = Timers(service.context, {Meeting: forget})
+        timers = Timers(service.context, {Meeting: Timer(forget)})
         async with asyncio.timeout(PATIENCE):
             await timers.look()
         assert len(fired) == 70
@@ -305,7 +306,7 @@ async def test_a_mail_that_one_replica_is_sending_is_not_sent_by_another_meanwhi
     async with alone("scheduling", tmp_path, clock) as service:
         context = dataclasses.replace(service.context, mail=mail)  # type: ignore[arg-type]
         await context.store.collection(Meeting, QU).insert(await _with_letter(context))
-        first, second = (Timers(context, {Meeting: on_due}) for _ in range(2))
+        first, second = (Timers(context, {Meeting: Timer(on_due, destroys=False)}) for _ in range(2))
         sending = asyncio.create_task(first.look())
         await mail.asked.wait()
         for _ in range(3):
@@ -325,7 +326,7 @@ async def test_a_mail_whose_sender_was_killed_is_sent_by_another(tmp_path: Path)
     async with alone("scheduling", tmp_path, clock) as service:
         context = dataclasses.replace(service.context, mail=mail)  # type: ignore[arg-type]
         await context.store.collection(Meeting, QU).insert(await _with_letter(context))
-        first, second = (Timers(context, {Meeting: on_due}) for _ in range(2))
+        first, second = (Timers(context, {Meeting: Timer(on_due, destroys=False)}) for _ in range(2))
         killed = asyncio.create_task(first.look())
         await mail.asked.wait()
         killed.cancel()

@@ -1,4 +1,8 @@
-"""The use cases that follow events and time: await, obey the consent, end, erase."""
+"""The use cases that follow events and time: await, obey the consent, end, erase.
+
+What they store about a recording's end goes by the time that surely is. The gate, which only refuses for now, goes by
+the machine's clock.
+"""
 
 from services.archive.model import Recording, RecordingEvent
 from services.archive.repository import Recordings, Uploads, Viewings, shelf_of
@@ -23,7 +27,7 @@ async def await_recording(context: Context, event: MeetingFinishedV1) -> None:
     recording = await recordings.get_or_begin(event.data.contact, now)
     if recording.take(event):
         recording.expect(expected=event.data.recording == "expected")
-        await recordings.save(recording, recording.settle(now), at=now, cause=event)
+        await recordings.save(recording, recording.settle(context.trusted.sure()), at=now, cause=event)
 
 
 async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
@@ -35,7 +39,7 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
     recording = await recordings.get_or_begin(event.data.contact, now)
     if recording.take(event):
         recording.obey(event.data.consent, event.sequence)
-        await recordings.save(recording, recording.settle(now), at=now, cause=event)
+        await recordings.save(recording, recording.settle(context.trusted.sure()), at=now, cause=event)
     return None
 
 
@@ -49,7 +53,8 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
         return
     if not recording.leaves:  # close first: from here on nobody plays it, brings media or notes a viewing
         recording.obey(consent, event.sequence)
-        recording = await recordings.save(recording, recording.settle(now), at=now, cause=event)
+        told = recording.settle(context.trusted.sure())
+        recording = await recordings.save(recording, told, at=now, cause=event)
     await _destroy(context, event.institution, event.subject)
     recording.take(event)
     recording.erase(consent.erasure_id or "", now)
@@ -70,9 +75,8 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
 
 async def end_when_due(context: Context, recording: Recording) -> None:
     """The time for which it was allowed, or for which the institution keeps recordings, is over."""
-    now = context.clock.now()
-    told: RecordingEvent | None = recording.settle(now)
-    await Recordings(context, recording.institution).save(recording, told, at=now)
+    told: RecordingEvent | None = recording.settle(context.trusted.sure())
+    await Recordings(context, recording.institution).save(recording, told, at=context.clock.now())
 
 
 async def _destroy(context: Context, institution: InstitutionId, contact_id: str) -> None:

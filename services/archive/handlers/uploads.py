@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from services.archive.gate import gate_of
@@ -149,10 +149,9 @@ async def complete(context: Context, upload: Upload) -> Recording:
     Raises Refused, NotThere; MediaBusy while somebody else does so; BucketUnavailable: it is tried again when due.
     """
     uploads = Uploads(context, upload.institution)
-    now = context.clock.now()
     if upload.stage == "refused":
         raise not_taken_in("not-media")
-    upload.stage, upload.due_at = "checking", now + _CHECK_TAKES
+    upload.stage, upload.due_at = "checking", _in(context, _CHECK_TAKES)
     try:
         upload = await uploads.save(upload)
     except Conflict:
@@ -163,11 +162,11 @@ async def complete(context: Context, upload: Upload) -> Recording:
             recording = await _taken_in(context, upload)
     except Refused:
         await _shelf(context, upload).remove(upload.file)
-        upload.stage, upload.due_at = "refused", context.clock.now() + _REMEMBERED
+        upload.stage, upload.due_at = "refused", _in(context, _REMEMBERED)
         await uploads.save(upload)
         raise
     await _tidy(context, upload, recording)
-    upload.stage, upload.due_at = "done", context.clock.now() + _REMEMBERED
+    upload.stage, upload.due_at = "done", _in(context, _REMEMBERED)
     with suppress(Conflict):  # somebody else took the checking up as well, and came to the same end
         await uploads.save(upload)
     return recording
@@ -185,7 +184,7 @@ async def look_after_upload(context: Context, upload: Upload) -> None:
     """When due: take up a checking that a crash left; forget what is over."""
     if upload.stage != "checking":
         # Its last bytes may have come just now, to another replica, which checks it: then this raises Conflict.
-        upload.due_at = context.clock.now() + _CHECK_TAKES
+        upload.due_at = _in(context, _CHECK_TAKES)
         await end_upload(context, await Uploads(context, upload.institution).save(upload))
         return
     try:
@@ -199,6 +198,11 @@ async def look_after_upload(context: Context, upload: Upload) -> None:
 
 
 # -- parts
+
+
+def _in(context: Context, span: timedelta) -> datetime:
+    """When the timer, which goes by the time that surely is, looks at an upload after `span`."""
+    return context.trusted.sure() + span
 
 
 async def _admitting(context: Context, institution: InstitutionId, contact_id: str) -> Recording:

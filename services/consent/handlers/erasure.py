@@ -13,8 +13,7 @@ from shared.topology import ERASURE_ANSWERS
 
 async def begin_if_due(context: Context, journey: Journey, *, actor: str) -> Journey:
     """Begin a deletion whose time has come, in the same breath; if this is too late or cut off, the timer does it."""
-    erase_at = journey.consent.erase_at
-    if journey.consent.erasure_id is not None or erase_at is None or context.clock.now() < erase_at:
+    if journey.consent.erasure_id is not None or not journey.consent.deletion_due(context.trusted.sure()):
         return journey
     try:
         return await request_erasure(context, journey, actor=actor)
@@ -23,7 +22,7 @@ async def begin_if_due(context: Context, journey: Journey, *, actor: str) -> Jou
 
 
 async def request_erasure(context: Context, journey: Journey, *, actor: str) -> Journey:
-    journey.request_erasure(context.clock.now(), new_id())
+    journey.request_erasure(context.trusted.sure(), new_id())
     return await Journeys(context, journey.institution).save(journey, ErasureRequestedV1, actor=actor)
 
 

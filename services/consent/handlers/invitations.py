@@ -78,7 +78,8 @@ async def log_answer(
     journeys = Journeys(context, staff.institution)
     journey = await journeys.demand(contact_id)
     ground = await _ground(context, journey)
-    journey.answer_logged(context.clock.now(), answer, later_at=later_at, pace=ground.pace)
+    now, sure = context.clock.now(), context.trusted.sure()
+    journey.answer_logged(now, answer, later_at=later_at, pace=ground.pace, sure=sure)
     return await journeys.save(journey, InvitationAnsweredV1, actor=staff.person_id)
 
 

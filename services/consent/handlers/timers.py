@@ -1,4 +1,4 @@
-"""What happens when a journey's time has come."""
+"""What happens when a journey's time has come, by the time that surely is: all of it ends something for good."""
 
 from services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure
 from services.consent.model import Journey
@@ -12,21 +12,30 @@ SYSTEM = "system"
 async def on_due(context: Context, journey: Journey) -> None:
     match journey.current_stage():
         case "prepared" | "sent" | "answered" | "linked":
-            journey.silence(context.clock.now())
+            journey.silence(context.trusted.sure())
             await Journeys(context, journey.institution).save(journey, InvitationExpiredV1, actor=SYSTEM)
         case "granted" | "paused":
             await _end_consent(context, journey)
         case "closed" | "expired" | "declined" | "withdrawn":
-            await request_erasure(context, journey, actor=SYSTEM)
+            await _erase_if_due(context, journey)
         case "erased":
             await forget_certificate(context, journey)
         case "erasing":  # due only by a save of an older version of these rules
             await Journeys(context, journey.institution).save(journey)
 
 
+async def _erase_if_due(context: Context, journey: Journey) -> None:
+    """Begin the deletion; or the clock, which was not believed when the family asked, proved right: its day counts."""
+    if journey.consent.deletion_due(context.trusted.sure()):
+        await request_erasure(context, journey, actor=SYSTEM)
+    else:
+        journey.consent.erase_by = None
+        await Journeys(context, journey.institution).save(journey)
+
+
 async def _end_consent(context: Context, journey: Journey) -> None:
     """The time for which it was given is over."""
-    now = context.clock.now()
+    now = context.trusted.sure()
     journey.expire(now)
     saved = await Journeys(context, journey.institution).save_act(
         journey,

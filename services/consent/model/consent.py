@@ -47,6 +47,8 @@ class Consent(BaseModel):
     withdrawn_at: AwareDatetime | None = None
     back_to: Literal["granted", "paused"] | None = None  # what undoing a withdrawal returns to
     erase_at: AwareDatetime | None = None
+    # The same by the time that surely was, when the family asked while the machine's clock was not believed.
+    erase_by: AwareDatetime | None = None
     erasure_id: str | None = None
 
     @property
@@ -90,12 +92,12 @@ class Consent(BaseModel):
         self.granted_at = self.changed_at = at
         self.expires_at = expires_at
 
-    def decline(self, at: datetime) -> None:
+    def decline(self, at: datetime, sure: datetime | None = None) -> None:
         """A no, for good. What we have is erased after the days in which the family can still look at this page."""
         if self.state != "none":
             raise Refused("decided", N_("You have decided already. You can change it on your page at any time."))
         self.state, self.changed_at = "declined", at
-        self.erase_at = at + UNDO_FOR
+        self.erase_later(at, UNDO_FOR, sure)
 
     def change(self, at: datetime, scopes: list[Scope], *, text_version: str) -> None:
         """Other scopes from now on. What has lost its need goes too; a wider choice names the text that was shown."""
@@ -142,7 +144,7 @@ class Consent(BaseModel):
             )
         self.release_of, self.released_at = sha256, at
 
-    def withdraw(self, at: datetime, erase: Erase) -> None:
+    def withdraw(self, at: datetime, erase: Erase, sure: datetime | None = None) -> None:
         """Nothing is allowed from now on; deletion at once, or in seven days in which it can be undone."""
         if self.erasure_id is not None or self.state == "erased":
             raise Refused("erasing", N_("Deletion has begun. There is nothing left to withdraw."))
@@ -151,7 +153,25 @@ class Consent(BaseModel):
         if self.state != "declined":  # a no stays a no
             self.state = "withdrawn"
         self.withdrawn_at = self.withdrawn_at or at
-        self.erase_at = at if erase == "now" else min(self.erase_at or at + UNDO_FOR, at + UNDO_FOR)
+        if erase == "now":
+            self.erase_now(at, sure)
+        elif self.erase_at is None or at + UNDO_FOR < self.erase_at:
+            self.erase_later(at, UNDO_FOR, sure)
+
+    def erase_now(self, at: datetime, sure: datetime | None = None) -> None:
+        """Deletion is due, by every clock: `at` is the machine's, `sure` the time that surely is."""
+        self.erase_at, self.erase_by = min(at, sure or at), None
+
+    def erase_later(self, at: datetime, after: timedelta, sure: datetime | None = None) -> None:
+        """Deletion is due `after` so long, also if the machine's clock, which shows `at`, is set right meanwhile."""
+        self.erase_at = at + after
+        self.erase_by = sure + after if sure and sure < at else None
+
+    def deletion_due(self, sure: datetime) -> bool:
+        """Whether the days are over. None is ever further away than `UNDO_FOR`: such a day was a wrong clock's."""
+        if self.erase_at is None or sure >= self.erase_at:
+            return self.erase_at is not None
+        return self.erase_by is not None and sure >= self.erase_by and self.erase_at - sure > UNDO_FOR
 
     def can_undo(self, at: datetime) -> bool:
         return (
@@ -167,7 +187,7 @@ class Consent(BaseModel):
         if not self.can_undo(at) or self.back_to is None:
             raise Refused("too-late", N_("This can no longer be undone: deletion has begun."))
         self.state, self.back_to = self.back_to, None
-        self.withdrawn_at = self.erase_at = None
+        self.withdrawn_at = self.erase_at = self.erase_by = None
         self.changed_at = at
 
     def told(self, recording: Recording | None, erased_by: list[str]) -> ConsentRecordState:

@@ -110,7 +110,7 @@ class Journey(Document):
             case "erasing":
                 return None  # the answers of the other services wake it
             case "closed" | "expired" | "declined" | "withdrawn":
-                return self.consent.erase_at
+                return min(filter(None, (self.consent.erase_at, self.consent.erase_by)), default=None)
             case "granted" | "paused":
                 return self.consent.expires_at
             case _:
@@ -137,10 +137,14 @@ class Journey(Document):
         self._demand_undecided()
         self.invitation.sent(at, permission, pace)
 
-    def answer_logged(self, at: datetime, answer: Answer, *, later_at: datetime | None, pace: Pace) -> None:
+    def answer_logged(
+        self, at: datetime, answer: Answer, *, later_at: datetime | None, pace: Pace, sure: datetime | None = None
+    ) -> None:
         self._demand_undecided()
         self.invitation.answered(at, answer, later_at=later_at, pace=pace)
-        self.consent.erase_at = at + QUIET_FOR if self.invitation.state == "closed" else None
+        self.consent.erase_at = self.consent.erase_by = None
+        if self.invitation.state == "closed":
+            self.consent.erase_later(at, QUIET_FOR, sure)
 
     def link_made(self, at: datetime, link_id: str, permission: Permission, pace: Pace) -> None:
         """A personal link, whose token is yet to be sealed; the one before is void.
@@ -158,7 +162,7 @@ class Journey(Document):
         """Nobody answered in time: the request ends, and what we know of the person goes soon."""
         self._demand_undecided()
         self.invitation.expired(at)
-        self.consent.erase_at = at + QUIET_FOR
+        self.consent.erase_later(at, QUIET_FOR)
 
     # --- the family's decisions ---------------------------------------------------------------------------------
 
@@ -189,9 +193,9 @@ class Journey(Document):
             expires_at=at + keep_for,
         )
 
-    def decline(self, at: datetime) -> None:
+    def decline(self, at: datetime, sure: datetime | None = None) -> None:
         self._demand_not_erasing()
-        self.consent.decline(at)
+        self.consent.decline(at, sure)
         self.invitation.close("declined")
 
     def change(self, at: datetime, scopes: list[Scope], *, text_version: str, by_family: bool) -> None:
@@ -203,13 +207,14 @@ class Journey(Document):
             )
         self.consent.change(at, scopes, text_version=text_version)
 
-    def withdraw(self, at: datetime, erase: Erase) -> None:
+    def withdraw(self, at: datetime, erase: Erase, sure: datetime | None = None) -> None:
         if self.invitation.state == "closed" and self.consent.state == "none":
             self._demand_not_erasing()
-            self.consent.erase_at = at if erase == "now" else self.consent.erase_at
+            if erase == "now":
+                self.consent.erase_now(at, sure)
             return
         before = self.consent.state
-        self.consent.withdraw(at, erase)
+        self.consent.withdraw(at, erase, sure)
         if before == "none":
             self.invitation.close("withdrawn")
 
@@ -222,10 +227,11 @@ class Journey(Document):
         self.consent.withdraw(at, "now")
         self.consent.back_to = None
 
-    def request_erasure(self, at: datetime, erasure_id: str) -> None:
+    def request_erasure(self, sure: datetime, erasure_id: str) -> None:
+        """Begin the deletion, if by the time that surely is its day has come. Raises Refused."""
         if self.consent.erasure_id is not None:
             raise Refused("erasing", N_("Deletion has begun."))
-        if self.consent.erase_at is None or at < self.consent.erase_at:
+        if not self.consent.deletion_due(sure):
             raise Refused("not-yet", N_("Deletion is not due yet."))
         self.consent.erasure_id = erasure_id
         self.consent.back_to = None

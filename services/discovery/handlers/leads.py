@@ -48,7 +48,9 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
         raise not_available()
     contact = there
     if contact is None:
-        await _take_on_deployment(ledger, on_deployment, marks[0], timedelta(days=policy.cool_off_days), now)
+        # Nobody is asked again too early because a clock is ahead.
+        cool_off, sure = timedelta(days=policy.cool_off_days), context.trusted.sure()
+        await _take_on_deployment(ledger, on_deployment, marks[0], cool_off, sure)
         place = await _take_place(repository, case, marks[0], policy.active_contacts_a_case, now)
         await _bind(repository, bound)
         contact = await _make(
@@ -85,9 +87,9 @@ async def is_available(context: Context, staff: Staff, lead: Lead, content: Cont
         return None
     if await repository.asked_before(marks := repository.marks_of(accounts)):
         return False
-    cool_off, now = timedelta(days=policy.cool_off_days), context.clock.now()
+    cool_off, sure = timedelta(days=policy.cool_off_days), context.trusted.sure()
     entries = [await ledger.entry(mark) for mark in ledger.marks_of(accounts)]
-    return all(entry.open_to(marks[0], cool_off, now) for entry in entries)
+    return all(entry.open_to(marks[0], cool_off, sure) for entry in entries)
 
 
 @use_case
