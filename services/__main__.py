@@ -21,6 +21,7 @@ from services.portal.cli import institution_cli, person_cli, token_cli
 from shared.bus.connection import NoServer
 from shared.bus.topology_apply import apply
 from shared.clock import SystemClock
+from shared.clock_command import clock_cli
 from shared.commands import dead_letters_cli, keys_cli, ledger_cli, mongo_cli, secrets_cli, topology_cli
 from shared.console import AsJson, Url, console, nats_url, read, read_settings, run, stop
 from shared.deployment import CannotStart, Deployment, bus_settings
@@ -73,6 +74,7 @@ cli.add_typer(token_cli, name="token")
 cli.add_typer(keys_cli, name="keys")
 cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(mongo_cli, name="mongo")
+cli.add_typer(clock_cli, name="clock")
 cli.add_typer(secrets_cli, name="secrets")
 
 

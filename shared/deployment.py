@@ -70,7 +70,12 @@ class RunningService:
         return Condition(
             found + await self.context.bus.problems(),
             [*self.context.impaired, *self.context.bus.impaired()],
-            {"now": reading.now.isoformat(), "sure": reading.sure.isoformat(), "state": reading.state},
+            {
+                "now": reading.now.isoformat(),
+                "sure": reading.sure.isoformat(),
+                "state": reading.state,
+                "sentence": reading.sentence,
+            },
         )
 
 

@@ -6,6 +6,7 @@ from shared.bucket import BucketUnavailable, bucket_of
 from shared.bus.connection import NoServer, NotPermitted
 from shared.bus.topology_apply import drift
 from shared.clock import SystemClock
+from shared.clock_survey import survey
 from shared.deployment import bus_settings
 from shared.embedded_nats import address_of
 from shared.keys import Keys, KeysError, exposed
@@ -30,6 +31,7 @@ async def examine(settings: Settings, services: list[Service]) -> list[Finding]:
         *await _stores(settings, services),
         *await _bucket(settings),
         *await _topology(settings),
+        *await _clocks(settings, services),
     ]
 
 
@@ -113,3 +115,16 @@ async def _topology(settings: Settings) -> list[Finding]:
     return [Finding(False, f"topology: {one}") for one in differences] or [
         Finding(True, "the NATS server has the streams and durables of the table")
     ]
+
+
+async def _clocks(settings: Settings, services: list[Service]) -> list[Finding]:
+    seen = await survey(settings, [service.name for service in services])
+    found = [Finding(False, f"{one.service}: {one.reading.sentence}") for one in seen.services if one.reading.sentence]
+    if seen.apart:
+        found.append(Finding(False, seen.apart))
+    believed = [one.service for one in seen.services if not one.reading.sentence]
+    if believed:
+        found.append(Finding(True, f"clock: {seen.now:%Y-%m-%d %H:%M} UTC, believed by {', '.join(believed)}"))
+    if unseen := [one.name for one in services if one.name not in {clock.service for clock in seen.services}]:
+        found.append(Finding(True, f"clock: {', '.join(unseen)} could not be asked at {settings.address}"))
+    return found

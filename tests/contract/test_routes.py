@@ -32,6 +32,7 @@ MAY_ASK_THE_STORE = (
     "shared/copies.py",
     "shared/migration.py",
     "shared/timers.py",
+    "shared/trusted_clock.py",
     "shared/vault.py",
 )
 

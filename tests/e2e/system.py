@@ -46,6 +46,7 @@ class Program:
     environment: dict[str, str]
     ready_url: str
     log: Path
+    launched: tuple[str, ...] = ("services",)  # the module that is run, and what it is given before the arguments
     code: Path = THIS_CODE  # the folder of the release that it runs; another one from the next start
     process: asyncio.subprocess.Process | WarmProcess | None = field(default=None, repr=False)
 
@@ -57,7 +58,7 @@ class Program:
             return
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services", *self.arguments, cwd=self.code,
+                sys.executable, "-m", *self.launched, *self.arguments, cwd=self.code,
                 env=self.environment | {"PYTHONPATH": str(self.code)}, stdout=log, stderr=log,
             )  # fmt: skip
         await self.until_ready()
@@ -157,11 +158,13 @@ def _environment(data: Path, port: int, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def all_in_one(folder: Path, code: Path = THIS_CODE) -> AsyncIterator[System]:
-    """`firsthand up` on an empty folder; `code` names the folder of the code that runs."""
+async def all_in_one(
+    folder: Path, code: Path = THIS_CODE, launched: tuple[str, ...] = ("services",)
+) -> AsyncIterator[System]:
+    """`firsthand up` on an empty folder; `code` names the folder of the code that runs, `launched` its program."""
     port = free_port()
     url, data = f"http://127.0.0.1:{port}", folder / "data"
-    program = Program(("up",), _environment(data, port), f"{url}/readyz", folder / "up.log", code)
+    program = Program(("up",), _environment(data, port), f"{url}/readyz", folder / "up.log", launched, code)
     await program.start()
     try:
         yield System(url, data, {"up": program})
@@ -210,7 +213,7 @@ async def apart(
                 ),
                 f"http://127.0.0.1:{port}/{service}/readyz",
                 folder / (f"{service}-{n}.log" if n > 1 else f"{service}.log"),
-                (code or {}).get(f"{service}-{n}" if n > 1 else service, THIS_CODE),
+                code=(code or {}).get(f"{service}-{n}" if n > 1 else service, THIS_CODE),
             )
             for service, ports in routes.items()
             for n, port in enumerate(ports, 1)

@@ -177,7 +177,10 @@ async def resume(context: Context, institution: InstitutionId, contact_id: str) 
 @use_case
 async def undo(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     """Take a withdrawal back while its seven days last; what was in force is in force again, a release included."""
-    return await _simple(context, institution, contact_id, "undone", ConsentChangedV1)
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    journey.consent.undo(context.trusted.sure())  # for as long as nothing deletes it
+    return await _keep(context, journey, "undone", ConsentChangedV1)
 
 
 @use_case
@@ -207,7 +210,7 @@ async def _simple(
 ) -> Journey:
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
-    decide = {"paused": journey.consent.pause, "resumed": journey.consent.resume, "undone": journey.consent.undo}[act]
+    decide = {"paused": journey.consent.pause, "resumed": journey.consent.resume}[act]
     decide(context.clock.now())
     return await _keep(context, journey, act, event)
 

@@ -1,0 +1,91 @@
+"""`firsthand clock`: how the services judge their machines' clocks, and an operator's word that the clock is right."""
+
+import asyncio
+import sys
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from shared.bus.times import NotConfirmed, confirm
+from shared.clock import SystemClock
+from shared.clock_survey import Survey, survey
+from shared.console import console, nats_url, read_settings, run, stop
+from shared.deployment import bus_settings
+from shared.settings import Settings
+from shared.topology import STREAMS
+
+_TAKEN_WITHIN: Final = 10  # seconds; a service whose clock is in doubt looks for a confirmation every two
+
+clock_cli = typer.Typer(help="The clock by which consents expire and data are deleted.")
+
+
+@clock_cli.callback(invoke_without_command=True)
+def clock(context: typer.Context) -> None:
+    """Show this machine's clock, NATS's, and whether the services believe theirs."""
+    if context.invoked_subcommand is None:
+        seen = run(survey(read_settings(), tuple(STREAMS)))
+        _show(seen)
+        if seen.apart or any(one.reading.sentence for one in seen.services):
+            raise typer.Exit(1)
+
+
+@clock_cli.command("confirm")
+def clock_confirm(
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Confirm that this machine's clock is right, so that expiry and deletion by time resume in all services."""
+    settings = read_settings()
+    _show(run(survey(settings, tuple(STREAMS))))
+    now = SystemClock().now()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise stop("Nobody can be asked here whether the date is right. Look at it, then add --yes.")
+        if not typer.confirm(f"Is it really {_said(now)}? Whatever is due by then will be deleted for good."):
+            raise stop("Nothing is confirmed.")
+    try:
+        left = run(_confirm(settings, SystemClock().now()))
+    except NotConfirmed as error:
+        raise stop(f"NATS did not keep the confirmation: {error}.") from error
+    for one in left.services:
+        if one.runs and one.reading.sentence:
+            console.print(f"[yellow]{one.service}:[/] {escape(one.reading.sentence)}", soft_wrap=True)
+    if any(one.runs and one.reading.sentence for one in left.services):
+        raise stop(f"Confirmed {_said(now)}, but these services show another time, or do not hear it.")
+    print(f"Confirmed {_said(now)}. A service that starts later takes it too.")
+
+
+async def _confirm(settings: Settings, at: datetime) -> Survey:
+    """Confirm, and wait until all running services that can be asked believe their clocks."""
+    await confirm(bus_settings(settings.model_copy(update={"nats_url": nats_url(settings)})), at)
+    for _ in range(_TAKEN_WITHIN):
+        seen = await survey(settings, tuple(STREAMS))
+        if not any(one.runs and one.reading.sentence for one in seen.services):
+            break
+        await asyncio.sleep(1)
+    return seen
+
+
+def _show(seen: Survey) -> None:
+    rows: list[tuple[str, str]] = [
+        ("this machine", _said(seen.now)),
+        ("NATS server", _said(seen.nats.server)),
+        ("newest event", _said(seen.nats.newest_message)),
+        ("last confirmed", _said(seen.nats.confirmed)),
+    ]
+    for one in seen.services:
+        reading = one.reading
+        shown = f"{_said(reading.now)}, certain: {_said(reading.sure)}" if one.runs else "stopped"
+        rows.append((one.service, f"{shown}  {reading.sentence}".rstrip()))
+    for name, text in rows:
+        print(f"{name:<16} {text}")
+    if seen.apart:
+        console.print(f"[yellow]{seen.apart}[/]", soft_wrap=True)
+
+
+def _said(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "unknown"
+
+
+__all__ = ["clock_cli"]

@@ -1,0 +1,109 @@
+"""What can be seen of all clocks from here: this machine's, NATS's, and those by which the services go."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import httpx
+import nats.errors
+
+from shared.bus.connection import NoServer, connected
+from shared.bus.times import Times, times_of
+from shared.clock import SystemClock
+from shared.deployment import KEY_STORE_KINDS, bus_settings
+from shared.embedded_nats import address_of
+from shared.settings import Settings
+from shared.store import StoreUnavailable
+from shared.store.opened import has_key_store, open_key_store
+from shared.topology import STREAMS
+from shared.trusted_clock import TOLERANCE, Reading, TrustedClock, spelled
+
+_ANSWER_WITHIN: Final = 3.0  # seconds
+
+
+@dataclass(frozen=True)
+class ServiceClock:
+    """One service's clock, as the service itself says; or this machine's, judged as that service would at a start."""
+
+    service: str
+    runs: bool
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All clocks at one moment."""
+
+    now: datetime  # by this machine
+    nats: Times
+    services: list[ServiceClock]  # without those that neither answer nor can be looked at
+
+    @property
+    def apart(self) -> str:
+        """How this machine's clock and the NATS server's differ; empty when they agree."""
+        server = self.nats.server
+        if server is None or abs(self.now - server) <= TOLERANCE:
+            return ""
+        way = "ahead of" if self.now > server else "behind"
+        return (
+            f"This machine's clock is {spelled(abs(self.now - server))} {way} NATS's server. Correct one of them."
+        )
+
+
+async def survey(settings: Settings, services: Sequence[str]) -> Survey:
+    """Look at everything that answers; changes nothing."""
+    times = await _times(settings)
+    asked = await asyncio.gather(*(_asked(settings, service) for service in services))
+    found: list[ServiceClock] = []
+    for service, reading in zip(services, asked, strict=True):
+        if reading:
+            found.append(ServiceClock(service, runs=True, reading=reading))
+        elif judged := await _judged(settings, service, times):
+            found.append(ServiceClock(service, runs=False, reading=judged))
+    return Survey(SystemClock().now(), times, found)
+
+
+async def _times(settings: Settings) -> Times:
+    url = settings.nats_url or address_of(settings.nats)
+    if not url:
+        return Times()
+    try:
+        async with connected(bus_settings(settings.model_copy(update={"nats_url": url}))) as client:
+            return await times_of(client, [stream.name for stream in STREAMS.values()])
+    except (NoServer, nats.errors.Error, TimeoutError, OSError):
+        return Times()  # that it does not answer is found elsewhere
+
+
+async def _asked(settings: Settings, service: str) -> Reading | None:
+    """What a running service says. Behind a proxy it is one of its replicas that answers."""
+    try:
+        async with httpx.AsyncClient(timeout=_ANSWER_WITHIN) as http:
+            told: dict[str, Any] = (await http.get(f"{settings.address}/{service}/readyz")).json()["clock"]
+        return Reading(
+            datetime.fromisoformat(told["now"]), datetime.fromisoformat(told["sure"]), told["state"], told["sentence"]
+        )
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return None
+
+
+async def _judged(settings: Settings, service: str, times: Times) -> Reading | None:
+    """What a service would say of this machine's clock if it started now, by the mark in its key store."""
+    if not has_key_store(settings, service):
+        return None
+    clock = SystemClock()
+    try:
+        keys = await open_key_store(settings, service, clock)
+        try:
+            await keys.prepare(KEY_STORE_KINDS)
+            trusted = TrustedClock(clock, keys)
+            await trusted.load(times)
+            return trusted.read()
+        finally:
+            await keys.close()
+    except StoreUnavailable:  # it runs, and holds the file
+        return None
+
+
+__all__ = ["ServiceClock", "Survey", "survey"]
