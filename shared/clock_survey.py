@@ -47,9 +47,7 @@ class Survey:
         if server is None or abs(self.now - server) <= TOLERANCE:
             return ""
         way = "ahead of" if self.now > server else "behind"
-        return (
-            f"This machine's clock is {spelled(abs(self.now - server))} {way} NATS's server. Correct one of them."
-        )
+        return f"This machine's clock is {spelled(abs(self.now - server))} {way} NATS's server. Correct one of them."
 
 
 async def survey(settings: Settings, services: Sequence[str]) -> Survey:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from nats.aio.client import Client
 
 from shared import topology
 from shared.bus import Bus, BusSettings, Hopeless, NotPublished, connection, listeners
-from shared.bus.connection import NoServer, connected
+from shared.bus.connection import NoServer, NotPermitted, connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.delivery import ORIGINAL_SUBJECT
 from shared.bus.permissions import OPERATOR, USERS, inbox_prefix
+from shared.bus.times import confirm
 from shared.bus.topology_apply import apply, drift
 from shared.clock import SystemClock
 from shared.credentials import make_secrets
@@ -233,6 +235,20 @@ async def test_what_is_not_its_own_is_refused_and_nothing_is_changed(server: Ser
                 assert f"permissions violation for publish to {subject}".lower() in told.lower().replace('"', "")
     assert await drift(server.settings(OPERATOR)) == []
     assert [await kept_on(server, stream.name, ">") for stream in STREAMS.values()] == [0] * len(STREAMS)
+
+
+async def test_every_service_learns_what_the_operator_confirms_of_the_clock_and_only_it_can(server: Server) -> None:
+    noon = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    await confirm(server.settings(OPERATOR), noon)
+    for service in STREAMS:
+        async with running(server, service) as bus:
+            times = await bus.times(newest_message=True)
+            assert await bus.problems() == []
+        assert times.confirmed == noon
+        assert times.server is not None
+        with pytest.raises(NotPermitted):
+            await confirm(server.settings(service), noon + timedelta(days=1))
+    assert await drift(server.settings(OPERATOR)) == []
 
 
 async def test_nobody_hears_what_others_are_answered_or_tell(server: Server) -> None:
