@@ -180,7 +180,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         await judge_at_start(trusted, clock, bus)
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
-        await bus.listen("note_new_link", replaced, unreadable=replaced, since=clock.now() - FAMILY_LIFE)
+        await bus.listen("note_new_link", replaced, unreadable=replaced, since=trusted.sure() - FAMILY_LIFE)
         _run(running, "relay", context.relay.run)
         _run(running, "clock", partial(watch_clock, context))
         _run(running, "timers", running.timers.run)

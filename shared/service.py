@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -94,6 +95,7 @@ class Timer:
 
     on_due: Callable[[Context, Any], Awaitable[None]]
     destroys: bool = True
+    longest: timedelta | None = None  # how far ahead it is ever set; what is set farther was set by a wrong clock
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ nobody else to begin the same meanwhile.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -36,16 +37,21 @@ class Timers:
     async def _catch_up(self, ahead: datetime) -> None:
         """The clock was set right after it had been `ahead`: what was to be done soon by it would wait until then.
 
-        So the timers that do not destroy look at it now; to look early does no harm. All documents are gone through,
-        since the store has no order of those that are not due yet; a clock is set right once in years.
+        The timers that do not destroy look at it now, since to look early does no harm. Of the others, those that say
+        how far ahead they are ever set are set as far. All documents are gone through, as the store has no order of
+        those that are not due yet; a clock is set right once in years.
         """
-        soon = self._context.clock.now() + _CATCH_UP_AFTER
         for kind, timer in self._timers.items():
-            if timer.destroys:
+            if timer.destroys and timer.longest is None:
                 continue
+            soonest = self._now(timer) + (timer.longest or _CATCH_UP_AFTER)
             for institution in await self._context.store.institutions(kind):
                 async for document in self._context.store.collection(kind, institution).all():
-                    if document.due_at and soon < document.due_at <= ahead + _CATCH_UP_AFTER:
+                    if document.due_at is None or document.due_at <= soonest:
+                        continue
+                    if timer.destroys:
+                        await self._set(document, soonest)
+                    elif document.due_at <= ahead + _CATCH_UP_AFTER:
                         await self._fire(timer, document)
 
     async def run(self) -> None:
@@ -101,8 +107,9 @@ class Timers:
         collection = self._context.store.collection(type(document), document.institution)
         stored, now = await collection.get(document.id), self._now(timer)
         if stored and stored.due_at and stored.due_at <= now:
-            stored.due_at = now + by
-            try:
-                await collection.save(stored)
-            except Conflict:
-                return
+            await self._set(stored, now + by)
+
+    async def _set(self, document: Document, due_at: datetime) -> None:
+        document.due_at = due_at
+        with contextlib.suppress(Conflict):  # somebody else saved it, who has set it too
+            await self._context.store.collection(type(document), document.institution).save(document)

@@ -7,7 +7,7 @@ from services.discovery.handlers.cases import let_leads_go
 from services.discovery.handlers.leads import end_week, lapse
 from services.discovery.handlers.people import follow_consent, settle_later
 from services.discovery.model.cases import Case
-from services.discovery.model.leads import Lead, Week
+from services.discovery.model.leads import KEPT_FOR, WEEK_KEPT_FOR, Lead, Week
 from services.discovery.model.people import Person
 from shared.copies import keep_institution
 from shared.service import Handler, Timer
@@ -16,8 +16,8 @@ from shared.store import Document
 HANDLERS: Final[Mapping[str, Handler]] = {"keep_institution": keep_institution, "follow_consent": follow_consent}
 TIMERS: Final[Mapping[type[Document], Timer]] = {
     Case: Timer(let_leads_go, destroys=False),  # a person closed it: its time only says “soon”
-    Lead: Timer(lapse, destroys=True),
-    Week: Timer(end_week, destroys=True),
+    Lead: Timer(lapse, destroys=True, longest=KEPT_FOR),
+    Week: Timer(end_week, destroys=True, longest=WEEK_KEPT_FOR),
     Person: Timer(settle_later, destroys=False),
 }
 

@@ -6,7 +6,7 @@ from services.portal.http import router
 from services.portal.model.institutions import Cohort, Institution
 from services.portal.model.journey import Journey
 from services.portal.model.people import Person
-from services.portal.model.sign_in import SignIn, SignInLink
+from services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink
 from shared.copies import CaseCopy
 from shared.identifiers import InstitutionId
 from shared.service import Context, Service, Timer
@@ -21,7 +21,10 @@ SERVICE = Service(
     name="portal",
     documents=(Institution, Cohort, Person, SignInLink, SignIn, Journey, CaseCopy),
     handlers=subscribers.HANDLERS,
-    timers={SignInLink: Timer(forget_link, destroys=True), SignIn: Timer(forget_sign_in, destroys=True)},
+    timers={
+        SignInLink: Timer(forget_link, destroys=True, longest=LINK_LIFE),
+        SignIn: Timer(forget_sign_in, destroys=True, longest=SIGN_IN_LIFE),
+    },
     router=router,
     restore_erasure=restore_erasure,
 )

@@ -115,6 +115,29 @@ async def test_what_was_to_be_done_soon_by_a_clock_far_ahead_is_done_once_it_is_
         assert fired == ["soon"]
 
 
+async def test_what_a_clock_far_ahead_let_live_too_long_ends_in_time_once_it_is_set_right(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    async with alone("scheduling", tmp_path, clock) as service:
+        meetings, fired = service.context.store.collection(Meeting, QU), list[str]()
+        clock.jump(AHEAD)
+        service.context.trusted.read()
+        await meetings.insert(_meeting("c1", due_at=clock.now() + 30 * DAY))
+        clock.jump(-AHEAD)
+
+        async def note(_context: Any, meeting: Meeting) -> None:
+            fired.append(meeting.id)
+
+        timers = Timers(service.context, {Meeting: Timer(note, longest=30 * DAY)})
+        service.context.trusted.read()
+        await timers.look()
+        clock.advance(29 * DAY)
+        await timers.look()
+        assert fired == []
+        clock.advance(DAY)
+        await timers.look()
+        assert fired == ["c1"]
+
+
 def test_what_destroys_is_declared_and_only_what_carries_on_or_reminds_is_not() -> None:
     from services.__main__ import SERVICES  # all of them
 

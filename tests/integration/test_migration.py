@@ -30,6 +30,7 @@ from shared.bus import BusSettings
 from shared.bus.topology_apply import apply
 from shared.clock import ManualClock, SystemClock
 from shared.credentials import make_secrets, read_conf
+from shared.deployment import KEY_STORE_KINDS
 from shared.embedded_nats import address_of, binary
 from shared.events.portal import PersonChangedV1, PersonState
 from shared.identifiers import InstitutionId
@@ -113,7 +114,7 @@ class House:
     @asynccontextmanager
     async def keys(self, settings: Settings) -> AsyncIterator[Store]:
         store = await open_key_store(settings, HOUSE.name, CLOCK)
-        await store.prepare([OwnerKey])
+        await store.prepare(KEY_STORE_KINDS)
         yield store
         await store.close()
 
@@ -335,7 +336,7 @@ async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mo
     await asyncio.gather(*(viewings.insert(one) for one in many))
     await store.close()
     keys = await SqliteStore.open(key_store_file(here, "archive"), CLOCK)
-    await keys.prepare([OwnerKey])
+    await keys.prepare(KEY_STORE_KINDS)
     await keys.close()
 
     command = ("migrate", "--to", mongo_url, "--json")

@@ -246,8 +246,8 @@ async def test_every_service_learns_what_the_operator_confirms_of_the_clock_and_
             assert await bus.problems() == []
         assert times.confirmed == noon
         assert times.server is not None
-        with pytest.raises(NotPermitted):
-            await confirm(server.settings(service), noon + timedelta(days=1))
+    with pytest.raises(NotPermitted):
+        await confirm(server.settings("archive"), noon + timedelta(days=1))
     assert await drift(server.settings(OPERATOR)) == []
 
 

@@ -463,6 +463,25 @@ async def test_mail_confirms_reminds_and_takes_back_with_a_neutral_subject_and_a
     assert files[1][1].start == moved.data.starts_at.astimezone(ZoneInfo("America/New_York"))
 
 
+async def test_a_clock_that_goes_ahead_for_a_while_costs_no_family_its_reminder_or_its_time(world: World) -> None:
+    await world.offered()
+    booked = await world.booked(address=ADDRESS)
+    await world.offered("c2")
+    await world.booked("c2", number=1)
+    await world.until_mails(1)
+    ahead, timers = timedelta(days=1100), world.deployment.running["scheduling"].timers
+    world.clock.jump(ahead)
+    await timers.look()
+    await world.http.post(f"{API}/family/meeting/cancel", headers=world.family("c2"))
+    await world.until("meeting.cancelled", "c2")
+    world.clock.jump(-ahead)
+    calendar = await Scheduling(world.deployment.contexts["scheduling"], QU).calendar("tutor1")
+    assert [one.contact_id for one in calendar.reservations] == ["c1"]
+    world.clock.set(booked.data.starts_at - 24 * HOUR)
+    (_, reminder) = await world.until_mails(2)
+    assert reminder["Subject"].startswith("Reminder of your meeting")
+
+
 def _calendar(mail: Any) -> tuple[Any, Any]:
     (part,) = mail.iter_attachments()
     assert part.get_content_type() == "text/calendar"

@@ -212,6 +212,15 @@ def test_a_reminder_that_is_too_late_is_not_sent() -> None:
     assert (meeting.letters, meeting.reminders) == ([], [])
 
 
+def test_a_clock_that_is_not_believed_drops_no_reminder_of_a_meeting_that_may_lie_ahead() -> None:
+    meeting = planned(by_mail=True)
+    meeting.letters, before = [], meeting.reminders
+    assert not meeting.take_reminders(START + 1000 * 24 * HOUR, sure=NOW)
+    assert (meeting.letters, meeting.reminders) == ([], before)
+    assert meeting.take_reminders(START + HOUR, sure=START + HOUR)
+    assert meeting.reminders == []
+
+
 def test_after_erasure_nothing_is_left_and_nothing_begins_again() -> None:
     meeting = planned(by_mail=True)
     meeting.wipe(mails=True)

@@ -13,6 +13,7 @@ from shared.texts import N_
 from shared.vault import Sealed
 
 KEPT_FOR: Final = timedelta(days=30)  # product.md: a post's text waits for a decision 30 days at most
+WEEK_KEPT_FOR: Final = KEPT_FOR + timedelta(days=7)  # a week's key, from its first lead on
 LONGEST_TEXT: Final = 5000  # characters of a post that are kept while it waits
 
 Source = Literal["bluesky", "jetstream", "mastodon", "instagram", "by-hand"]
@@ -174,6 +175,7 @@ __all__ = [
     "KEPT_FOR",
     "LONGEST_TEXT",
     "REASONS",
+    "WEEK_KEPT_FOR",
     "Checks",
     "Clearing",
     "Content",

@@ -103,14 +103,14 @@ async def free_time(
     """Set free what was reserved for a contact before its meeting's version `voids` (None: ever). Raises Conflict."""
     scheduling = Scheduling(context, institution)
     calendar = await scheduling.calendar(tutor_id)
-    if calendar.free(contact_id, voids=voids, now=context.clock.now()):
+    if calendar.free(contact_id, voids=voids, now=context.trusted.sure()):
         await scheduling.put_calendar(calendar, _changed(context, calendar, contact_id, "system"))
 
 
 async def _reserve(
     context: Context, meeting: Meeting, calendar: Calendar, slot: Slot, buffer: timedelta, *, actor: str
 ) -> None:
-    calendar.reserve(meeting.id, slot, knew=meeting.version, buffer=buffer, now=context.clock.now())
+    calendar.reserve(meeting.id, slot, knew=meeting.version, buffer=buffer, now=context.trusted.sure())
     event = _changed(context, calendar, meeting.id, actor)
     await Scheduling(context, calendar.institution).put_calendar(calendar, event)
 

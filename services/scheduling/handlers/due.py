@@ -17,6 +17,7 @@ from shared.service import Context, use_case
 # Whoever sends a meeting's letters says so in the document: for so long no other replica begins to send them too. A
 # mail server may take 20 seconds for each of the one or two; a killed sender's letters wait until it is over.
 _SENDING: Final = timedelta(minutes=2)
+_CLOCK_IN_DOUBT: Final = timedelta(minutes=10)  # until reminders are looked at again that a wrong clock would drop
 
 
 async def on_due(context: Context, meeting: Meeting) -> None:
@@ -29,13 +30,15 @@ async def on_due(context: Context, meeting: Meeting) -> None:
     if meeting.to_free:
         await _set_free(context, meeting)
         meeting.note_freed()
-    meeting.take_reminders(now)
+    taken = meeting.take_reminders(now, context.trusted.sure())
     if meeting.letters:
         claim(meeting, now)
         meeting = await scheduling.put_meeting(meeting)
         await _send(context, meeting)
     else:
         meeting.plan_ahead(now)
+        if not taken:
+            meeting.due_at = now + _CLOCK_IN_DOUBT
         await scheduling.put_meeting(meeting)
 
 

@@ -83,4 +83,5 @@ class Calendar(Document):
 
 
 def _current(reservations: list[Reservation], now: datetime) -> list[Reservation]:
+    """Leave out what is over by `now`, the time that surely is: what is left out can be booked by another."""
     return [one for one in reservations if one.ends_at + _KEPT_AFTER_THE_END > now]

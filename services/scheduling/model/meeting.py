@@ -229,12 +229,18 @@ class Meeting(Document):
 
     # -- what is still to be done
 
-    def take_reminders(self, now: datetime) -> None:
-        """Turn reminders whose time has come into a letter: of several only the last, and none after the start."""
+    def take_reminders(self, now: datetime, sure: datetime | None = None) -> bool:
+        """Turn reminders whose time has come into a letter: of several only the last, and none after the start.
+
+        False: by the clock the meeting is over, but not by the time that surely is (`sure`), so they are kept for now.
+        """
         due = [one for one in self.reminders if one.at <= now]
+        if due and sure and self.starts_at and sure < self.starts_at <= now:
+            return False
         self.reminders = [one for one in self.reminders if one.at > now]
         if due and self.state == "scheduled" and self.starts_at and self.starts_at > now:
             self._write(due[-1].kind, now)
+        return True
 
     def note_freed(self) -> None:
         """The calendar holds no voided time any more, and the provider no room."""
