@@ -27,7 +27,7 @@ def clock(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         seen = run(survey(read_settings(), tuple(STREAMS)))
         _show(seen)
-        if seen.apart or any(one.reading.sentence for one in seen.services):
+        if seen.apart or seen.amiss:
             raise typer.Exit(1)
 
 
@@ -72,14 +72,16 @@ def _show(seen: Survey) -> None:
         ("this machine", _said(seen.now)),
         ("NATS server", _said(seen.nats.server)),
         ("newest event", _said(seen.nats.newest_message)),
-        ("last confirmed", _said(seen.nats.confirmed)),
+        ("last confirmed", _said(seen.nats.confirmed) if seen.nats.confirmed or not seen.nats.server else "never"),
     ]
     for one in seen.services:
         reading = one.reading
         shown = f"{_said(reading.now)}, certain: {_said(reading.sure)}" if one.runs else "stopped"
-        rows.append((one.service, f"{shown}  {reading.sentence}".rstrip()))
+        rows.append((one.service, shown))
     for name, text in rows:
         print(f"{name:<16} {text}")
+    for sentence, names in seen.amiss.items():
+        console.print(f"[yellow]{', '.join(names)}:[/] {escape(sentence)}", soft_wrap=True)
     if seen.apart:
         console.print(f"[yellow]{seen.apart}[/]", soft_wrap=True)
 

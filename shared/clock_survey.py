@@ -41,6 +41,15 @@ class Survey:
     services: list[ServiceClock]  # without those that neither answer nor can be looked at
 
     @property
+    def amiss(self) -> dict[str, list[str]]:
+        """What is amiss, each sentence once, with the services that say it."""
+        found: dict[str, list[str]] = {}
+        for one in self.services:
+            if one.reading.sentence:
+                found.setdefault(one.reading.sentence, []).append(one.service)
+        return found
+
+    @property
     def apart(self) -> str:
         """How this machine's clock and the NATS server's differ; empty when they agree."""
         server = self.nats.server

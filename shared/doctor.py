@@ -119,7 +119,7 @@ async def _topology(settings: Settings) -> list[Finding]:
 
 async def _clocks(settings: Settings, services: list[Service]) -> list[Finding]:
     seen = await survey(settings, [service.name for service in services])
-    found = [Finding(False, f"{one.service}: {one.reading.sentence}") for one in seen.services if one.reading.sentence]
+    found = [Finding(False, f"{', '.join(names)}: {sentence}") for sentence, names in seen.amiss.items()]
     if seen.apart:
         found.append(Finding(False, seen.apart))
     believed = [one.service for one in seen.services if not one.reading.sentence]
