@@ -27,6 +27,7 @@ from tests import consent_house
 from tests.archive import CONTACT, FULL, QU, START, Archive
 from tests.consent_house import House
 from tests.media import video
+from tests.patience import PATIENCE
 from tests.replicas import shared_stores
 from tests.told import alone
 
@@ -45,7 +46,7 @@ async def look(house: House) -> None:
 
 
 async def until(so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not so():
             await asyncio.sleep(0.01)
 
