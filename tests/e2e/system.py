@@ -28,6 +28,7 @@ from tests.ports import free_port
 ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]]
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
+COMMAND = ("services",)  # `python -m services` is `firsthand`
 THIS_CODE = Path(__file__).parents[2]
 NURSERY = Nursery()
 _READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eight processes at once
@@ -46,13 +47,13 @@ class Program:
     environment: dict[str, str]
     ready_url: str
     log: Path
-    launched: tuple[str, ...] = ("services",)  # the module that is run, and what it is given before the arguments
+    launched: tuple[str, ...] = COMMAND  # the module that is run, and what it is given before the arguments
     code: Path = THIS_CODE  # the folder of the release that it runs; another one from the next start
     process: asyncio.subprocess.Process | WarmProcess | None = field(default=None, repr=False)
 
     async def start(self, *, cold: bool = False) -> None:
         """Start it, from a process that has loaded this code already unless it is to be `cold`."""
-        if self.code == THIS_CODE and not cold:
+        if self.code == THIS_CODE and self.launched == COMMAND and not cold:
             self.process = NURSERY.start(self.arguments, self.environment, self.log)
             await self.until_ready()
             return
@@ -159,7 +160,7 @@ def _environment(data: Path, port: int, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def all_in_one(
-    folder: Path, code: Path = THIS_CODE, launched: tuple[str, ...] = ("services",)
+    folder: Path, code: Path = THIS_CODE, launched: tuple[str, ...] = COMMAND
 ) -> AsyncIterator[System]:
     """`firsthand up` on an empty folder; `code` names the folder of the code that runs, `launched` its program."""
     port = free_port()
