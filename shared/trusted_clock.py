@@ -78,10 +78,14 @@ class Reckoning:
         self._reckoned = now
         self._state: State = "sure"
         self._since = now
+        self._starts_behind = (
+            False  # until it has shown a time that can be: a machine may have to ask for the time first
+        )
         base = highest or newest_message
         seen_before = doubted is not None and now >= doubted - TOLERANCE
         if base and (now > base + (TOLERANCE if seen_before else AWAY) or now < base - TOLERANCE):
             self._reckoned = base
+            self._starts_behind = now < base and doubted is None
         elif server and now > server + TOLERANCE:
             self._reckoned = max(server, base or server)
 
@@ -91,6 +95,10 @@ class Reckoning:
         self._elapsed += passed
         self._reckoned += passed
         lead = now - self._reckoned
+        if self._starts_behind and lead >= -TOLERANCE:
+            self._starts_behind = False
+            if lead <= AWAY:  # this is its start
+                self._reckoned, lead = now, timedelta(0)
         before, self._state = self._state, "sure"
         if abs(lead) > TOLERANCE:
             self._state = "ahead" if lead > TOLERANCE else "behind"

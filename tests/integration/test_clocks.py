@@ -241,6 +241,14 @@ async def test_a_deletion_that_a_family_asks_for_now_is_never_held_not_even_afte
     assert (await house.journey()).current_stage() == "erasing"
 
 
+async def test_a_consent_given_while_the_clock_is_ahead_ends_no_later_than_others(house: House) -> None:
+    house.clock.jump(DAY)  # a wrong day; the case's approvals are still good
+    await house.granted()
+    expires_at = (await house.journey()).consent.expires_at
+    assert expires_at is not None
+    assert expires_at <= consent_house.START + 730 * DAY
+
+
 async def test_a_no_while_the_clock_is_ahead_is_deleted_after_seven_days(house: House) -> None:
     token, _ = await house.linked()
     house.clock.jump(AHEAD)

@@ -168,6 +168,15 @@ def test_at_a_start_the_clock_is_compared_with_the_highest_time_ever_seen(away: 
     assert started(NOON + away) == (state, NOON if state == "ahead" else NOON + away)
 
 
+def test_a_machine_that_learns_the_time_only_after_the_start_is_judged_then() -> None:
+    """Without a battery for its clock it begins in the past, and NTP steps it to where it should have been."""
+    for away, state in ((8 * HOUR, "sure"), (AWAY, "sure"), (60 * DAY, "ahead")):
+        reckoning = Reckoning(NOON - 365 * DAY, NOTHING, highest=NOON)
+        assert reckoning.look(NOON - 365 * DAY, SECOND).state == "behind"
+        assert reckoning.look(NOON + SECOND + away, SECOND).state == state
+        assert reckoning.look(NOON + 2 * SECOND + away + DAY, 2 * SECOND).state == "ahead"
+
+
 def test_a_first_start_of_all_believes_the_clock() -> None:
     assert started(NOON, highest=None) == ("sure", NOON)
 

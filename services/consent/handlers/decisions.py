@@ -115,6 +115,7 @@ async def grant(
         signer=answers.signer,
         about_child=answers.about_child,
         keep_for=ground.keep_for,
+        sure=context.trusted.sure(),
     )
     sealed = await context.vault.seal_many(institution, contact_id, _personal(answers))
     if answers.about_child and answers.birth_year:

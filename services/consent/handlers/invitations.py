@@ -51,7 +51,7 @@ async def prepare_invitation(context: Context, event: ContactDiscoveredV1) -> No
     contact = event.data.contact
     journey = Journey(id=event.subject, institution=event.institution, contact=contact, case_id=contact.case_id)
     journey.take(event)
-    journey.invitation.prepared(context.clock.now())
+    journey.invitation.prepared(context.trusted.sure())
     await journeys.save(journey, InvitationPreparedV1, cause=event)
 
 

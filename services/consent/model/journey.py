@@ -177,7 +177,9 @@ class Journey(Document):
         signer: Signer,
         about_child: bool,
         keep_for: timedelta,
+        sure: datetime | None = None,
     ) -> None:
+        """The first yes. It ends `keep_for` after the time that surely is: on the day that the family is shown."""
         self._demand_not_erasing()
         if self.consent.state == "none" and self.invitation.state != "linked":
             raise _closed()
@@ -190,7 +192,7 @@ class Journey(Document):
             language=language,
             signer=signer,
             about_child=about_child,
-            expires_at=at + keep_for,
+            expires_at=(sure or at) + keep_for,
         )
 
     def decline(self, at: datetime, sure: datetime | None = None) -> None:
