@@ -21,7 +21,7 @@ from shared.events import AnyEvent, Envelope
 from shared.keys import SIGNS, Keys
 from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from shared.metrics import Metrics
-from shared.service import Context, Handler, Service, use_case
+from shared.service import Context, Service, use_case
 from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from shared.settings import Settings
 from shared.store import Store
@@ -41,6 +41,9 @@ KEY_STORE_KINDS: Final = (OwnerKey, ClockMark)
 
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
+# How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
+# own 700 and 10 took a seventh of the time and stopped the process for up to 108 ms: docs/decisions/0019-faststream.md.
+_COLLECTED_AFTER = (50_000, 50, 50)
 
 
 class CannotStart(Exception):  # noqa: N818 - says what is the case
@@ -134,6 +137,7 @@ class Deployment:
                 for one in running.values()
             ]
             gc.freeze()  # what was loaded at the start is not garbage; the collector need not look at it again
+            gc.set_threshold(*_COLLECTED_AFTER)
             app = build_app(parts, public_url=settings.public_url, behind_proxy=settings.proxied)
             yield cls(settings, running, app)
 
@@ -173,8 +177,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         running = RunningService(service, context, Timers(context, service.timers), key_store)
         await _apply_erasure_ledger(running)
 
-        for name, handler in service.handlers.items():
-            bus.handle(name, _bound(handler, context))
+        bus.include(service.handlers.router(context, bus.settings.placement))
         await bus.start()
         stack.push_async_callback(bus.stop)
         await judge_at_start(trusted, clock, bus)
@@ -205,13 +208,6 @@ async def _apply_erasure_ledger(running: RunningService) -> None:
         for owner in await running.context.vault.erased(institution):
             restore = partial(running.service.restore_erasure, running.context, institution, owner)
             await use_case(restore)()  # another replica that starts now does the same
-
-
-def _bound(handler: Handler, context: Context) -> Callable[[AnyEvent], Coroutine[Any, Any, None]]:
-    async def call(event: AnyEvent) -> None:
-        await handler(context, event)
-
-    return call
 
 
 def _revocation(context: Context) -> Callable[[AnyEvent, int], Coroutine[Any, Any, None]]:

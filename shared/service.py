@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from fastapi import APIRouter
+from faststream.nats import NatsRouter
 
-from shared.bus import Bus
+from shared.bus import Bus, NotBound
+from shared.bus.feeding import router_of
 from shared.bus.relay import Relay
 from shared.clock import Clock
 from shared.identifiers import InstitutionId
@@ -20,6 +22,7 @@ from shared.metrics import Metrics
 from shared.sessions import SessionIssuer, SessionVerifier
 from shared.settings import Settings, ToldSettings
 from shared.store import AlreadyExists, Conflict, Document, Store
+from shared.topology import Placement, durables_of
 from shared.trusted_clock import TrustedClock
 from shared.vault import Vault
 
@@ -98,13 +101,54 @@ class Timer:
     longest: timedelta | None = None  # how far ahead it is ever set; what is set farther was set by a wrong clock
 
 
+H = TypeVar("H", bound=Handler)
+
+
+class Subscribers(Mapping[str, Handler]):
+    """The handlers of a service, by their names in the topology. FastStream runs them through `router`.
+
+    Handlers are declared when the service is imported; a router is made for each replica, as one belongs to one broker.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self._handlers: dict[str, Handler] = {}
+
+    def subscriber(self, handler: str) -> Callable[[H], H]:
+        """Declare what a handler of the topology does: stream, durable, subjects and types of events are the
+        topology's. Raises NotBound for a handler that it does not have.
+        """
+        if handler not in {durable.handler for durable in durables_of(self.service)}:
+            raise NotBound(f"{self.service}: the topology has no handler {handler}")
+
+        def declare(function: H) -> H:
+            self._handlers[handler] = function
+            return function
+
+        return declare
+
+    def router(self, context: Context, placement: Placement) -> NatsRouter:
+        """Make the FastStream router of one replica; its handlers are given the replica's context."""
+        calls = {name: partial(handler, context) for name, handler in self._handlers.items()}
+        return router_of(self.service, calls, placement)
+
+    def __getitem__(self, handler: str) -> Handler:
+        return self._handlers[handler]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._handlers)
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+
 @dataclass(frozen=True)
 class Service:
     """A service as its `app.py` declares it. `shared.deployment` runs it, alone or with others."""
 
     name: str
     documents: tuple[type[Document], ...]
-    handlers: Mapping[str, Handler]
+    handlers: Subscribers
     timers: Mapping[type[Document], Timer]
     router: APIRouter
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.

@@ -8,14 +8,14 @@ from services.archive.handlers.viewings import keep_view_log
 from services.archive.http import router
 from services.archive.model import Recording, Upload, Viewing
 from services.archive.settings import ArchiveSettings
-from services.archive.subscribers import HANDLERS
+from services.archive.subscribers import SUBSCRIBERS
 from shared.copies import CaseCopy, InstitutionCopy
 from shared.service import Service, Timer
 
 SERVICE = Service(
     name="archive",
     documents=(Recording, Upload, Viewing, CaseCopy, InstitutionCopy),
-    handlers=HANDLERS,
+    handlers=SUBSCRIBERS,
     timers={Recording: Timer(end_when_due, destroys=True), Upload: Timer(look_after_upload, destroys=True)},
     router=router,
     restore_erasure=restore_erasure,

@@ -1,15 +1,14 @@
-"""Which durable of the topology is handled by which use case."""
+"""The events that archive listens to, each with its use case."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from services.archive.handlers import following
 from shared.copies import keep_case, keep_institution
-from shared.service import Handler
+from shared.service import Subscribers
 
-HANDLERS: Final[Mapping[str, Handler]] = {
-    "keep_institution": keep_institution,
-    "keep_case": keep_case,
-    "follow_consent": following.follow_consent,
-    "await_recording": following.await_recording,
-}
+SUBSCRIBERS: Final = Subscribers("archive")
+
+SUBSCRIBERS.subscriber("keep_institution")(keep_institution)
+SUBSCRIBERS.subscriber("keep_case")(keep_case)
+SUBSCRIBERS.subscriber("follow_consent")(following.follow_consent)
+SUBSCRIBERS.subscriber("await_recording")(following.await_recording)

@@ -7,14 +7,14 @@ from services.consent.model import Journey
 from services.consent.model.records import Link, Record
 from services.consent.model.texts import Text
 from services.consent.pulse import pulse
-from services.consent.subscribers import HANDLERS
+from services.consent.subscribers import SUBSCRIBERS
 from shared.copies import CaseCopy, InstitutionCopy
 from shared.service import Service, Timer
 
 SERVICE = Service(
     name="consent",
     documents=(Journey, Record, Link, Text, InstitutionCopy, CaseCopy),
-    handlers=HANDLERS,
+    handlers=SUBSCRIBERS,
     timers={Journey: Timer(on_due, destroys=True)},
     router=router,
     restore_erasure=restore_erasure,

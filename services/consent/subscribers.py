@@ -1,20 +1,20 @@
 """The events that consent listens to, each with its use case."""
 
-from collections.abc import Mapping
+from typing import Final
 
 from services.consent.handlers.erasure import note_erased
 from services.consent.handlers.following import follow_meeting, follow_recording
 from services.consent.handlers.invitations import prepare_invitation
 from shared.copies import keep_case, keep_institution
-from shared.service import Handler
+from shared.service import Subscribers
 
-HANDLERS: Mapping[str, Handler] = {
-    "keep_institution": keep_institution,
-    "keep_case": keep_case,
-    "prepare_invitation": prepare_invitation,
-    "follow_meeting": follow_meeting,
-    "follow_recording": follow_recording,
-    "note_discovery_erased": note_erased,
-    "note_scheduling_erased": note_erased,
-    "note_archive_erased": note_erased,
-}
+SUBSCRIBERS: Final = Subscribers("consent")
+
+SUBSCRIBERS.subscriber("keep_institution")(keep_institution)
+SUBSCRIBERS.subscriber("keep_case")(keep_case)
+SUBSCRIBERS.subscriber("prepare_invitation")(prepare_invitation)
+SUBSCRIBERS.subscriber("follow_meeting")(follow_meeting)
+SUBSCRIBERS.subscriber("follow_recording")(follow_recording)
+SUBSCRIBERS.subscriber("note_discovery_erased")(note_erased)
+SUBSCRIBERS.subscriber("note_scheduling_erased")(note_erased)
+SUBSCRIBERS.subscriber("note_archive_erased")(note_erased)

@@ -10,10 +10,14 @@ from services.discovery.model.cases import Case
 from services.discovery.model.leads import KEPT_FOR, WEEK_KEPT_FOR, Lead, Week
 from services.discovery.model.people import Person
 from shared.copies import keep_institution
-from shared.service import Handler, Timer
+from shared.service import Subscribers, Timer
 from shared.store import Document
 
-HANDLERS: Final[Mapping[str, Handler]] = {"keep_institution": keep_institution, "follow_consent": follow_consent}
+SUBSCRIBERS: Final = Subscribers("discovery")
+
+SUBSCRIBERS.subscriber("keep_institution")(keep_institution)
+SUBSCRIBERS.subscriber("follow_consent")(follow_consent)
+
 TIMERS: Final[Mapping[type[Document], Timer]] = {
     Case: Timer(let_leads_go, destroys=False),  # a person closed it: its time only says “soon”
     Lead: Timer(lapse, destroys=True, longest=KEPT_FOR),
@@ -21,4 +25,4 @@ TIMERS: Final[Mapping[type[Document], Timer]] = {
     Person: Timer(settle_later, destroys=False),
 }
 
-__all__ = ["HANDLERS", "TIMERS"]
+__all__ = ["SUBSCRIBERS", "TIMERS"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import nats.errors
 import nats.js.errors
-from faststream.nats import NatsBroker
+from faststream.nats import NatsBroker, NatsRouter
 from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -19,10 +19,11 @@ from nats.js.api import PubAck
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from shared.bus.dead_letters import bury
-from shared.bus.delivery import Call, Delivery
+from shared.bus.delivery import Call, Delivery, Settling
 from shared.bus.errors import Hopeless
+from shared.bus.feeding import FedSubscriber, router_of
 from shared.bus.listeners import Heard, Listener, Since, StreamListener, Unreadable
-from shared.bus.subscriptions import Deliver, Pull
+from shared.bus.subscriptions import Pull
 from shared.clock import Clock
 from shared.events import AnyEvent, Envelope
 from shared.metrics import Metrics
@@ -126,6 +127,7 @@ def broker_of(name: str, settings: BusSettings, **callbacks: Any) -> NatsBroker:
         ping_interval=20,
         max_outstanding_pings=2,
         logger=None,
+        apply_types=False,  # events are typed by our decoder; FastDepends costs several times what all the rest does
         **callbacks,
     )
 
@@ -185,7 +187,8 @@ class Bus:
         self._log = logging.getLogger(f"firsthand.{service}")
         self._calls: dict[str, Call] = {}
         self._deliveries: dict[str, Delivery] = {}
-        self._pulls: list[Pull] = []
+        self._fed: dict[str, FedSubscriber] = {}
+        self._replays: Pull | None = None
         self._listeners: set[Listener] = set()
         self._working: asyncio.Task[None] | None = None
         self._in_flight: set[asyncio.Future[PubAck]] = set()
@@ -200,6 +203,7 @@ class Bus:
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
             closed_cb=self._on_closed,
+            middlewares=[Settling(self._deliveries)],  # the first is the outermost
         )
 
     @property
@@ -212,8 +216,12 @@ class Bus:
             raise nats.errors.ConnectionClosedError
         return self._client
 
+    def include(self, router: NatsRouter) -> None:
+        """Take the subscribers of a service, as `shared.service.Subscribers` makes them. Before `start`."""
+        self.broker.include_router(router)
+
     def handle(self, handler: str, call: Call) -> None:
-        """Bind a handler of the topology to what it does. Before `start`."""
+        """Bind a handler of the topology to what it does, without a router. Before `start`."""
         self._calls[handler] = call
 
     async def start(self) -> None:
@@ -221,28 +229,36 @@ class Bus:
 
         A durable that is missing is looked for again and again, and told by `problems` meanwhile.
         """
-        durables = {durable.handler: durable for durable in durables_of(self.service)}
-        if durables.keys() != self._calls.keys():
-            odd = ", ".join(sorted(durables.keys() ^ self._calls.keys()))
-            raise NotBound(f"{self.service}: the topology and the service's handlers differ in: {odd}")
+        self._bind()
         self._client = await self.broker.connect()
         self._js = self._client.jetstream(timeout=_PUBLISH_WITHIN)
-        placement = self.settings.placement
-        deliveries = self._deliveries
-        for handler, durable in durables.items():
-            deliveries[handler] = self._delivery(handler, self._calls[handler], durable.events)
-            self._pull(durable.stream.name, placement.durable_name(durable), deliveries[handler])
-        if deliveries:
-            self._pull(DEAD_LETTERS, replay_durable(placement.name, self.service), _Replays(deliveries, self._bury))
-        for pull in self._pulls:
-            await pull.start()
+        await self.broker.start()
+        if self._fed:
+            durable = replay_durable(self.settings.placement.name, self.service)
+            replayed = _Replays(self._fed, self._bury)
+            self._replays = Pull(self.client, DEAD_LETTERS, durable, replayed, self._log)
+            await self._replays.start()
         self._working = asyncio.create_task(self._say_working(), name=f"working {self.service}")
+
+    def _bind(self) -> None:
+        fed = [one for one in self.broker.subscribers if isinstance(one, FedSubscriber)]
+        bound = [*(one.durable.handler for one in fed), *self._calls]
+        odd = sorted({durable.handler for durable in durables_of(self.service)}.symmetric_difference(bound))
+        if odd:
+            raise NotBound(f"{self.service}: the topology and the service's handlers differ in: {', '.join(odd)}")
+        self.include(router_of(self.service, self._calls, self.settings.placement))
+        for one in self.broker.subscribers:
+            if isinstance(one, FedSubscriber):
+                one.grace = self.settings.grace
+                self._fed[one.durable.handler] = one
+                self._deliveries[one.durable.handler] = self._delivery(one.durable.handler)
 
     async def stop_fetching(self) -> None:
         """Ask for no more events, finish what is in hand, give back the rest at once. Publishing goes on."""
         self._stopping = True
-        await asyncio.gather(*(pull.stop(self.settings.grace) for pull in self._pulls))
-        self._pulls.clear()
+        replays = [self._replays.stop(self.settings.grace)] if self._replays else []
+        await asyncio.gather(*replays, *(one.stop() for one in self._fed.values()))
+        self._replays = None
         if self._working:
             self._working.cancel()
 
@@ -434,21 +450,19 @@ class Bus:
         self._listeners.add(listener)
         return listener
 
-    def _delivery(self, handler: str, call: Call, events: tuple[type[AnyEvent], ...]) -> Delivery:
+    @property
+    def _pulls(self) -> list[Pull]:
+        return [pull for pull in (self._replays, *(one.pull for one in self._fed.values())) if pull]
+
+    def _delivery(self, handler: str) -> Delivery:
         return Delivery(
             handler,
-            call,
             bury=self._bury,
-            placement=self.settings.placement,
             delays=self.settings.delays,
             deliveries=self.settings.deliveries,
             metrics=self._metrics,
             log=self._log,
-            events=events,
         )
-
-    def _pull(self, stream: str, durable: str, deliver: Deliver) -> None:
-        self._pulls.append(Pull(self.client, stream, durable, deliver, self._log))
 
     async def _bury(self, handler: str, message: Msg, reason: str) -> None:
         at = self._clock.now()
@@ -503,14 +517,14 @@ class Bus:
 class _Replays:
     """Gives a replayed dead letter to the handler that its subject names last."""
 
-    def __init__(self, deliveries: dict[str, Delivery], bury: Callable[[str, Msg, str], Awaitable[None]]) -> None:
-        self._deliveries = deliveries
+    def __init__(self, fed: dict[str, FedSubscriber], bury: Callable[[str, Msg, str], Awaitable[None]]) -> None:
+        self._fed = fed
         self._bury = bury
 
     async def __call__(self, message: Msg) -> None:
         handler = message.subject.rpartition(".")[2]
-        if delivery := self._deliveries.get(handler):
-            await delivery(message)
+        if fed := self._fed.get(handler):
+            await fed.process_message(message)
         else:
             await self._bury(handler, message, f"Hopeless: {Hopeless('there is no such handler any more')}")
             await message.ack()

@@ -15,20 +15,23 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Literal, Self
 
+from faststream import BaseMiddleware
+from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
 from shared.bus.errors import Hopeless, Transient
 from shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
 from shared.metrics import Metrics
 from shared.store import AlreadyExists, Conflict, StoreUnavailable, Unreadable
-from shared.topology import Placement
-from shared.tracing import within
 
 Call = Callable[[AnyEvent], Awaitable[None]]
 Bury = Callable[[str, Msg, str], Awaitable[None]]  # handler, message, reason: keep it as a dead letter
+Proceed = Callable[["EventMessage"], Awaitable[Any]]  # the middlewares inside of this one, then the handler
+Outcome = Literal["done", "conflict", "delayed", "unreadable", "failed", "dead"]
 
 ORIGINAL_SUBJECT: Final = "Firsthand-Subject"  # a replay's header: where the event was published
 
@@ -37,28 +40,63 @@ _ELSEWHERE: Final = "the subject that it was published on is not the event's"
 _JITTER: Final = 0.002  # seconds, times the attempt; a save takes about half a millisecond
 
 
+class EventMessage(NatsMessage):
+    """A message as middlewares see it: read when it comes, so that each of them may know the event."""
+
+    def __init__(self, raw: Msg, handler: str, event: AnyEvent | None, unread: Exception | None) -> None:
+        """`handler`: of the topology. `unread`: why there is no `event`; raised to whoever asks for it."""
+        # Only what tracing looks for. The sender's other headers are the server's, or a stranger's.
+        headers = {"traceparent": event.traceparent} if event is not None and event.traceparent else {}
+        id_ = event.id if event is not None else "unread"
+        super().__init__(raw, raw.data, headers=headers, correlation_id=id_, message_id=id_)
+        self.handler = handler
+        self.event = event
+        self.unread = unread
+
+
+class Settling(BaseMiddleware[Any, Msg]):
+    """The outermost middleware of a service's broker: what leaves a handler, or any middleware inside, settles.
+
+    One object serves all messages, because it keeps nothing of any of them: what it knows is in its deliveries.
+    """
+
+    def __init__(self, deliveries: Mapping[str, "Delivery"]) -> None:  # no message, hence no super().__init__
+        self._deliveries = deliveries
+
+    def __call__(self, _message: object, /, **_context: object) -> Self:
+        """Give the middleware of one message, as FastStream asks for it."""
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> None:
+        """Let pass what was raised: settling itself failed, as when the connection is closed."""
+
+    async def consume_scope(self, call_next: Proceed, msg: EventMessage) -> None:  # type: ignore[override]  # no other
+        await self._deliveries[msg.handler].settle(call_next, msg)
+
+
 class Delivery:
-    """Gives messages to one handler and settles each of them exactly once."""
+    """Settles the messages of one handler, each of them exactly once."""
 
     def __init__(
         self,
         handler: str,
-        call: Call,
         *,
         bury: Bury,
-        placement: Placement,
         delays: Sequence[float],
         deliveries: int,
         metrics: Metrics,
         log: logging.Logger,
-        events: tuple[type[AnyEvent], ...] = (),
     ) -> None:
-        """`events`: what the handler takes; others of the same entities are given only to be known of. Empty: all."""
         self._handler = handler
-        self._events = events
-        self._call = call
         self._bury = bury
-        self._placement = placement
         self._delays = delays
         self._deliveries = deliveries
         self._metrics = metrics
@@ -76,50 +114,45 @@ class Delivery:
         self._unreadable = {place: at for place, at in self._unreadable.items() if at >= lately}
         return len(self._unreadable)
 
-    async def __call__(self, message: Msg) -> None:
+    async def settle(self, proceed: Proceed, message: EventMessage) -> None:
+        """Let the handler have the event; then acknowledge it, give it back for now or later, or bury it."""
         started = time.perf_counter()
+        raw = message.raw_message
         try:
-            outcome = await self._settle(message)
+            outcome = await self._settle(proceed, message)
         except asyncio.CancelledError:
-            if not message.is_acked:
-                await message.nak()
+            if not raw.is_acked:
+                await raw.nak()
             raise
         self._metrics.handled(self._handler, outcome, time.perf_counter() - started)
 
-    async def _settle(self, message: Msg) -> str:
+    async def _settle(self, proceed: Proceed, message: EventMessage) -> Outcome:
+        raw = message.raw_message
         try:
-            event = self._read(message)
-        except UnreadableEvent as error:
-            return await self._wait(message, error)
-        except (Hopeless, UnknownEvent) as error:
-            return await self._give_up(message, error)
-        if self._events and not isinstance(event, self._events):
-            await message.ack()  # of an entity that the handler follows, and nothing for it
-            return "done"
-        return await self._hand_over(message, event)
-
-    async def _hand_over(self, message: Msg, event: AnyEvent) -> str:
-        count, place = message.metadata.num_delivered, _place(message)
-        try:
-            with within(event.traceparent):
-                await self._handle(event)
-        except Hopeless as error:
-            return await self._give_up(message, error)
-        except (Conflict, AlreadyExists) as error:
-            return await self._later(message, "conflict", error)
-        except (Transient, StoreUnavailable) as error:
-            return await self._later(message, "delayed", error)
+            await proceed(message)
         except Exception as error:  # noqa: BLE001 - a handler may fail in any way; the event must be settled
-            if count >= self._deliveries and place in self._failed:
-                return await self._give_up(message, error)
-            self._failed.add(place)
-            return await self._later(message, "failed", error)
-        self._failed.discard(place)
-        self._unreadable.pop(place, None)
-        await message.ack()
+            return await self._settle_failed(raw, error, _outcome_of(error, message))
+        if self._failed or self._unreadable:
+            place = _place(raw)
+            self._failed.discard(place)
+            self._unreadable.pop(place, None)
+        await raw.ack()
         return "done"
 
-    async def _wait(self, message: Msg, error: UnreadableEvent) -> str:
+    async def _settle_failed(self, message: Msg, error: Exception, outcome: Outcome) -> Outcome:
+        if outcome == "unreadable":
+            return await self._wait(message, error)
+        if outcome == "failed":
+            place = _place(message)
+            if message.metadata.num_delivered >= self._deliveries and place in self._failed:
+                outcome = "dead"
+            else:
+                self._failed.add(place)
+        if outcome == "dead":
+            return await self._give_up(message, error)
+        return await self._later(message, outcome, error)
+
+    async def _wait(self, message: Msg, error: Exception) -> Outcome:
         """Keep an event for the release that understands it; say so once."""
         count, place = message.metadata.num_delivered, _place(message)
         if place not in self._unreadable:
@@ -131,24 +164,7 @@ class Delivery:
         await message.nak(delay=self._delays[min(count, len(self._delays)) - 1])
         return "unreadable"
 
-    async def _handle(self, event: AnyEvent) -> None:
-        for attempt in range(1, _TRIES_AT_ONCE + 1):
-            try:
-                await self._call(event)
-            except (Conflict, AlreadyExists):
-                if attempt == _TRIES_AT_ONCE:
-                    raise
-                await asyncio.sleep(random.uniform(0, _JITTER * attempt))  # noqa: S311 - jitter, not a secret
-            else:
-                return
-
-    def _read(self, message: Msg) -> AnyEvent:
-        event = event_in(message)
-        if self._placement.institutions and event.institution not in self._placement.institutions:
-            raise Hopeless("its institution is not in this placement")
-        return event
-
-    async def _later(self, message: Msg, outcome: str, error: Exception) -> str:
+    async def _later(self, message: Msg, outcome: Outcome, error: Exception) -> Outcome:
         count = message.metadata.num_delivered
         delay = self._delays[min(count, len(self._delays)) - 1]
         self._log.warning(
@@ -158,7 +174,7 @@ class Delivery:
         await message.nak(delay=delay)
         return outcome
 
-    async def _give_up(self, message: Msg, error: Exception) -> str:
+    async def _give_up(self, message: Msg, error: Exception) -> Outcome:
         reason = reason_of(error)
         try:
             await self._bury(self._handler, message, reason)
@@ -168,6 +184,38 @@ class Delivery:
         self._failed.discard(_place(message))
         await message.ack()
         return "dead"
+
+
+def _outcome_of(error: Exception, message: EventMessage) -> Outcome:
+    """Say what an error makes of its event, before deliveries are counted. The table above, in one place."""
+    match error:
+        case UnreadableEvent() if error is message.unread:
+            return "unreadable"
+        case UnknownEvent() if error is message.unread:
+            return "dead"
+        case Hopeless():
+            return "dead"
+        case Conflict() | AlreadyExists():
+            return "conflict"
+        case Transient() | StoreUnavailable():
+            return "delayed"
+        case _:
+            return "failed"
+
+
+async def handle_at_once(call: Call, event: AnyEvent) -> None:
+    """Handle an event, and again at once while somebody else saves in between. Raises the last Conflict or
+    AlreadyExists.
+    """
+    for attempt in range(1, _TRIES_AT_ONCE + 1):
+        try:
+            await call(event)
+        except (Conflict, AlreadyExists):
+            if attempt == _TRIES_AT_ONCE:
+                raise
+            await asyncio.sleep(random.uniform(0, _JITTER * attempt))  # noqa: S311 - jitter, not a secret
+        else:
+            return
 
 
 def event_in(message: Msg) -> AnyEvent:

@@ -1,7 +1,7 @@
 """One durable, pulled: many events in work at once, one slow one holds no other, an idle one costs nothing.
 
 FastStream's pull loop asks for a batch, handles it and asks again, and cannot tell a durable that is gone from one
-that is quiet; docs/decisions/0001-consuming.md has the figures. This one keeps a long request open on the broker's own
+that is quiet; docs/decisions/0019-faststream.md has the figures. This one keeps a long request open on the broker's own
 connection and asks for more as room appears.
 """
 
@@ -29,7 +29,7 @@ _LOOK_AGAIN: Final = 1.0  # seconds between two looks for a durable that is gone
 _FLUSH_WITHIN: Final = 5.0  # seconds
 
 
-Deliver = Callable[[Msg], Coroutine[Any, Any, None]]
+Deliver = Callable[[Msg], Coroutine[Any, Any, object]]
 
 
 class Pull:
@@ -41,7 +41,7 @@ class Pull:
         self._durable = durable
         self._deliver = deliver
         self._log = log
-        self._in_hand: dict[asyncio.Task[None], tuple[Msg, float]] = {}
+        self._in_hand: dict[asyncio.Task[object], tuple[Msg, float]] = {}
         self._asked = 0  # events that the server may still send us without being asked again
         self._heard = 0.0
         self._doubt = False  # the server refused a request: look whether the durable is there
@@ -148,7 +148,7 @@ class Pull:
             self._doubt = True
         self._wake.set()
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Task[object]) -> None:
         del self._in_hand[task]
         if not task.cancelled() and (error := task.exception()):
             # Settling itself failed, as when the connection closes: the server gives the event again after ACK_WAIT.
