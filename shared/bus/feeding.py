@@ -74,6 +74,9 @@ class FedSubscriber(PullStreamSubscriber):
             self.pull = None
         await super().stop()
 
+    def _SubscriberUsecase__build__middlewares_stack(self) -> tuple[Any, ...]:
+        return tuple(self._outer_config.broker_middlewares)
+
     def get_log_context(self, _message: object) -> dict[str, str]:
         return {}
 

@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, Literal
 
 from shared.events.envelope import AnyEvent
 from shared.identifiers import InstitutionId
-from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from shared.store import Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
 from shared.store.cursors import page_by_page
 from shared.store.kinds import already_there, check_adopted, check_event
 from shared.store.sqlite_database import Database
@@ -16,33 +18,51 @@ from shared.store.versions import body_of
 from shared.store.versions import read as read_document
 
 
+@dataclass(frozen=True)
+class _Statements:
+    """The SQL of one kind, made once: a use case makes its collections anew, some fifteen in each chain."""
+
+    select: str
+    insert: str
+    update: str
+    move: str
+    delete: str
+
+
+@cache
+def _statements_of(kind: type[Document]) -> _Statements:
+    table = table_of(kind)
+    name = table.name  # checked, as are the columns' names
+    columns = ", ".join(f'"{column}"' for column in ("due_at", *table.columns))
+    marks = ", ".join("?" for _ in ("due_at", *table.columns))
+    return _Statements(
+        select=f'SELECT body FROM "{name}" WHERE institution = ? AND id = ?',  # noqa: S608
+        insert=(
+            f'INSERT INTO "{name}" (institution, id, version, body, {columns}) '  # noqa: S608
+            f"VALUES (?, ?, ?, ?, {marks}) ON CONFLICT DO NOTHING"
+        ),
+        update=f'UPDATE "{name}" SET version = ?, body = ? WHERE institution = ? AND id = ? AND version = ?',  # noqa: S608
+        # Only where they change: SQLite would otherwise write all entries of indexes anew, each on a page of its own.
+        move=(
+            f'UPDATE "{name}" SET ({columns}) = ({marks}) '  # noqa: S608
+            f"WHERE institution = ? AND id = ? AND ({columns}) IS NOT ({marks})"
+        ),
+        delete=f'DELETE FROM "{name}" WHERE institution = ? AND id = ? AND version = ?',  # noqa: S608
+    )
+
+
 class SqliteCollection(Generic[D]):
     """One institution's documents of one kind; satisfies `Collection`."""
 
     def __init__(self, database: Database, kind: type[D], institution: InstitutionId) -> None:
-        table = table_of(kind)
         self._database = database
         self._kind = kind
         self._institution = institution
-        self._table = table
-        name = table.name  # checked, as are the columns' names
-        columns = ", ".join(f'"{column}"' for column in ("due_at", *table.columns))
-        marks = ", ".join("?" for _ in ("due_at", *table.columns))
-        self._select = f'SELECT body FROM "{name}" WHERE institution = ? AND id = ?'  # noqa: S608
-        self._insert = (
-            f'INSERT INTO "{name}" (institution, id, version, body, {columns}) '  # noqa: S608
-            f"VALUES (?, ?, ?, ?, {marks}) ON CONFLICT DO NOTHING"
-        )
-        self._update = f'UPDATE "{name}" SET version = ?, body = ? WHERE institution = ? AND id = ? AND version = ?'  # noqa: S608
-        # Only where they change: SQLite would otherwise write all entries of indexes anew, each on a page of its own.
-        self._move = (
-            f'UPDATE "{name}" SET ({columns}) = ({marks}) '  # noqa: S608
-            f"WHERE institution = ? AND id = ? AND ({columns}) IS NOT ({marks})"
-        )
-        self._delete = f'DELETE FROM "{name}" WHERE institution = ? AND id = ? AND version = ?'  # noqa: S608
+        self._table = table_of(kind)
+        self._sql = _statements_of(kind)
 
     async def get(self, id_: str) -> D | None:
-        row = self._database.point(self._select, (self._institution, id_))
+        row = self._database.point(self._sql.select, (self._institution, id_))
         return read_document(self._kind, row[0]) if row else None
 
     async def insert(self, document: D, event: AnyEvent | None = None) -> D:
@@ -51,7 +71,7 @@ class SqliteCollection(Generic[D]):
         entry = self._entry(stored, event)
 
         def apply(connection: sqlite3.Connection) -> None:
-            if connection.execute(self._insert, values).rowcount == 0:
+            if connection.execute(self._sql.insert, values).rowcount == 0:
                 raise already_there(stored)
             _leave(connection, entry)
 
@@ -65,9 +85,9 @@ class SqliteCollection(Generic[D]):
         entry = self._entry(stored, event)
 
         def apply(connection: sqlite3.Connection) -> None:
-            if connection.execute(self._update, values).rowcount == 0:
+            if connection.execute(self._sql.update, values).rowcount == 0:
                 raise self._conflict(stored.id)
-            connection.execute(self._move, (*columns, *key, *columns))
+            connection.execute(self._sql.move, (*columns, *key, *columns))
             _leave(connection, entry)
 
         await self._database.write(apply, leaves_event=event is not None)
@@ -84,7 +104,7 @@ class SqliteCollection(Generic[D]):
         def apply(connection: sqlite3.Connection) -> None:
             if connection.execute(waiting, (*of_document, self._table.name)).fetchone():
                 raise OutboxNotEmpty(f"{self._table.name} {of_document[1]} has events that are not yet published")
-            if connection.execute(self._delete, (*of_document, version)).rowcount == 0:
+            if connection.execute(self._sql.delete, (*of_document, version)).rowcount == 0:
                 raise self._conflict(of_document[1])
 
         await self._database.write(apply)
@@ -98,8 +118,8 @@ class SqliteCollection(Generic[D]):
         entries = [(one.event_id, *named, one.nats_subject, microseconds(one.at), one.body) for one in waiting]
 
         def apply(connection: sqlite3.Connection) -> None:
-            if connection.execute(self._insert, values).rowcount == 0:
-                if connection.execute(self._select, key).fetchone() != (body,):
+            if connection.execute(self._sql.insert, values).rowcount == 0:
+                if connection.execute(self._sql.select, key).fetchone() != (body,):
                     raise already_there(stored)
                 return
             for entry in entries:
