@@ -88,6 +88,10 @@ class Settings(ToldSettings):
         tuple[InstitutionSlug, ...], NoDecode, Field(description="comma-separated; empty: all institutions")
     ] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    event_metrics: Annotated[bool, Field(description="/metrics also has FastStream's, by type of event")] = False
+    event_traces: Annotated[
+        bool, Field(description="handling gives spans to OpenTelemetry, which is set up by its own variables")
+    ] = False
     proxied: Annotated[
         bool, Field(description="a reverse proxy of ours stands before: its X-Forwarded-For names the client")
     ] = False

@@ -9,6 +9,7 @@ FastStream's documentation says, and only its fetching is ours. For that we rely
 - `start()` calls `_create_subscription()` once, when `connection` is there: the place where fetching begins.
 - `process_message(raw)` runs one message through middlewares and handler: what `Pull` feeds, and `Bus` with replays.
 - `_outer_config` is what broker and routers declared, merged at every look; here once, when fetching begins.
+- `__build__middlewares_stack()` puts FastStream's acknowledging and logging around our middlewares: we have our own.
 - `lock` holds `stop()` while messages are in hand, which the pull does; `get_log_context()` is what FastStream logs of
   a message, which here is nothing.
 
@@ -74,7 +75,7 @@ class FedSubscriber(PullStreamSubscriber):
             self.pull = None
         await super().stop()
 
-    def _SubscriberUsecase__build__middlewares_stack(self) -> tuple[Any, ...]:
+    def _SubscriberUsecase__build__middlewares_stack(self) -> tuple[Any, ...]:  # noqa: N802 - FastStream's mangled name
         return tuple(self._outer_config.broker_middlewares)
 
     def get_log_context(self, _message: object) -> dict[str, str]:
