@@ -1,9 +1,10 @@
-"""Ways of consuming a durable: events a second, latency of a lone event, CPU at rest. For docs/decisions/0001.
+"""Ways of consuming a durable: events a second, processor time of an event, latency of a lone one, CPU at rest.
 
     python bench/consuming.py [sync_interval]
 
-One process consumes and publishes, beside one nats-server. A handler does nothing, so that the way itself is measured.
-At rest, 22 durables (the topology's) are consumed.
+For docs/decisions/0019. One process consumes and publishes, beside one nats-server. A handler does nothing, so that the
+way itself is measured. At rest, 22 durables (the topology's) are consumed. Of the bare ways nobody reads an event or
+decides what becomes of it; the last line is all that the bus of a service does: read, type, trace, settle, measure.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,18 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from shared.bus import BusSettings
+from shared.bus import Bus, BusSettings
 from shared.bus.connection import connected
+from shared.bus.feeding import router_of
 from shared.bus.subscriptions import Pull
+from shared.bus.topology_apply import apply
+from shared.clock import SystemClock
 from shared.embedded_nats import EmbeddedNats
+from shared.events import AnyEvent
+from shared.events.portal import InstitutionChangedV1, InstitutionState
+from shared.identifiers import InstitutionId
+from shared.metrics import Metrics
+from shared.topology import STREAMS, durables_of
 
 EVENTS, LONE, DURABLES, REST_SECONDS = 20_000, 50, 22, 6.0
 BODY = json.dumps({"data": "x" * 600}).encode()
@@ -61,26 +71,46 @@ async def bare(url: str, durables: list[str], took: Took) -> AsyncIterator[None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-@asynccontextmanager
-async def faststream(url: str, durables: list[str], took: Took) -> AsyncIterator[None]:
+def faststream(
+    *, size: int = 64, timeout: float = 5, workers: int = 1, batch: bool = False, inject: bool = True
+) -> Way:
     """FastStream's pull subscriber, one a durable."""
-    broker = NatsBroker(url, logger=None)
-    stream, pull = JStream("S", declare=False), PullSub(64, timeout=5)
-    for durable in durables:
 
-        @broker.subscriber("s.>", stream=stream, durable=durable, pull_sub=pull, ack_policy=AckPolicy.MANUAL)
+    @asynccontextmanager
+    async def consume(url: str, durables: list[str], took: Took) -> AsyncIterator[None]:
+        broker = NatsBroker(url, logger=None, apply_types=inject)
+        stream, pull = JStream("S", declare=False), PullSub(size, timeout=timeout, batch=batch)
+
         async def handle(message: NatsMessage) -> None:
-            took()
+            raw: Any = message.raw_message
+            for _ in raw if batch else [raw]:
+                took()
             await message.ack()
 
-    await broker.start()
-    yield
-    await broker.stop()
+        for durable in durables:
+            broker.subscriber(
+                "s.>",
+                durable=durable,
+                stream=stream,
+                pull_sub=pull,
+                max_workers=workers,
+                ack_policy=AckPolicy.MANUAL,
+                decoder=as_it_is,
+            )(handle)
+        await broker.start()
+        yield
+        await broker.stop()
+
+    return consume
+
+
+async def as_it_is(message: NatsMessage) -> NatsMessage:
+    return message
 
 
 @asynccontextmanager
 async def ours(url: str, durables: list[str], took: Took) -> AsyncIterator[None]:
-    """shared.bus.subscriptions.Pull."""
+    """shared.bus.subscriptions.Pull, alone."""
     async with connected(BusSettings(url=url)) as client:
 
         async def handle(message: Msg) -> None:
@@ -97,9 +127,42 @@ async def ours(url: str, durables: list[str], took: Took) -> AsyncIterator[None]
 
 WAYS: dict[str, Way] = {
     "nats-py fetch(64), gathered": bare,
-    "FastStream PullSub(64)": faststream,
-    "ours": ours,
+    "FastStream PullSub(64)": faststream(),
+    "  apply_types=False": faststream(inject=False),
+    "  max_workers=64": faststream(workers=64),
+    "  batch=True, timeout=0.02": faststream(batch=True, timeout=0.02),
+    "our Pull, feeding nothing": ours,
 }
+
+
+@asynccontextmanager
+async def services(url: str, names: Sequence[str], took: Took) -> AsyncIterator[None]:
+    """The buses of these services, with the handlers of the topology."""
+
+    async def handle(_event: AnyEvent) -> None:
+        took()
+
+    buses = [Bus(name, BusSettings(url=url), clock=SystemClock(), metrics=Metrics(name)) for name in names]
+    for bus in buses:
+        calls = {durable.handler: handle for durable in durables_of(bus.service)}
+        bus.include(router_of(bus.service, calls, bus.settings.placement))
+        await bus.start()
+    yield
+    for bus in buses:
+        await bus.stop()
+
+
+def event(number: int) -> InstitutionChangedV1:
+    state = InstitutionState(slug="bench", name="Bench", country="QA", zone="Asia/Qatar", languages=["ar", "en"])
+    institution = InstitutionId("bench")
+    return InstitutionChangedV1.record(
+        institution=institution,
+        subject=institution,
+        sequence=number,
+        at=SystemClock().now(),
+        actor="system",
+        data=state,
+    )
 
 
 async def fresh(client: Client, names: list[str]) -> None:
@@ -111,43 +174,90 @@ async def fresh(client: Client, names: list[str]) -> None:
         await js.add_consumer("S", ConsumerConfig(durable_name=name, filter_subject="s.>", max_ack_pending=1000))
 
 
-async def publish(client: Client, count: int) -> None:
+async def publish(client: Client, bodies: Sequence[bytes], subject: str = "s.a") -> None:
     js = client.jetstream()
-    for _ in range(0, count, 1000):
-        await asyncio.gather(*[await js.publish_async("s.a", BODY) for _ in range(min(1000, count))])
+    for first in range(0, len(bodies), 1000):
+        await asyncio.gather(*[await js.publish_async(subject, body) for body in bodies[first : first + 1000]])
 
 
-async def measure(url: str, client: Client, way: Way) -> tuple[float, float, float]:
+@dataclass
+class Figures:
+    rate: float
+    processor: float  # microseconds an event
+    lone: float  # milliseconds
+    rest: float  # share of a core
+
+    def __str__(self) -> str:
+        return f"{self.rate:>10,.0f}{self.processor:>14.0f}{self.lone:>10.1f}{self.rest * 100:>20.2f}"
+
+
+class Drain:
+    """Takes events, and times how they are taken."""
+
+    def __init__(self, left: int) -> None:
+        self.done = asyncio.Event()
+        self.left = left
+
+    def took(self) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.done.set()
+
+    async def figures(self, running: Any, at_rest: Any, publish_one: Callable[[], Awaitable[object]]) -> Figures:
+        count, started, spent = self.left, time.perf_counter(), time.process_time()
+        async with running:
+            await asyncio.wait_for(self.done.wait(), 120)
+            rate = count / (time.perf_counter() - started)
+            processor = (time.process_time() - spent) / count * 1e6
+            waits = []
+            for _ in range(LONE):
+                self.done.clear()
+                begun = time.perf_counter()
+                await publish_one()
+                await self.done.wait()
+                waits.append(time.perf_counter() - begun)
+                await asyncio.sleep(0.02)
+        async with at_rest():
+            await asyncio.sleep(1)
+            begun = time.process_time()
+            await asyncio.sleep(REST_SECONDS)
+            rest = (time.process_time() - begun) / REST_SECONDS
+        return Figures(rate, processor, statistics.median(waits) * 1000, rest)
+
+
+async def measure(url: str, client: Client, way: Way) -> Figures:
     await fresh(client, ["d"])
-    await publish(client, EVENTS)
-    done, left = asyncio.Event(), EVENTS
+    await publish(client, [BODY] * EVENTS)
+    drain = Drain(EVENTS)
 
-    def took() -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            done.set()
+    @asynccontextmanager
+    async def at_rest() -> AsyncIterator[None]:
+        names = [f"d{n}" for n in range(DURABLES)]
+        await fresh(client, names)
+        async with way(url, names, drain.took):
+            yield
 
-    started = time.perf_counter()
-    async with way(url, ["d"], took):
-        await asyncio.wait_for(done.wait(), 60)
-        rate = EVENTS / (time.perf_counter() - started)
-        waits = []
-        for _ in range(LONE):
-            done.clear()
-            begun = time.perf_counter()
-            await client.jetstream().publish("s.a", BODY)
-            await done.wait()
-            waits.append(time.perf_counter() - begun)
-            await asyncio.sleep(0.02)
-    names = [f"d{n}" for n in range(DURABLES)]
-    await fresh(client, names)
-    async with way(url, names, took):
-        await asyncio.sleep(1)
-        begun = time.process_time()
-        await asyncio.sleep(REST_SECONDS)
-        rest = (time.process_time() - begun) / REST_SECONDS
-    return rate, statistics.median(waits), rest
+    return await drain.figures(way(url, ["d"], drain.took), at_rest, lambda: client.jetstream().publish("s.a", BODY))
+
+
+async def measure_everything(url: str, client: Client) -> Figures:
+    """Discovery's one handler of the portal's events; at rest, all services."""
+    await apply(BusSettings(url=url))
+    subject = event(1).nats_subject
+    await publish(client, [event(number).wire() for number in range(1, EVENTS + 1)], subject)
+    drain = Drain(EVENTS)
+
+    @asynccontextmanager
+    async def at_rest() -> AsyncIterator[None]:
+        await client.jetstream().purge_stream(STREAMS["portal"].name)  # only discovery has taken them
+        async with services(url, list(STREAMS), drain.took):
+            yield
+
+    return await drain.figures(
+        services(url, ["discovery"], drain.took),
+        at_rest,
+        lambda: client.jetstream().publish(subject, event(EVENTS + 1).wire()),
+    )
 
 
 async def main() -> None:
@@ -159,12 +269,13 @@ async def main() -> None:
         async with connected(BusSettings(url=server.url)) as client:
             await fresh(client, [])
             started = time.perf_counter()
-            await publish(client, 10_000)
+            await publish(client, [BODY] * 10_000)
             print(f"sync_interval {server.sync_interval}: {10_000 / (time.perf_counter() - started):,.0f} publishes/s")
-            print(f"{'way':<40}{'events/s':>10}{'lone, ms':>10}{'rest, % of a core':>20}")
+            print(f"{'way':<40}{'events/s':>10}{'us an event':>14}{'lone, ms':>10}{'rest, % of a core':>20}")
             for name, way in WAYS.items():
-                rate, wait, rest = await measure(server.url, client, way)
-                print(f"{name:<40}{rate:>10,.0f}{wait * 1000:>10.1f}{rest * 100:>20.2f}", flush=True)
+                print(f"{name:<40}{await measure(server.url, client, way)}", flush=True)
+            await client.jetstream().delete_stream("S")
+            print(f"{'ours: an event through everything':<40}{await measure_everything(server.url, client)}")
         await server.stop()
 
 
