@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from shared.bus import Bus, BusSettings
-from shared.bus.observing import event_metrics, event_traces
+from shared.bus.observing import event_metrics
 from shared.bus.permissions import inbox_prefix
 from shared.bus.relay import Relay
 from shared.clock import Clock, SystemClock
@@ -178,7 +178,10 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         running = RunningService(service, context, Timers(context, service.timers), key_store)
         await _apply_erasure_ledger(running)
 
-        _observe(settings, bus, metrics)
+        if settings.event_metrics:
+            bus.broker.add_middleware(event_metrics(metrics.registry, service.name))
+        if settings.event_traces_url:
+            await stack.enter_async_context(_traced(bus, settings.event_traces_url))
         bus.include(service.handlers.router(context, bus.settings.placement))
         await bus.start()
         stack.push_async_callback(bus.stop)
@@ -256,17 +259,22 @@ def _run(running: RunningService, name: str, work: Callable[[], Coroutine[Any, A
     running.tasks.append(asyncio.create_task(keep(), name=f"{running.service.name}-{name}"))
 
 
-def _observe(settings: Settings, bus: Bus, metrics: Metrics) -> None:
-    """Add what FastStream can measure and trace, where operators ask for it."""
-    if settings.event_metrics:
-        bus.broker.add_middleware(event_metrics(metrics.registry, bus.service))
-    if settings.event_traces:
-        try:
-            bus.broker.add_middleware(event_traces())
-        except ImportError as error:
-            raise CannotStart(
-                "FIRSTHAND_EVENT_TRACES needs OpenTelemetry's SDK: pip install opentelemetry-sdk, and an exporter."
-            ) from error
+@contextlib.asynccontextmanager
+async def _traced(bus: Bus, url: str) -> AsyncIterator[None]:
+    """Send spans of what is handled; the last ones when the bus is closed."""
+    try:
+        from shared.bus.spans import exporting, traces_with
+
+        provider = exporting(bus.service, url)
+    except ImportError as error:
+        raise CannotStart(
+            "FIRSTHAND_EVENT_TRACES_URL needs an exporter: pip install opentelemetry-exporter-otlp-proto-http."
+        ) from error
+    bus.broker.add_middleware(traces_with(provider))
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(provider.shutdown)
 
 
 def _issuer(service: str, keys: Keys, clock: Clock) -> SessionIssuer | None:

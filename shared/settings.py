@@ -89,9 +89,13 @@ class Settings(ToldSettings):
     ] = ()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     event_metrics: Annotated[bool, Field(description="/metrics also has FastStream's, by type of event")] = False
-    event_traces: Annotated[
-        bool, Field(description="handling gives spans to OpenTelemetry, which is set up by its own variables")
-    ] = False
+    event_traces_url: Annotated[
+        str,
+        Field(
+            pattern=r"^(https?://[^/\s]+/\S*)?$",
+            description="http://collector:4318/v1/traces: spans of handled events go there; empty: none are made",
+        ),
+    ] = ""
     proxied: Annotated[
         bool, Field(description="a reverse proxy of ours stands before: its X-Forwarded-For names the client")
     ] = False

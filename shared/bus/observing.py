@@ -1,10 +1,11 @@
-"""FastStream's own metrics and traces of the bus, for operators who collect them: off unless a setting asks for them.
+"""FastStream's own metrics of the bus, for operators who collect them: off unless a setting asks for them.
 
-They name events by a template such as `fh.v1.*.meeting.finished`. A NATS subject would name the institution, a
-correlation id the contact, and an error's text may repeat what it was about: none of these is in a label or span.
+They, and the spans of `shared/bus/spans.py`, name events by a template such as `fh.v1.*.meeting.finished`. A NATS
+subject would name the institution, a correlation id the contact, and an error's text may repeat what it was about: none
+of these is in a label or span.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from faststream.nats.prometheus.provider import BaseNatsMetricsSettingsProvider
 from faststream.prometheus import ConsumeAttrs, PrometheusMiddleware
@@ -13,11 +14,6 @@ from prometheus_client import CollectorRegistry
 from shared.bus.delivery import EventMessage
 from shared.events import EVENTS
 from shared.events.envelope import SUBJECT_ROOT
-
-if TYPE_CHECKING:
-    from faststream.opentelemetry import TelemetryMiddleware
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.trace import TracerProvider
 
 UNREAD: Final = "unread"  # what a message is called that is no event, or only a newer release's
 _ELSEWHERE: Final = "elsewhere"  # where FastStream publishes to, other than an event's subject
@@ -30,18 +26,6 @@ def event_metrics(registry: CollectorRegistry, service: str) -> Any:
     """
     names = _MetricNames()
     return PrometheusMiddleware(settings_provider_factory=lambda _: names, registry=registry, app_name=service)
-
-
-def event_traces(
-    tracer_provider: "TracerProvider | None" = None, meter_provider: "MeterProvider | None" = None
-) -> "TelemetryMiddleware[Any]":
-    """Make the middleware whose spans join the trace that an event belongs to.
-
-    Without providers, OpenTelemetry's global ones. Raises ImportError without `opentelemetry-sdk`.
-    """
-    from shared.bus.spans import traces_with
-
-    return traces_with(tracer_provider, meter_provider)
 
 
 def template(message: object) -> str:

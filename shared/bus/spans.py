@@ -1,4 +1,8 @@
-"""Spans of what handlers do, for OpenTelemetry. Imported only where traces are asked for: the SDK is no dependency."""
+"""Spans of what handlers do, for OpenTelemetry. Imported only where traces are asked for: the SDK is no dependency.
+
+The provider is ours alone. Were it OpenTelemetry's global one, others in this process would make spans too, and those
+of requests hold addresses: a personal link is one.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +10,10 @@ from typing import Any
 
 from faststream.opentelemetry import TelemetryMiddleware, TelemetrySettingsProvider
 from faststream.opentelemetry.consts import MESSAGING_DESTINATION_PUBLISH_NAME
-from opentelemetry import trace
-from opentelemetry.metrics import MeterProvider
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.semconv.trace import SpanAttributes
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
 
@@ -17,16 +23,24 @@ from shared.bus.observing import template, template_of_subject
 _SYSTEM = "nats"
 
 
-def traces_with(
-    tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
-) -> TelemetryMiddleware[Any]:
-    """Make FastStream's middleware, saying only what may leave the process. None: OpenTelemetry's global provider."""
+def exporting(service: str, url: str) -> SdkTracerProvider:
+    """Make a provider that sends spans to a collector by OTLP over HTTP. Its `shutdown` sends the last ones. Raises
+    ImportError without the exporter.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    provider = SdkTracerProvider(resource=Resource.create({"service.name": f"firsthand-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+    return provider
+
+
+def traces_with(provider: TracerProvider) -> TelemetryMiddleware[Any]:
+    """Make FastStream's middleware: spans join the trace of their event, and hold only what may leave the process."""
     said = _Said()
     return TelemetryMiddleware(
         settings_provider_factory=lambda _: said,
-        tracer_provider=_Reticent(tracer_provider or trace.get_tracer_provider()),
-        meter_provider=meter_provider,
-        include_messages_counters=True,
+        tracer_provider=_Reticent(provider),
+        meter_provider=NoOpMeterProvider(),
     )
 
 

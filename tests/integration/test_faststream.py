@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -15,10 +16,10 @@ from faststream._internal.endpoint.subscriber import SubscriberUsecase
 from faststream.nats import JStream, NatsBroker, NatsRouter, TestNatsBroker
 from faststream.nats.subscriber.usecases import LogicSubscriber, PullStreamSubscriber
 from faststream.specification import AsyncAPI
-from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import get_tracer_provider
 from prometheus_client import CollectorRegistry
 
 from services.__main__ import SERVICES
@@ -30,7 +31,8 @@ from services.scheduling.model import Meeting
 from shared.bus import Bus, BusSettings, Hopeless, NotBound
 from shared.bus.connection import connected
 from shared.bus.feeding import FedSubscriber, router_of
-from shared.bus.observing import event_metrics, event_traces
+from shared.bus.observing import event_metrics
+from shared.bus.spans import traces_with
 from shared.clock import ManualClock, SystemClock
 from shared.deployment import CannotStart, Deployment
 from shared.events import AnyEvent, State
@@ -50,6 +52,7 @@ from tests.told import Alone, alone
 
 SCHOOL = InstitutionId("oak-dental")
 NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
+EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CONTACT = ContactReference(contact_id=new_id(), case_id=new_id(), reference="OAK-1", language="en", tutor_id=new_id())
 INSTITUTION = InstitutionState(
@@ -359,7 +362,7 @@ async def test_metrics_name_kinds_of_events_and_neither_institution_nor_contact_
 def tracing() -> tuple[Any, InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return event_traces(provider, MeterProvider()), exporter
+    return traces_with(provider), exporter
 
 
 async def acknowledged(bus: Bus, handler: str) -> None:
@@ -415,20 +418,42 @@ def _says_nothing_personal(span: ReadableSpan) -> None:
 async def test_operators_turn_metrics_and_traces_on(
     bus_settings: BusSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def settings(**more: bool) -> Settings:
-        return Settings(data=tmp_path, nats_url=bus_settings.url, port=0, **more)
+    sent = InMemorySpanExporter()
+    collectors: list[str] = []
 
+    def exporter(endpoint: str) -> InMemorySpanExporter:
+        collectors.append(endpoint)
+        return sent
+
+    # The exporter is what operators install; the SDK before it is the real one.
+    monkeypatch.setitem(sys.modules, EXPORTER, SimpleNamespace(OTLPSpanExporter=exporter))
+    quiet = Settings(data=tmp_path, nats_url=bus_settings.url, port=0)
+    loud = quiet.model_copy(update={"event_metrics": True, "event_traces_url": "http://127.0.0.1:4318/v1/traces"})
     service = [SERVICES["archive"]]
-    async with Deployment.started(settings(), service, create_keys=True) as deployment:
+    async with Deployment.started(quiet, service, create_keys=True) as deployment:
         assert b"faststream_" not in deployment.contexts["archive"].metrics.render()
-    async with Deployment.started(settings(event_metrics=True, event_traces=True), service) as deployment:
+    async with Deployment.started(loud, service) as deployment:
         context = deployment.contexts["archive"]
         event = held()
         await published(bus_settings, (event.nats_subject, event.wire()))
         await acknowledged(context.bus, "await_recording")
         labels = b'{app_name="archive",broker="nats",handler="fh.v1.*.meeting.finished"}'
         assert b"faststream_received_messages_total" + labels in context.metrics.render()
-    monkeypatch.setitem(sys.modules, "shared.bus.spans", None)
-    with pytest.raises(CannotStart, match="FIRSTHAND_EVENT_TRACES needs OpenTelemetry's SDK"):
-        async with Deployment.started(settings(event_traces=True), service):
+    assert collectors == ["http://127.0.0.1:4318/v1/traces"]
+    (span,) = sent.get_finished_spans()  # sent when the service stopped, at the latest
+    assert span.name == "fh.v1.*.meeting.finished process"
+    assert span.resource.attributes["service.name"] == "firsthand-archive"
+    # A global provider would have FastAPI make spans of requests, with the addresses of personal links in them.
+    assert not isinstance(get_tracer_provider(), TracerProvider)
+
+
+async def test_without_an_exporter_a_service_that_is_to_send_spans_says_what_to_install(
+    bus_settings: BusSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, EXPORTER, None)
+    settings = Settings(
+        data=tmp_path, nats_url=bus_settings.url, port=0, event_traces_url="http://127.0.0.1:1/v1/traces"
+    )
+    with pytest.raises(CannotStart, match="pip install opentelemetry-exporter-otlp-proto-http"):
+        async with Deployment.started(settings, [SERVICES["archive"]], create_keys=True):
             pass
