@@ -1,7 +1,8 @@
 """The one table of streams, durables, what is listened to, and limits. `firsthand topology apply` brings a server to
 it; services only check. `shared/bus/permissions.py` makes of it what each service may do on the server.
 
-A durable is named `<service>_<handler>_<placement>`; replicas of a service share it.
+A durable is named `<service>_<handler>_<placement>`, with the producer after the handler if it hears several. Replicas of a
+service share it.
 """
 
 from collections.abc import Sequence
@@ -52,11 +53,22 @@ class Durable:
     # The handler is also given what newer releases tell of these entities, which it cannot understand: there it waits,
     # instead of being passed over. For what must not go on without it, such as playing under a consent.
     entities: tuple[str, ...] = ()
+    producer: str = ""  # named if the handler hears several; then it has a durable for each
 
     @property
     def stream(self) -> Stream:
         (producer,) = {event.service for event in self.events}
         return STREAMS[producer]
+
+    @classmethod
+    def of_each(cls, service: str, handler: str, events: Sequence[type[AnyEvent]]) -> "tuple[Durable, ...]":
+        """One handler of what several services produce: it gets each one's events in their order, and no order between
+        them.
+        """
+        return tuple(
+            cls(service, handler, tuple(event for event in events if event.service == producer), producer=producer)
+            for producer in sorted({event.service for event in events})
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,8 @@ class Placement:
         )
 
     def durable_name(self, durable: Durable) -> str:
-        return f"{durable.service}_{durable.handler}_{self.name}"
+        which = f"{durable.handler}_{durable.producer}" if durable.producer else durable.handler
+        return f"{durable.service}_{which}_{self.name}"
 
     def heard_subjects(self, listening: Listening, stream: Stream) -> tuple[str, ...]:
         """The subjects of one stream that are listened to."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -187,7 +187,7 @@ class Bus:
         self._log = logging.getLogger(f"firsthand.{service}")
         self._calls: dict[str, Call] = {}
         self._deliveries: dict[str, Delivery] = {}
-        self._fed: dict[str, FedSubscriber] = {}
+        self._fed: list[FedSubscriber] = []
         self._replays: Pull | None = None
         self._listeners: set[Listener] = set()
         self._working: asyncio.Task[None] | None = None
@@ -235,7 +235,8 @@ class Bus:
         await self.broker.start()
         if self._fed:
             durable = replay_durable(self.settings.placement.name, self.service)
-            replayed = _Replays(self._fed, self._bury)
+            # Of a handler with several durables, whichever: a replay is settled where it lies, among the dead letters.
+            replayed = _Replays({one.durable.handler: one for one in self._fed}, self._bury)
             self._replays = Pull(self.client, DEAD_LETTERS, durable, replayed, self._log)
             await self._replays.start()
         self._working = asyncio.create_task(self._say_working(), name=f"working {self.service}")
@@ -250,14 +251,14 @@ class Bus:
         for one in self.broker.subscribers:
             if isinstance(one, FedSubscriber):
                 one.grace = self.settings.grace
-                self._fed[one.durable.handler] = one
+                self._fed.append(one)
                 self._deliveries[one.durable.handler] = self._delivery(one.durable.handler)
 
     async def stop_fetching(self) -> None:
         """Ask for no more events, finish what is in hand, give back the rest at once. Publishing goes on."""
         self._stopping = True
         replays = [self._replays.stop(self.settings.grace)] if self._replays else []
-        await asyncio.gather(*replays, *(one.stop() for one in self._fed.values()))
+        await asyncio.gather(*replays, *(one.stop() for one in self._fed))
         self._replays = None
         if self._working:
             self._working.cancel()
@@ -416,7 +417,8 @@ class Bus:
         """
         from shared.bus.times import times_of  # it needs `connected`
 
-        streams = {self._stream, *(durable.stream.name for durable in durables_of(self.service))}
+        own = {self._stream} if self.service in STREAMS else set()
+        streams = own | {durable.stream.name for durable in durables_of(self.service)}
         return await times_of(self.client, sorted(streams) if newest_message else ())
 
     def impaired(self) -> list[str]:
@@ -452,7 +454,7 @@ class Bus:
 
     @property
     def _pulls(self) -> list[Pull]:
-        return [pull for pull in (self._replays, *(one.pull for one in self._fed.values())) if pull]
+        return [pull for pull in (self._replays, *(one.pull for one in self._fed)) if pull]
 
     def _delivery(self, handler: str) -> Delivery:
         return Delivery(
@@ -517,7 +519,7 @@ class Bus:
 class _Replays:
     """Gives a replayed dead letter to the handler that its subject names last."""
 
-    def __init__(self, fed: dict[str, FedSubscriber], bury: Callable[[str, Msg, str], Awaitable[None]]) -> None:
+    def __init__(self, fed: Mapping[str, FedSubscriber], bury: Callable[[str, Msg, str], Awaitable[None]]) -> None:
         self._fed = fed
         self._bury = bury
 

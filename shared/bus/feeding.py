@@ -85,13 +85,15 @@ class FedSubscriber(PullStreamSubscriber):
 def router_of(service: str, calls: Mapping[str, Call], placement: Placement) -> NatsRouter:
     """Declare handlers of a service's topology: each with its durable's stream, name, subjects and types of events."""
     router = NatsRouter()
-    for durable in durables_of(service):
+    durables = durables_of(service)
+    for durable in durables:
         if durable.handler in calls:
-            _declare(router, durable, calls[durable.handler], placement)
+            kinds = {event for one in durables if one.handler == durable.handler for event in one.events}
+            _declare(router, durable, _handler(durable, calls[durable.handler], frozenset(kinds)), placement)
     return router
 
 
-def _declare(router: NatsRouter, durable: Durable, call: Call, placement: Placement) -> None:
+def _declare(router: NatsRouter, durable: Durable, handle: Any, placement: Placement) -> None:
     subscriber = router.subscriber(
         stream=JStream(durable.stream.name, declare=False),
         durable=placement.durable_name(durable),
@@ -103,12 +105,14 @@ def _declare(router: NatsRouter, durable: Durable, call: Call, placement: Placem
         no_reply=True,
         title=f"{durable.service}: {durable.handler}",
     )
-    FedSubscriber.made_of(subscriber, durable)(_handler(durable, call))
+    FedSubscriber.made_of(subscriber, durable)(handle)
 
 
-def _handler(durable: Durable, call: Call) -> Any:
-    """Give the function that FastStream calls, typed by the durable's events."""
-    kinds = frozenset(durable.events)
+def _handler(durable: Durable, call: Call, kinds: frozenset[type[AnyEvent]]) -> Any:
+    """Give the function that FastStream calls, typed by the durable's events.
+
+    `kinds`: all that the handler hears, since a replay may come through any of its durables.
+    """
 
     async def handle(event: AnyEvent) -> None:
         if type(event) not in kinds:

@@ -13,18 +13,20 @@ from pathlib import Path
 import nats
 import pytest
 
-from shared.bus import Bus, BusSettings, Hopeless, NotBound, Transient
+from shared import topology
+from shared.bus import Bus, BusSettings, Hopeless, NotBound, Transient, topology_apply
 from shared.bus.connection import connected
 from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from shared.bus.topology_apply import apply, drift
 from shared.clock import SystemClock
 from shared.embedded_nats import EmbeddedNats
 from shared.events import AnyEvent
+from shared.events.discovery import CaseChangedV1, CaseState
 from shared.events.portal import InstitutionChangedV1, InstitutionState
 from shared.identifiers import InstitutionId
 from shared.metrics import Metrics
 from shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
-from shared.topology import DEAD_LETTERS, STREAMS, Placement, durables_of
+from shared.topology import DEAD_LETTERS, STREAMS, Durable, Placement, durables_of
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.real_servers import NatsServer
@@ -250,6 +252,40 @@ async def test_a_dead_letter_is_replayed_to_its_handler_only(bus_settings: BusSe
                 await letters.show(letter.number)
     assert await letters_of(bus_settings) == []
     assert len(neighbour.times) == 1
+
+
+def case_entry(sequence: int) -> OutboxEntry:
+    state = CaseState(
+        case_id="case1", prefix="CLP", title="A case", condition={"en": "a condition"}, languages=["en"], cohorts=[],
+        tutors=[], approvals=[], state="open",
+    )  # fmt: skip
+    at = SystemClock().now()
+    event = CaseChangedV1.record(
+        institution=INSTITUTION, subject="case1", sequence=sequence, at=at, actor="system", data=state
+    )
+    return OutboxEntry("case", INSTITUTION, "case1", event.id, event.nats_subject, event.wire(), event.time)
+
+
+async def test_one_handler_hears_several_producers(
+    bus_settings: BusSettings, portal: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [durable for durable in topology.DURABLES if (durable.service, durable.handler) != ("consent", HANDLER)]
+    several = Durable.of_each("consent", HANDLER, (InstitutionChangedV1, CaseChangedV1))
+    for module in (topology, topology_apply):
+        monkeypatch.setattr(module, "DURABLES", (*others, *several))
+    await apply(bus_settings)
+    heard = Heard(Hopeless("not yet"))
+    async with running("discovery", bus_settings) as discovery, running("consent", bus_settings, heard) as bus:
+        await discovery.publish(case_entry(5))
+        letter = await dead_letter(bus_settings)
+        await portal.publish(entry(1))
+        assert await heard.take(1) == [1]
+        await discovery.publish(case_entry(6))
+        assert await heard.take(1) == [6]
+        async with connected(bus_settings) as client:
+            await DeadLetters(client.jetstream()).replay(letter.number)
+        assert await heard.take(1) == [5]
+        assert await bus.problems() == []
 
 
 async def test_a_replay_that_fails_is_a_dead_letter_again(bus_settings: BusSettings, portal: Bus) -> None:
