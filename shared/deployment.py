@@ -43,7 +43,7 @@ KEY_STORE_KINDS: Final = (OwnerKey, ClockMark)
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
 # How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
-# own 700 and 10 took a seventh of the time and stopped the process for up to 108 ms: docs/decisions/0019-faststream.md.
+# own 700 and 10 stopped the process more often, and for up to 132 ms: docs/decisions/0019-faststream.md.
 _COLLECTED_AFTER = (50_000, 50, 50)
 
 
