@@ -1,8 +1,8 @@
 """The one table of streams, durables, what is listened to, and limits. `firsthand topology apply` brings a server to
 it; services only check. `shared/bus/permissions.py` makes of it what each service may do on the server.
 
-A durable is named `<service>_<handler>_<placement>`, with the producer after the handler if it hears several. Replicas of a
-service share it.
+A durable is named `<service>_<handler>_<placement>`, with the producer after the handler if it hears several.
+Replicas of a service share it.
 """
 
 from collections.abc import Sequence
