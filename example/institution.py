@@ -129,7 +129,7 @@ async def print_doors(settings: Settings, keys: Keys, clock: Clock, console: Con
             )
             console.print(f"  {role:<12} {link['url']}", soft_wrap=True)
     console.print(
-        "\nAs a family: sign in as the tutor; Invitations, “Said yes”, a contact, “Open as the family would see it”.",
+        "\nAs a family: sign in as the tutor; Invitations, “Said yes”, a contact, “Open the family's page”.",
         soft_wrap=True,
     )
     console.print(f"Mail that would be sent: {settings.address}/portal/mail")

@@ -107,9 +107,9 @@ async def test_a_family_goes_its_whole_way_in_arabic_on_a_phone_without_scripts(
     await phone.press("متابعة")
     assert page.url.endswith("/consent/family/what-happens")
 
-    asked = await answer_every_question(page, no_to=frozenset({"share-public"}), look=phone.measured)
+    asked = await answer_every_question(page, no_to=frozenset({"share-institution"}), look=phone.measured)
     assert asked[:5] == ["signer", "about_child", "child_assent", "decides_alone", "name"]
-    assert {"meet", "record-video", "transcript", "share-cohort", "share-public"} <= set(asked)
+    assert {"meet", "record-video", "share-cohort", "share-institution", "download"} <= set(asked)
     await phone.measured()
     await phone.press("أوافق")
     assert "/consent/family/receipt" in page.url

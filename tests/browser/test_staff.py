@@ -53,7 +53,7 @@ async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page
     await page.get_by_role("button", name="Log the answer").click()
     await page.get_by_role("button", name="Make the link").click()
     await expect(row).to_contain_text("link sent")
-    await page.get_by_role("link", name="Open as the family would see it").click()
+    await page.get_by_role("link", name="Open the family's page").click()
     await page.get_by_role("button").first.click()
     await page.wait_for_url("**/consent/family/about")
     assert contact not in await page.content()

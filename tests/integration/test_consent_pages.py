@@ -121,7 +121,7 @@ async def test_who_read_an_older_text_reads_the_new_one_before_saying_yes(house:
     form = {"text_version": old["text_version"], "text_language": "en"}
     refused = await page(house, "POST", "/family/review", form)
     assert refused.status_code == 409
-    assert "renewed while you were reading" in refused.text
+    assert "changed this text while you were reading" in refused.text
     assert (await house.journey()).consent.state == "none"
 
 
@@ -207,4 +207,4 @@ async def test_while_the_address_is_this_machine_no_link_can_be_copied(tmp_path:
         assert link["usable"] == "this machine only"
         shown = (await page(house, "GET", "/invitations/c1", **house.staff())).text
         assert link["url"] not in shown
-        assert "Open as the family would see it" in shown
+        assert "Open the family's page" in shown

@@ -279,7 +279,14 @@ def test_the_texts_to_begin_with_are_complete_and_name_no_condition_in_the_first
     for with_reward in (True, False):
         body = template(language, with_reward=with_reward)
         assert set(body.scopes) == set(SCOPES)
-        known = {"institution": "I", "condition": "CONDITION", "account": "@a", "verify": "V", "keep": "24 months"}
+        known = {
+            "institution": "I",
+            "country": "C",
+            "condition": "CONDITION",
+            "account": "@a",
+            "verify": "V",
+            "keep": "2 y",
+        }
         shown = filled(body, {**known, "reward": "a book"})
         assert not [words for words in strings(shown.model_dump()) if "{" in words]
         assert "CONDITION" not in shown.first_message + shown.reminder

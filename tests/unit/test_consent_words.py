@@ -29,6 +29,12 @@ def test_how_long_something_is_kept_is_written_as_people_count(
     assert [length_of(days, code) for code in ("en", "es", "ar")] == [english, spanish, arabic]
 
 
+def test_a_family_is_not_asked_for_what_no_page_can_do_yet() -> None:
+    draft = {"signer": "self", **dict.fromkeys(SCOPES, "yes")}
+    assert scopes_asked(draft) == ["meet", "record-video", "share-cohort", "share-institution", "download"]
+    assert not answers_of({**draft, "name": "N"}).scopes["share-public"]
+
+
 def test_a_page_names_the_widest_medium_and_the_widest_audience_only() -> None:
     assert widest(["meet", "record-video", "record-audio", "share-cohort", "share-institution"]) == [
         "meet",

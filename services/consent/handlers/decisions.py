@@ -56,30 +56,33 @@ class Answers:
         if not self.name.strip():
             raise Refused(
                 "no-name",
-                N_("Please write your name, so that your decision is yours."),
+                N_("Enter your name."),
                 fields=("name",),
                 kind="invalid",
             )
         if self.about_child and self.signer == "self":
             raise Refused(
-                "signer", N_("For a child, a parent, a guardian or a carer signs."), fields=("signer",), kind="invalid"
+                "signer",
+                N_("A parent, a legal guardian or a carer decides for a child under 18."),
+                fields=("signer",),
+                kind="invalid",
             )
         if self.about_child and self.child_assent is None:
             raise Refused(
                 "no-assent",
-                N_("Please say whether the child agrees, or is too young."),
+                N_("Choose whether the child agrees, or is too young to ask."),
                 fields=("child_assent",),
                 kind="invalid",
             )
         if self.about_child and self.child_assent == "objects":
             raise Refused(
                 "child-objects",
-                N_("The child does not want to take part, and we respect that. Please choose “No, thank you”."),
+                N_("The child does not want to take part, and we respect that. Choose “No, thank you”."),
             )
         if not self.decides_alone and not self.other_agrees.strip():
             raise Refused(
                 "other-agrees",
-                N_("Please write who else must agree and does agree."),
+                N_("Enter who else must agree, and whether they have agreed."),
                 fields=("other_agrees",),
                 kind="invalid",
             )
@@ -105,7 +108,7 @@ async def grant(
     journey = await journeys.demand(contact_id)
     now, ground = context.clock.now(), await _ground(context, journey, language)
     if text_version and ground.text and text_version != ground.text.text_version:
-        raise Refused("text-renewed", N_("The text was renewed while you were reading. Please read it again."))
+        raise Refused("text-renewed", N_("We changed this text while you were reading. Please read it again."))
     journey.grant(
         now,
         answers.chosen,
@@ -250,12 +253,12 @@ def _demand_plausible(told: Told, now: datetime) -> None:
     if not told.how.strip():
         raise Refused(
             "how-told",
-            N_("Write how it reached you, e.g. “message on our account”."),
+            N_("Enter how they told you, for example “message to our account”."),
             fields=("how_told",),
             kind="invalid",
         )
     if told.at and not now - _RECENT <= told.at <= now:
-        raise Refused("told-at", N_("Enter the day on which it reached you."), fields=("told_at",), kind="invalid")
+        raise Refused("told-at", N_("Enter the day they told you."), fields=("told_at",), kind="invalid")
 
 
 def _personal(answers: Answers) -> dict[str, str]:

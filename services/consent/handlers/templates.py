@@ -20,7 +20,7 @@ _ROUNDING: Final = 1e-9
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ur", "yi"})
 
 # The places that may stand in a text, in `{braces}`.
-PLACES: Final = ("institution", "condition", "audience", "account", "verify", "keep", "reward")
+PLACES: Final = ("institution", "country", "condition", "audience", "account", "verify", "keep", "reward")
 
 
 @cache
@@ -43,6 +43,7 @@ def places(institution: InstitutionState, case: CaseState, language: str) -> dic
     condition = case.condition.get(language) or case.condition.get(short) or case.condition.get("en") or case.title
     return {
         "institution": _isolated(institution.name, short),
+        "country": _country(institution.country, short),
         "condition": condition,
         "account": _isolated(institution.account or institution.name, short),
         "verify": _isolated(institution.verify_address or institution.website or institution.name, short),
@@ -59,6 +60,12 @@ def length_of(days: int, language: str) -> str:
     code = language if language in languages() else "en"
     forms: dict[str, str] = _read(code)["lengths"][unit]
     return forms.get(Locale.parse(code).plural_form(n), forms["other"]).format(n=n)
+
+
+def _country(code: str, language: str) -> str:
+    """Name a country (ISO 3166) in a language; one that nobody knows keeps its code."""
+    spoken = Locale.parse(language if language in languages() else "en")
+    return str(spoken.territories.get(code, code))
 
 
 def _isolated(value: str, language: str) -> str:

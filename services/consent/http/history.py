@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from babel import lists
-
 from services.consent.http.words import ACTS, SCOPES
 from services.consent.model import Journey
 from services.consent.model.records import Record
+from services.consent.model.scopes import widest
 from shared.texts import N_
 from shared.web.languages import Language
 
@@ -15,7 +14,7 @@ _TONES: Final = {"granted": "good", "released": "good", "declined": "off", "with
 
 
 def history_of(journey: Journey, records: Sequence[Record], language: Language) -> list[dict[str, Any]]:
-    """Entries as the timeline of the pages takes them: title, at, by, text, tone."""
+    """Entries as the timeline of the pages takes them: title, at, by, text, points, tone."""
     entries = [*_invitation(journey, language), *_records(records, language), *_others(journey, language)]
     return sorted(entries, key=lambda entry: entry["at"])
 
@@ -26,7 +25,7 @@ def _invitation(journey: Journey, language: Language) -> list[dict[str, Any]]:
         (told.sent_at, N_("We sent you a first message"), "go"),
         (told.reminded_at, N_("We sent you a reminder"), "go"),
         (told.answered_at, N_("You answered"), "go"),
-        (journey.link_made_at, N_("Your personal link was made"), "go"),
+        (journey.link_made_at, N_("Your personal link was created"), "go"),
     )
     return [{"title": say(title), "at": at, "tone": tone} for at, title, tone in dated if at]
 
@@ -37,17 +36,17 @@ def _records(records: Sequence[Record], language: Language) -> list[dict[str, An
     for record in records:
         by = ""
         if record.actor == "system":
-            by = say(N_("by itself: the time that you had agreed to is over"))
+            by = say(N_("automatically, because your permission ended"))
         elif record.actor != "family":
-            by = say(N_("a person logged what you told us"))
-        scopes = lists.format_list([say(SCOPES[scope]) for scope in record.scopes], locale=language.locale)
+            by = say(N_("recorded by our team, as you told us"))
         told = record.act in {"granted", "changed"}
         entries.append(
             {
                 "title": say(ACTS[record.act]),
                 "at": record.at,
                 "by": by,
-                "text": say(N_("Allowed: %(scopes)s"), scopes=scopes) if told else "",
+                "text": say(N_("You agreed to:")) if told else "",
+                "points": [say(SCOPES[scope]) for scope in widest(record.scopes)] if told else [],
                 "tone": _TONES.get(record.act, "go"),
             }
         )

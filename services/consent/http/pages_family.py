@@ -137,10 +137,9 @@ async def deciding(request: Request, family: Family) -> FamilyView:
     if view.ground.text is None or view.ground.permission.refusals(context_of(request).clock.now()):
         raise Problem(
             409,
-            N_("This is not available just now"),
+            N_("This is not available at the moment"),
             N_(
-                "We are waiting for a renewed approval from our ethics board. This is not your fault. "
-                "Please come back in a few days."
+                "We are waiting for our ethics board to renew its approval. This has nothing to do with you. Please come back in a few days."
             ),
         )
     return view
@@ -170,13 +169,13 @@ def _fields_of(name: str) -> tuple[str, ...]:
 def _fault(name: str, given: dict[str, str]) -> tuple[str, str] | None:
     """What is wrong with an answer: the field and the words; None if nothing is."""
     if name == "name":
-        return None if given.get("name") else ("name", N_("Please write your name, so that your decision is yours."))
+        return None if given.get("name") else ("name", N_("Enter your name."))
     if given.get(name) not in _choices(name):
-        return (name, N_("Please choose one of the answers."))
+        return (name, N_("Choose one of the answers."))
     if name == "decides_alone" and given[name] == "no" and not given.get("other_agrees"):
-        return ("other_agrees", N_("Please write who else must agree and does agree."))
+        return ("other_agrees", N_("Enter who else must agree, and whether they have agreed."))
     if name == "child_assent" and given.get("birth_year") and not _YEAR.fullmatch(given["birth_year"]):
-        return ("birth_year", N_("Please write the year with four digits, or leave it empty."))
+        return ("birth_year", N_("Enter the year with four digits, for example 2015, or leave it empty."))
     return None
 
 

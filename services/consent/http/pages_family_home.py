@@ -14,7 +14,7 @@ from services.consent.http.pages import pages
 from services.consent.http.pages_family import HOME, facts_of, view_of
 from services.consent.model import Erase, in_plain_order
 from services.consent.model.consent import wider_text
-from services.consent.model.scopes import SHARE, covers, included_in, widest
+from services.consent.model.scopes import ASKED, SHARE, covers, included_in, widest
 from shared.events.contact import SCOPES, Scope
 from shared.refused import Refused
 from shared.sessions import Family
@@ -175,7 +175,7 @@ def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
         "assents": words.ASSENTS,
         "acts": words.ACTS,
         "done": words.DONE,
-        "all_scopes": SCOPES,
+        "all_scopes": [scope for scope in SCOPES if scope in ASKED or scope in consent.allowed],
         "shares": [scope for scope in widest(consent.allowed) if scope in SHARE],
         "shown_scopes": widest(consent.allowed),
         "included_in": {scope: included_in(scope, consent.allowed) for scope in SCOPES},

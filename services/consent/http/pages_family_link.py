@@ -40,8 +40,8 @@ async def exchange_link(request: Request, given: LinkGiven, _: Public) -> Sessio
     if journey is None:
         raise Problem(
             404,
-            "This link does not open anything",
-            "It may be incomplete, or replaced by a newer one. Ask who sent it for a new one.",
+            "This link does not work",
+            "It may be incomplete, or a newer link may have replaced it. Ask the person who sent it for a new one.",
         )
     return SessionOut(session=links.session_for(context_of(request), journey))
 

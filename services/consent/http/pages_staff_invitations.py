@@ -226,7 +226,7 @@ def _day(text: str, field: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise Refused("no-date", N_("Please choose a day."), fields=(field,), kind="invalid") from None
+        raise Refused("no-date", N_("Choose a day."), fields=(field,), kind="invalid") from None
 
 
 def _back(contact_id: str, done: str) -> Response:

@@ -25,14 +25,14 @@ router = APIRouter(prefix="/texts", include_in_schema=False)
 
 # The fields in the order in which families meet them, with what the writer should know.
 FIELDS: tuple[tuple[str, str, str, int], ...] = (
-    ("first_message", N_("First message"), N_("Sent by a person. No link, and nothing that names the condition."), 5),
-    ("reminder", N_("Reminder"), N_("Sent once. No link, and nothing that names the condition."), 4),
-    ("link_message", N_("With the personal link"), N_("Goes before the link, after a yes."), 4),
+    ("first_message", N_("First message"), N_("A person sends it. No link, and no mention of the condition."), 5),
+    ("reminder", N_("Reminder"), N_("Sent once. No link, and no mention of the condition."), 4),
+    ("link_message", N_("Message with the personal link"), N_("Sent before the link, once they have said yes."), 4),
     ("who_we_are", N_("Who we are"), "", 5),
-    ("how_to_check", N_("How to check that it is really us"), "", 4),
-    ("what_happens", N_("What happens"), N_("One step a line."), 8),
+    ("how_to_check", N_("How to check that this is really us"), "", 4),
+    ("what_happens", N_("What happens"), N_("One step per line."), 8),
     ("purpose", N_("How we use it"), "", 3),
-    ("audience", N_("Who learns from it"), N_("For example: about 25 third-year students, until June 2027."), 2),
+    ("audience", N_("Who can watch"), N_("For example: about 25 third-year students, until June 2027."), 2),
     ("retention", N_("How long we keep it"), "", 3),
     ("reward", N_("Will I be paid?"), "", 2),
     ("contact", N_("Questions and complaints"), "", 3),

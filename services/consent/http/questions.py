@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.consent.handlers.decisions import Answers
-from services.consent.model.scopes import NEEDS
+from services.consent.model.scopes import ASKED, NEEDS
 from shared.events.contact import SCOPES, Scope
 
 Draft = Mapping[str, Any]
@@ -23,8 +23,10 @@ def questions(draft: Draft) -> list[str]:
 
 
 def applies(scope: Scope, draft: Draft) -> bool:
-    """Whether a scope is worth asking for: what it needs was allowed, and a wider yes has not answered it."""
-    if scope == "record-audio" and draft.get("record-video") == "yes":
+    """Whether a scope is worth asking for: we can act on it, what it needs was allowed, and a wider yes has not answered
+    it.
+    """
+    if scope not in ASKED or (scope == "record-audio" and draft.get("record-video") == "yes"):
         return False
     needs = NEEDS.get(scope)
     return needs is None or any(draft.get(need) == "yes" and applies(need, draft) for need in needs)

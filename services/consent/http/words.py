@@ -7,22 +7,22 @@ from shared.events.contact import Scope
 from shared.texts import N_
 
 SCOPES: Final[Mapping[Scope, str]] = {
-    "meet": N_("A conversation with students"),
+    "meet": N_("A video call with students"),
     "record-video": N_("A recording with picture and sound"),
     "record-audio": N_("A recording with sound only"),
-    "transcript": N_("The words of the recording as a text"),
-    "share-cohort": N_("The students who learn from this may see it"),
-    "share-institution": N_("Other students and teachers of the institution may see it"),
-    "share-partners": N_("Partner universities may see it"),
-    "share-public": N_("Anybody may see it"),
-    "download": N_("Those who may see it may keep a copy"),
+    "transcript": N_("A written transcript of the recording"),
+    "share-cohort": N_("Our group of students and their teachers can watch it"),
+    "share-institution": N_("All students and teachers of the institution can watch it"),
+    "share-partners": N_("Students and teachers of partner universities can watch it"),
+    "share-public": N_("Anyone can watch it"),
+    "download": N_("People who watch it can keep a copy"),
 }
 
 SIGNERS: Final[Mapping[str, str]] = {
     "self": N_("For myself"),
     "parent": N_("As a mother or father"),
     "guardian": N_("As a legal guardian"),
-    "carer": N_("As a carer of the person"),
+    "carer": N_("As the person's carer"),
 }
 
 ASSENTS: Final[Mapping[str, str]] = {
@@ -32,31 +32,31 @@ ASSENTS: Final[Mapping[str, str]] = {
 }
 
 SERVICES: Final[Mapping[str, str]] = {
-    "discovery": N_("Where we noted how we found you"),
-    "consent": N_("Where we kept your decisions"),
-    "scheduling": N_("Where we planned the conversation"),
-    "archive": N_("Where we kept the recording"),
+    "discovery": N_("How we found you"),
+    "consent": N_("Your decisions"),
+    "scheduling": N_("Your video call"),
+    "archive": N_("Your recording"),
 }
 
 ERASED: Final[Mapping[str, str]] = {
     "handle": N_("the name of your account"),
     "profile": N_("the address of your profile"),
     "name": N_("your name"),
-    "post": N_("what we noted of your public post"),
-    "leads": N_("the notes on how we found you"),
+    "post": N_("what we noted from your public post"),
+    "leads": N_("our notes on how we found you"),
     "media": N_("the recording itself"),
     "uploads": N_("unfinished uploads of the recording"),
-    "key": N_("the key without which no copy of the recording can be opened"),
+    "key": N_("the key that every copy of the recording needs to be opened"),
     "view-log": N_("the list of who watched it"),
-    "meeting-times": N_("the day and time of the conversation"),
+    "meeting-times": N_("the day and time of the video call"),
     "email-address": N_("your email address"),
     "notes": N_("notes on how to reach you"),
     "zone": N_("your time zone"),
-    "mail": N_("the messages that we kept"),
-    "signer-name": N_("the name with which you signed"),
+    "mail": N_("the messages we kept"),
+    "signer-name": N_("the name you signed with"),
     "decisions": N_("the details of what you decided"),
     "link-token": N_("our copy of your personal link"),
-    "draft-answers": N_("answers that you had begun to give"),
+    "draft-answers": N_("answers you had started"),
 }
 
 KEPT: Final[Mapping[str, str]] = {
@@ -64,13 +64,13 @@ KEPT: Final[Mapping[str, str]] = {
         "a code that cannot be traced back to you without our key, so that we never contact you again"
     ),
     "minimal-receipt": N_("a short record without names, to show that there was a consent and that it ended"),
-    "link-mark": N_("a mark of your personal link, so that it can show you this certificate"),
-    "recording-tombstone": N_("that there was a recording, so that nothing of it can come back"),
+    "link-mark": N_("a code for your personal link, so that it can show you this certificate"),
+    "recording-tombstone": N_("a note that there was a recording, so that it cannot be restored by mistake"),
 }
 
 OUT_OF_REACH: Final[Mapping[str, str]] = {
-    "delivered-mail": N_("emails that are already in your inbox, or in a mail company's copies"),
-    "platform-messages": N_("the messages that a person sent you on the platform: both sides can delete them there"),
+    "delivered-mail": N_("emails already in your inbox or in your email provider's copies"),
+    "platform-messages": N_("the messages we sent you on the platform: you and we can delete them there"),
 }
 
 OTHER: Final = N_("other details")
@@ -81,18 +81,18 @@ ACTS: Final[Mapping[str, str]] = {
     "changed": N_("You changed what you allow"),
     "paused": N_("You paused everything"),
     "resumed": N_("You resumed"),
-    "released": N_("You let students see the recording"),
+    "released": N_("You let students watch the recording"),
     "withdrawn": N_("You withdrew"),
     "undone": N_("You undid the withdrawal"),
 }
 
 ANSWERS: Final[Mapping[str, str]] = {
-    "yes": N_("Yes, they may be told more"),
-    "no": N_("No: nothing is ever sent again"),
+    "yes": N_("Yes, they want to know more"),
+    "no": N_("No: nothing more will be sent"),
     "later": N_("Later"),
     "question": N_("They have a question"),
     "wrong-person": N_("It was the wrong person"),
-    "none": N_("No answer is expected any more"),
+    "none": N_("No answer expected"),
 }
 
 # What a page says after something was done, by the word in its address.
@@ -103,10 +103,10 @@ DONE: Final[Mapping[str, str]] = {
     "resumed": N_("Resumed. Your earlier choices apply again."),
     "released": N_("Thank you. The people you chose can watch the recording now."),
     "undone": N_("Undone. Your earlier choices apply again."),
-    "sent": N_("Noted as sent."),
-    "answered": N_("The answer is logged."),
+    "sent": N_("Marked as sent."),
+    "answered": N_("Answer recorded."),
     "linked": N_("New link created. Any earlier link no longer works."),
-    "logged": N_("Logged. It holds from this moment."),
-    "saved": N_("Saved as a draft. It is used once it is approved."),
-    "approved": N_("Approved. This is what is used from now on."),
+    "logged": N_("Recorded. It applies from now on."),
+    "saved": N_("Saved as a draft. It will be used once it is approved."),
+    "approved": N_("Approved. This version is used from now on."),
 }

@@ -78,9 +78,11 @@ class Consent(BaseModel):
     ) -> None:
         """The first yes."""
         if self.state == "declined":
-            raise Refused("declined", N_("You said no, and we keep to it. If you think differently now, write to us."))
+            raise Refused(
+                "declined", N_("You said no, and we respect that. If you have changed your mind, write to us.")
+            )
         if self.state != "none":
-            raise Refused("decided", N_("You have decided already. You can change it on your page at any time."))
+            raise Refused("decided", N_("You have already decided. You can change it on your page at any time."))
         if missing := unmet(scopes):
             raise Refused("needs-another", needs_text(missing[0]), fields=tuple(missing), kind="invalid")
         if not scopes:
@@ -95,7 +97,7 @@ class Consent(BaseModel):
     def decline(self, at: datetime, sure: datetime | None = None) -> None:
         """A no, for good. What we have is erased after the days in which the family can still look at this page."""
         if self.state != "none":
-            raise Refused("decided", N_("You have decided already. You can change it on your page at any time."))
+            raise Refused("decided", N_("You have already decided. You can change it on your page at any time."))
         self.state, self.changed_at = "declined", at
         self.erase_later(at, UNDO_FOR, sure)
 
@@ -118,7 +120,7 @@ class Consent(BaseModel):
 
     def pause(self, at: datetime) -> None:
         if self.state != "granted":
-            raise Refused("not-in-force", N_("There is nothing in force that could be paused."))
+            raise Refused("not-in-force", N_("There is nothing to pause."))
         self.state, self.changed_at = "paused", at
 
     def resume(self, at: datetime) -> None:
@@ -129,25 +131,25 @@ class Consent(BaseModel):
     def release(self, at: datetime, sha256: str, recording: Recording | None) -> None:
         """The second yes, to exactly the recording that was seen."""
         if self.state != "granted":
-            raise Refused("not-in-force", N_("This is possible only while your consent is in force."))
+            raise Refused("not-in-force", N_("You can do this only while your consent applies."))
         if recording is None or not recording.media or recording.state not in {"held", "released", "withdrawn"}:
             raise Refused("no-recording", N_("There is no recording here yet."))
         if sha256 != recording.sha256:
             raise Refused(
-                "not-this-recording", N_("The recording has changed since you looked. Please look at it again first.")
+                "not-this-recording", N_("The recording has changed since you watched it. Please watch it again first.")
             )
         if not covers(self.allowed, recording.media):
             raise Refused("wider-than-allowed", wider_text(self.allowed, recording.media))
         if not SHARE & set(self.allowed):
             raise Refused(
-                "nobody-may-see", N_("You have not allowed anybody to see a recording. First choose who may see it.")
+                "nobody-may-see", N_("You have not let anyone watch a recording. First choose who can watch it.")
             )
         self.release_of, self.released_at = sha256, at
 
     def withdraw(self, at: datetime, erase: Erase, sure: datetime | None = None) -> None:
         """Nothing is allowed from now on; deletion at once, or in seven days in which it can be undone."""
         if self.erasure_id is not None or self.state == "erased":
-            raise Refused("erasing", N_("Deletion has begun. There is nothing left to withdraw."))
+            raise Refused("erasing", N_("Deletion has started. There is nothing left to withdraw."))
         if self.state in {"granted", "paused"}:
             self.back_to = "granted" if self.state == "granted" else "paused"
         if self.state != "declined":  # a no stays a no
@@ -185,7 +187,7 @@ class Consent(BaseModel):
     def undo(self, at: datetime) -> None:
         """Back to what was in force before the withdrawal, a release of the same recording included."""
         if not self.can_undo(at) or self.back_to is None:
-            raise Refused("too-late", N_("This can no longer be undone: deletion has begun."))
+            raise Refused("too-late", N_("This can no longer be undone: deletion has started."))
         self.state, self.back_to = self.back_to, None
         self.withdrawn_at = self.erase_at = self.erase_by = None
         self.changed_at = at
@@ -205,22 +207,23 @@ class Consent(BaseModel):
 
     def _demand_granted(self) -> None:
         if self.state not in {"granted", "paused"}:
-            raise Refused("not-in-force", N_("This is possible only while your consent is in force."))
+            raise Refused("not-in-force", N_("You can do this only while your consent applies."))
 
 
 def needs_text(scope: Scope) -> str:
     """Say in plain words what a chosen scope needs beside it."""
     if scope in RECORD:
-        return N_("A recording needs a conversation: say yes to the conversation too, or no to the recording.")
+        return N_("A recording needs a video call. Say yes to the call too, or no to the recording.")
     if scope == "download":
-        return N_("A copy to keep needs somebody who may see it: choose who, or say no to copies.")
-    return N_("This needs a recording: say yes to picture and sound or to sound only, or no to this.")
+        return N_("Nobody can keep a copy unless somebody can watch. Choose who can watch, or say no to copies.")
+    return N_("This needs a recording. Say yes to picture and sound or to sound only, or say no to this.")
 
 
 def wider_text(allowed: list[Scope], media: Media | Unknown) -> str:
     if media == "video" and "record-audio" in allowed:
         return N_(
-            "This recording shows a picture, and you allowed sound only. It stays closed. You can allow the picture, "
-            "or we make a version with sound only."
+            "This recording has a picture, and you allowed sound only. No student can watch it. You can allow the picture, or we make a version with sound only."
         )
-    return N_("You did not allow this kind of recording, so it stays closed. You can allow it, or we delete it.")
+    return N_(
+        "You did not allow this kind of recording, so no student can watch it. You can allow it, or we delete it."
+    )

@@ -32,14 +32,13 @@ class Permission:
         """Everything that stands in the way at `at`, each with what to do; empty when a message may go out."""
         found = []
         if not self.case_open:
-            found.append(Refused("case-closed", N_("This case is closed. Nothing can be sent for it any more.")))
+            found.append(Refused("case-closed", N_("This case is closed. Nothing more can be sent for it.")))
         if self.approved_until is None:
             found.append(
                 Refused(
                     "not-approved",
                     N_(
-                        "The case does not name all that is needed: an ethics approval, a data protection approval and "
-                        "a safeguarding contact. A coordinator adds them on the case's page."
+                        "The case needs an ethics approval, a data protection approval and a safeguarding contact. A coordinator adds what is missing on the case's page."
                     ),
                 )
             )
@@ -47,7 +46,9 @@ class Permission:
             found.append(
                 Refused(
                     "approval-ended",
-                    N_("An approval of this case has ended. A coordinator enters the renewed one on the case's page."),
+                    N_(
+                        "An approval of this case has expired. A coordinator enters the renewed one on the case's page."
+                    ),
                 )
             )
         if self.text_version is None:
@@ -133,7 +134,7 @@ class Invitation(BaseModel):
     def answered(self, at: datetime, answer: Answer, *, later_at: datetime | None, pace: Pace) -> None:
         """Log what came back. A no, or a wrong person, is final; a late answer to a request that ended still counts."""
         if self.state == "closed":
-            raise Refused("closed", N_("This request is closed for good. Nothing more is sent or logged."))
+            raise Refused("closed", N_("This request is closed for good. Nothing more can be sent or recorded."))
         if self.state == "prepared":
             raise Refused("not-sent", N_("The first message is not marked as sent yet. Mark it first."))
         if answer == "later" and (later_at is None or later_at <= at):
@@ -157,7 +158,7 @@ class Invitation(BaseModel):
     def link_made(self, at: datetime, permission: Permission, pace: Pace) -> None:
         """The personal link follows on a yes, and only then."""
         if self.state != "linked" and not (self.state == "answered" and self.answer == "yes"):
-            raise Refused("no-yes", N_("A personal link is made only after the family has said yes to hearing more."))
+            raise Refused("no-yes", N_("You can create a personal link only after the family has agreed to hear more."))
         permission.demand(at)
         self.state = "linked"
         self.ends_at = at + pace.expires_after
@@ -169,7 +170,7 @@ class Invitation(BaseModel):
     def expired(self, at: datetime) -> None:
         """Silence: nobody answered in time."""
         if not self.waits or self.ends_at is None or at < self.ends_at:
-            raise Refused("not-yet", N_("The time to answer has not ended."))
+            raise Refused("not-yet", N_("The time to answer is not over yet."))
         self.state = "expired"
 
     def told(self) -> InvitationState:
@@ -178,9 +179,11 @@ class Invitation(BaseModel):
 
 def _nothing_to_send(invitation: Invitation) -> Refused:
     if invitation.state == "closed":
-        return Refused("closed", N_("This request is closed for good. Nothing more is sent or logged."))
+        return Refused("closed", N_("This request is closed for good. Nothing more can be sent or recorded."))
     if invitation.reminded_at is not None:
-        return Refused("reminded", N_("The one reminder was sent. Now we wait; nothing more is sent."))
+        return Refused("reminded", N_("The only reminder has been sent. Nothing more is sent."))
     if invitation.state == "sent":
-        return Refused("too-soon", N_("The message was sent. A reminder may follow after the days that are agreed."))
+        return Refused(
+            "too-soon", N_("The message has been sent. You can send the reminder once the waiting period is over.")
+        )
     return Refused("nothing-to-send", N_("There is nothing to send now."))

@@ -205,7 +205,7 @@ class Journey(Document):
         if not by_family and self.consent.widens(scopes):
             raise Refused(
                 "only-the-family",
-                N_("Only the family itself can allow more, on its own page. You can log less, or an end."),
+                N_("Only the family can allow more, on its own page. You can record less, or a withdrawal."),
             )
         self.consent.change(at, scopes, text_version=text_version)
 
@@ -225,14 +225,14 @@ class Journey(Document):
     def expire(self, at: datetime) -> None:
         """The time for which the family allowed it has ended: as if withdrawn, with deletion at once."""
         if self.consent.expires_at is None or at < self.consent.expires_at:
-            raise Refused("not-yet", N_("The time that was agreed has not ended."))
+            raise Refused("not-yet", N_("The agreed period is not over yet."))
         self.consent.withdraw(at, "now")
         self.consent.back_to = None
 
     def request_erasure(self, sure: datetime, erasure_id: str) -> None:
         """Begin the deletion, if by the time that surely is its day has come. Raises Refused."""
         if self.consent.erasure_id is not None:
-            raise Refused("erasing", N_("Deletion has begun."))
+            raise Refused("erasing", N_("Deletion has started."))
         if not self.consent.deletion_due(sure):
             raise Refused("not-yet", N_("Deletion is not due yet."))
         self.consent.erasure_id = erasure_id
@@ -279,19 +279,19 @@ class Journey(Document):
 
     def forget_certificate(self, at: datetime) -> None:
         if self.receipt is None or at < self.receipt.kept_until:
-            raise Refused("not-yet", N_("The certificate is still kept."))
+            raise Refused("not-yet", N_("The certificate is still being kept."))
         self.receipt, self.answers, self.link_id, self.link_made_at = None, {}, None, None
 
     def _demand_undecided(self) -> None:
         self._demand_not_erasing()
         if self.consent.state != "none":
             raise Refused(
-                "decided", N_("The family has decided on its page. Log a change or an end of the consent instead.")
+                "decided", N_("The family has already decided on its page. Record a change or a withdrawal instead.")
             )
 
     def _demand_not_erasing(self) -> None:
         if self.consent.erasure_id is not None or self.consent.state == "erased":
-            raise Refused("erasing", N_("Deletion has begun. Nothing can be changed any more."))
+            raise Refused("erasing", N_("Deletion has started. Nothing can be changed."))
 
 
 def comes_of_age(birth_year: int, at: datetime) -> datetime:

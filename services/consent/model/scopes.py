@@ -18,6 +18,17 @@ NEEDS: Final[Mapping[Scope, frozenset[Scope]]] = {
     "download": SHARE,
 }
 
+# Families are asked for what a page can do today. The contract knows the others: a door for each of them is to come, and
+# what was allowed through the API stands.
+ASKED: Final[tuple[Scope, ...]] = (
+    "meet",
+    "record-video",
+    "record-audio",
+    "share-cohort",
+    "share-institution",
+    "download",
+)
+
 # What a yes to another scope includes: who may record the picture records the sound with it, and so on.
 _WIDER: Final[Mapping[Scope, tuple[Scope, ...]]] = {
     "record-audio": ("record-video",),

@@ -99,7 +99,7 @@ class Text(Document):
         if sha256 and sha256 != self.sha256:
             raise Refused("edited", N_("The text was edited after you opened it. Read it again before you approve it."))
         if self.state == "approved":
-            raise Refused("approved", N_("This version is approved already."))
+            raise Refused("approved", N_("This version is already approved."))
         self.state, self.approval_number = "approved", approval_number.strip()
         self.approved_at, self.approved_by = at, person_id
 
@@ -119,14 +119,16 @@ def checked(body: TextBody, sensitive: list[str]) -> None:
         if _LINK.search(message):
             raise Refused(
                 "link-in-message",
-                N_("The first message and its reminder hold no link: people fear them."),
+                N_(
+                    "The first message and the reminder must not contain a link: people do not trust links from strangers."
+                ),
                 fields=(name,),
                 kind="invalid",
             )
         if any(word and word.casefold() in message.casefold() for word in sensitive):
             raise Refused(
                 "names-condition",
-                N_("The first message and its reminder do not name the condition: others may read along."),
+                N_("The first message and the reminder must not name the condition: other people may see them."),
                 fields=(name,),
                 kind="invalid",
             )
@@ -154,7 +156,7 @@ def _fill(text: str, places: Mapping[str, str]) -> str:
         if match[1] not in places:
             raise Refused(
                 "unknown-place",
-                N_("A word in {braces} is not one that we can fill in. Known ones are listed below the fields."),
+                N_("We do not know one of the words in {braces}. The words you can use are listed below the fields."),
                 fields=(match[0],),
                 kind="invalid",
             )
