@@ -16,23 +16,23 @@ from shared.texts import N_
 from shared.web.languages import Language
 
 _SUBJECTS = {
-    "confirmed": N_("Your meeting is booked: %(when)s"),
-    "changed": N_("New time for your meeting: %(when)s"),
-    "cancelled": N_("Your meeting is cancelled: %(when)s"),
-    "choose-anew": N_("Please choose another time for your meeting"),
-    "reminder-day": N_("Reminder of your meeting: %(when)s"),
-    "reminder-hour": N_("Your meeting begins soon: %(when)s"),
+    "confirmed": N_("Your video call is booked: %(when)s"),
+    "changed": N_("New time for your video call: %(when)s"),
+    "cancelled": N_("Your video call is cancelled: %(when)s"),
+    "choose-anew": N_("Please choose another time for your video call"),
+    "reminder-day": N_("Reminder of your video call: %(when)s"),
+    "reminder-hour": N_("Your video call starts soon: %(when)s"),
 }
 _OPENINGS = {
-    "confirmed": N_("Your meeting with students of %(institution)s is booked."),
-    "changed": N_("Your meeting with students of %(institution)s has a new time."),
-    "cancelled": N_("Your meeting with students of %(institution)s will not take place. This was its time:"),
+    "confirmed": N_("Your video call with students of %(institution)s is booked."),
+    "changed": N_("Your video call with students of %(institution)s has a new time."),
+    "cancelled": N_("Your video call with students of %(institution)s is cancelled. This was the time:"),
     "choose-anew": N_(
-        "We are sorry: at the time below the meeting with students of %(institution)s cannot take place. Please open "
-        "your personal link and choose another time that suits you."
+        "We are sorry. We have to move your video call with students of %(institution)s. Please open your personal "
+        "link and choose another time. This time is cancelled:"
     ),
-    "reminder-day": N_("This is a reminder of your meeting with students of %(institution)s."),
-    "reminder-hour": N_("Your meeting with students of %(institution)s begins soon."),
+    "reminder-day": N_("This is a reminder of your video call with students of %(institution)s."),
+    "reminder-hour": N_("Your video call with students of %(institution)s starts soon."),
 }
 _DROPPED = frozenset({"cancelled", "choose-anew"})
 
@@ -80,12 +80,13 @@ def compose(context: Context, meeting: Meeting, letter: Letter, known: Particula
     name = known.institution.name if known.institution else words.gettext("the institution")
     lines = [
         words.gettext(_OPENINGS[letter.kind], institution=name),
-        f"{when}, {words.place(known.zone)}\n{_tutors_time(words, slot, known)}",
+        words.gettext("%(when)s, %(place)s", when=when, place=words.place(known.zone))
+        + f"\n{_tutors_time(words, slot, known)}",
         *(_how_to_join(words, slot, known) if not dropped else []),
         *([known.note] if known.note and dropped else []),
         words.gettext(
-            "To choose another time, to cancel, or to change your mind about anything, open your personal link. You "
-            "need give no reason."
+            "To change the time or cancel, open your personal link. You do not need to give a reason. Please do not "
+            "reply to this email: nobody reads replies."
         ),
         *_who_we_are(words, known.institution),
     ]
@@ -120,8 +121,8 @@ def entry_of(
         ends_at=slot.ends_at,
         zone=zone,
         stamped_at=stamped_at or meeting.changed_at or context.clock.now(),
-        summary=words.gettext("Meeting with students of %(institution)s", institution=name),
-        description=words.gettext("To choose another time or to cancel, open your personal link."),
+        summary=words.gettext("Video call with students of %(institution)s", institution=name),
+        description=words.gettext("To change the time or cancel, open your personal link."),
         join_url=join_url,
         organizer=parseaddr(context.settings.mail_from)[1],
         organizer_name=name,
@@ -131,16 +132,16 @@ def entry_of(
 
 def _tutors_time(words: Language, slot: Slot, known: Particulars) -> str:
     at = words.when(slot.starts_at, known.tutor_zone)
-    return words.gettext("For the students: %(when)s, %(place)s", when=at, place=words.place(known.tutor_zone))
+    return words.gettext("Students' local time: %(when)s, %(place)s", when=at, place=words.place(known.tutor_zone))
 
 
 def _how_to_join(words: Language, slot: Slot, known: Particulars) -> list[str]:
     length = words.duration(slot.ends_at - slot.starts_at)
-    lines = [words.gettext("It takes up to %(length)s.", length=length)]
+    lines = [words.gettext("It takes at most %(length)s.", length=length)]
     if known.join_url:
-        lines.append(words.gettext("To join, open this address at that time:") + "\n" + known.join_url)
+        lines.append(words.gettext("To join, open this link at that time:") + "\n" + known.join_url)
     else:
-        lines.append(words.gettext("The address to join will be on your page before the meeting."))
+        lines.append(words.gettext("You will find the link to join on your page before the call."))
     return lines
 
 

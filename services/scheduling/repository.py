@@ -12,7 +12,7 @@ from shared.service import Context
 from shared.store import Page, Range, Scalar
 from shared.texts import N_
 
-UNKNOWN_CONTACT = N_("No such meeting. It may belong to another institution.")
+UNKNOWN_CONTACT = N_("This meeting does not exist, or it belongs to another institution.")
 
 
 class Scheduling:

@@ -80,7 +80,7 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
             raise Problem(
                 403,
                 N_("You do not have access to this page"),
-                N_("A coordinator of your institution can do it, or give you the role."),
+                N_("A coordinator at your institution can do it, or give you access."),
             )
         return staff
 

@@ -1,12 +1,13 @@
 """Languages: which one a visitor reads, its catalogue, and how it writes dates, times, durations and places."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
+from unicodedata import bidirectional
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.places import city
 from shared.web.accept import accepted
 
 COOKIE: Final = "fh_lang"
@@ -36,6 +38,10 @@ def _named(code: str) -> str:
 NAMES: Final[Mapping[str, str]] = {
     code: _named(code) for code in (DEFAULT, *sorted(path.stem for path in (_SHELL / "locale").glob("*.po")))
 }
+# Where CLDR differs from what our readers write: Spanish is that of Latin America; an Arabic date names its month and
+# has no comma after the weekday.
+_REGIONS: Final[Mapping[str, str]] = {"es": "es_419"}
+_DATES: Final[Mapping[tuple[str, str], str]] = {("ar", "full"): "EEEE d MMMM y", ("ar", "medium"): "d MMMM y"}
 _A_YEAR: Final = 365 * 24 * 3600
 
 
@@ -56,21 +62,33 @@ class Language:
 
     @property
     def locale(self) -> Locale:
-        return Locale.parse(self.code)
+        return Locale.parse(_REGIONS.get(self.code, self.code))
 
     def gettext(self, message: str, **values: object) -> str:
         """Translate, then fill `%(name)s` places."""
         text: str = self.translations.ugettext(message) if message else ""
-        return text % values if values else text
+        return text % self.isolated(values) if values else text
 
     def ngettext(self, singular: str, plural: str, n: int, **values: object) -> str:
         """Translate with the right plural form for `n` (Arabic has six)."""
         text: str = self.translations.ungettext(singular, plural, n)
-        return str(text % {"num": n, **values})
+        return str(text % {"num": n, **self.isolated(values)})
+
+    def isolated(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Keep what runs the other way in one piece inside a text from right to left (Unicode UAX 9): names of
+        institutions, addresses, references.
+        """
+        if self.direction == "ltr":
+            return dict(values)
+        return {key: _isolated(value) if isinstance(value, str) else value for key, value in values.items()}
+
+    def series(self, texts: Iterable[str]) -> str:
+        """Write texts one after the other, where each may hold commas of its own."""
+        return ("\N{ARABIC SEMICOLON} " if self.direction == "rtl" else "; ").join(texts)
 
     def date(self, day: date, width: Literal["full", "long", "medium", "short"] = "full") -> str:
         """Write a day, by default with its weekday."""
-        return dates.format_date(day, width, locale=self.locale)
+        return dates.format_date(day, _DATES.get((self.code, width), width), locale=self.locale)
 
     def time(self, at: datetime | time, zone: str = "UTC") -> str:
         """Write hours and minutes as the clock on the wall in `zone` (IANA name) shows them."""
@@ -79,14 +97,28 @@ class Language:
     def when(self, at: datetime, zone: str = "UTC") -> str:
         """Write weekday, day and time in `zone` (IANA name), without the zone's name (see `place`)."""
         local = at.astimezone(ZoneInfo(zone))
-        return self.gettext("%(date)s at %(time)s", date=self.date(local.date()), time=self.time(at, zone))
+        # Spanish says one o'clock otherwise than the other hours: "a la 1:05", "a las 2:05".
+        return self.ngettext(
+            "%(date)s at %(time)s",
+            "%(date)s at %(time)s",
+            local.hour % 12 or 12,
+            date=self.date(local.date()),
+            time=self._time_in_words(at, zone),
+        )
+
+    def _time_in_words(self, at: datetime, zone: str) -> str:
+        if self.code != "ar":
+            return self.time(at, zone)
+        # In a sentence the half of the day is a word; the letter that CLDR writes is for tables.
+        halves = dates.get_period_names("wide", "stand-alone", self.locale)
+        local = at.astimezone(ZoneInfo(zone))
+        return f"{dates.format_time(local, 'h:mm', locale=self.locale)} {halves['am' if local.hour < 12 else 'pm']}"  # noqa: PLR2004
 
     def place(self, zone: str) -> str:
         """Name a zone by its place, e.g. `Phoenix time`: plainer than an abbreviation or an offset."""
         if zone in {"UTC", "Etc/UTC"}:
             return self.gettext("universal time")
-        city = dates.get_timezone_location(ZoneInfo(zone), locale=self.locale, return_city=True)
-        return self.gettext("%(city)s time", city=city)
+        return self.gettext("%(city)s time", city=city(zone, self.locale))
 
     def duration(self, length: timedelta | float) -> str:
         """Write a length (timedelta or seconds) in hours and minutes; under a minute in seconds."""
@@ -109,6 +141,12 @@ class Language:
             return str(Locale.parse(code, sep="-").get_display_name(self.locale) or code)
         except (UnknownLocaleError, ValueError):
             return str(self.locale.languages.get(code, code))
+
+
+def _isolated(value: str) -> str:
+    if not any(bidirectional(letter) == "L" for letter in value):
+        return value
+    return "\N{FIRST STRONG ISOLATE}" + value + "\N{POP DIRECTIONAL ISOLATE}"
 
 
 @cache

@@ -1,13 +1,14 @@
 """Pages: a service's templates, rendered in the visitor's language inside the shared layouts."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl, urlencode
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context as JinjaContext
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -79,6 +80,8 @@ class Pages:
         environment.install_gettext_callables(  # type: ignore[attr-defined]
             words.translations.ugettext, words.translations.ungettext, newstyle=True
         )
+        for name in ("gettext", "ngettext"):
+            environment.globals[name] = _isolating(cast("Callable[..., str]", environment.globals[name]), words)
         environment.globals.update(language=words, language_names=NAMES, service=self.service, static=self.static)
         environment.filters.update(
             date=words.date,
@@ -89,6 +92,7 @@ class Pages:
             ago=words.ago,
             number=words.number,
             tongue=words.tongue,
+            series=words.series,
         )
         return environment
 
@@ -97,6 +101,16 @@ class Pages:
         cached for long.
         """
         return f"/{self.service}/static/{name}?v={_fingerprint(name, self.static_folders)}"
+
+
+def _isolating(translate: Callable[..., str], words: Language) -> Callable[..., str]:
+    """Fill the places of a text as `Language.gettext` does."""
+
+    @pass_context
+    def isolating(context: JinjaContext, *texts: object, **values: object) -> str:
+        return translate(context, *texts, **words.isolated(values))
+
+    return isolating
 
 
 def pages_of(service: str) -> Pages:

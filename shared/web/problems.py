@@ -25,24 +25,27 @@ _log = logging.getLogger("firsthand.web")
 
 # What a plain status means, in words that tell what to do.
 _PLAIN: Final[Mapping[int, tuple[str, str]]] = {
-    400: (N_("We could not read that"), N_("Go back, check what you entered, and try again.")),
-    401: (N_("Please sign in"), N_("Your session has ended, or you have not signed in yet. Nothing was changed.")),
-    403: (N_("You may not do that"), N_("Your role does not allow it. A coordinator of your institution can help.")),
-    404: (N_("There is nothing here"), N_("The address may be incomplete, or what was here is gone.")),
-    405: (N_("That does not work here"), N_("This address does not answer to that kind of request.")),
-    409: (
-        N_("Somebody changed this at the same time"),
-        N_("Nothing of yours was saved. Open the page again to see what it says now, and try once more."),
+    400: (N_("We could not read this request"), N_("Go back, check what you entered, and try again.")),
+    401: (N_("Sign in"), N_("Your session has ended, or you have not signed in yet. Nothing was changed.")),
+    403: (
+        N_("You do not have permission to do this"),
+        N_("Your role does not allow it. A coordinator at your institution can help."),
     ),
-    410: (N_("This has been removed"), N_("It was removed, and nobody can bring it back.")),
-    413: (N_("This file is too large"), N_("Send less at once.")),
-    422: (N_("Something is missing or not right"), N_("Check the fields named below and send it again.")),
-    429: (N_("Too many at once"), N_("Wait a moment and try again.")),
+    404: (N_("Page not found"), N_("The address may be incomplete, or the page may have been removed.")),
+    405: (N_("This request is not possible here"), N_("This address does not accept that kind of request.")),
+    409: (
+        N_("Someone else changed this at the same time"),
+        N_("Your changes were not saved. Open the page again to see the current version, and try again."),
+    ),
+    410: (N_("This has been removed"), N_("It cannot be restored.")),
+    413: (N_("This file is too large"), N_("Send a smaller file, or less text.")),
+    422: (N_("Some information is missing or wrong"), N_("Check the fields named below and try again.")),
+    429: (N_("Too many requests"), N_("Wait a moment and try again.")),
     500: (
         N_("Something went wrong on our side"),
-        N_("It is not your fault. Try again in a moment. If it happens again, tell us the number %(incident)s."),
+        N_("You did nothing wrong. Try again in a moment. If it happens again, tell us the number %(incident)s."),
     ),
-    503: (N_("Not available for a moment"), N_("Nothing was changed. Wait a few seconds and try again.")),
+    503: (N_("Not available at the moment"), N_("Nothing was changed. Wait a few seconds and try again.")),
 }
 
 
@@ -91,7 +94,7 @@ def problem_of(request: Request, refused: Refused) -> Problem:
     service = getattr(request.app.state, "service", "portal")
     return Problem(
         status_of(refused),
-        refused.title or (N_("That is not possible now") if refused.kind == "not-possible" else ""),
+        refused.title or (N_("This is not possible now") if refused.kind == "not-possible" else ""),
         refused.text,
         type=f"urn:firsthand:{service}:{refused.code}",
         errors=tuple(refused.fields.items()),
@@ -214,7 +217,7 @@ def _plain_fault(kind: str) -> str:
     """Say in a visitor's words what pydantic says in a programmer's."""
     if kind in {"missing", "string_too_short", "too_short"}:
         return N_("please fill this in")
-    return N_("this is too long") if kind in {"string_too_long", "too_long"} else N_("this cannot be right")
+    return N_("this is too long") if kind in {"string_too_long", "too_long"} else N_("this is not a valid value")
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
@@ -237,7 +240,7 @@ async def _on_refused(request: Request, error: Exception) -> Response:
 
 async def _on_not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, NotFound)
-    return answer_with(request, Problem(404, N_("There is nothing here"), error.text) if error.text else Problem(404))
+    return answer_with(request, Problem(404, N_("Page not found"), error.text) if error.text else Problem(404))
 
 
 async def _on_erased(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape

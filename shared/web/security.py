@@ -71,8 +71,8 @@ class SameSiteMiddleware:
         if scope["type"] == "http" and scope["method"] in _UNSAFE and not _is_ours(Request(scope)):
             refused = Problem(
                 403,
-                N_("This did not come from our own page"),
-                N_("To protect you, nothing was changed. Open the page here again and try once more."),
+                N_("This request did not come from our own page"),
+                N_("To protect you, nothing was changed. Open the page here again and try again."),
             )
             await answer_with(Request(scope, receive), refused)(scope, receive, send)
             return

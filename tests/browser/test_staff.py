@@ -88,7 +88,7 @@ async def test_a_tutor_closes_the_meeting_and_uploads_its_recording(
     await expect(page.locator(".notice.good")).to_be_visible()
 
     await play.recording(journey, "awaited")
-    await page.get_by_role("link", name="To the recording").click()
+    await page.get_by_role("link", name="Go to the recording").click()
     file = tmp_path / "meeting.webm"
     file.write_bytes(make_video())
     await page.locator("input[type=file]").set_input_files(file)

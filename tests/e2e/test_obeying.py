@@ -106,7 +106,7 @@ async def test_playback_is_refused_with_the_true_reason_when_consent_cannot_be_c
                 await asyncio.sleep(0.2)
         answer = await journey.school.student.send("GET", f"/archive/media/{journey.contact_id}")
         assert answer.status_code == 503
-        assert "not the family" in answer.text
+        assert "The family has not changed anything" in answer.text
         assert answer.headers["Retry-After"]
         await services.programs["consent"].start()
 

@@ -271,7 +271,7 @@ async def test_of_fifty_families_who_choose_the_same_time_exactly_one_gets_it(wo
     answers = await asyncio.gather(*(world.book(contact, at=wanted) for contact in contacts))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 49
     refused = next(answer for answer in answers if answer.status_code == 409).json()
-    assert refused["detail"] == "This time has just been taken. Here are others."
+    assert refused["detail"] == "Someone has just taken this time. Choose another one."
     assert refused["slots"]
     assert wanted not in {slot["starts_at"] for slot in refused["slots"]}
     winner = contacts[[answer.status_code for answer in answers].index(200)]
@@ -302,7 +302,7 @@ async def test_a_time_outside_the_hours_cannot_be_booked(world: World) -> None:
     await world.offered()
     answer = await world.book(at="2026-03-03T03:00:00+00:00")
     assert answer.status_code == 409
-    assert answer.json()["detail"] == "This time can no longer be chosen. Here are others."
+    assert answer.json()["detail"] == "This time is no longer available. Choose another one."
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ async def test_mail_confirms_reminds_and_takes_back_with_a_neutral_subject_and_a
     booked = await world.booked(address=ADDRESS)
     (confirmation,) = await world.until_mails(1)
     assert confirmation["To"] == ADDRESS
-    assert confirmation["Subject"] == "Your meeting is booked: Tuesday, March 3, 2026 at 8:00\u202fAM"
+    assert confirmation["Subject"] == "Your video call is booked: Tuesday, March 3, 2026 at 8:00\u202fAM"
     text = confirmation.get_body(("plain",)).get_content()
     assert "New York time" in text
     assert "Qatar time" in text
@@ -453,7 +453,7 @@ async def test_mail_confirms_reminds_and_takes_back_with_a_neutral_subject_and_a
     moved = await world.booked(number=3, address=ADDRESS)
     change = (await world.until_mails(3))[2]
     world.clock.set(moved.data.starts_at - HOUR)
-    assert (await world.until_mails(4))[3]["Subject"].startswith("Your meeting begins soon")
+    assert (await world.until_mails(4))[3]["Subject"].startswith("Your video call starts soon")
     await world.http.post(f"{API}/family/meeting/cancel", headers=world.family())
     cancellation = (await world.until_mails(5))[4]
     files = [_calendar(mail) for mail in (confirmation, change, cancellation)]
@@ -666,15 +666,15 @@ async def test_a_family_chooses_place_and_time_and_cancels_without_a_script(worl
     asked = await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=browser)
     assert "How should we send reminders?" in asked.text
     for data, said in (
-        ({"at": at}, "Choose how we may reach you."),
-        ({"at": at, "by": "email", "address": "nonsense"}, "Write your e-mail address"),
+        ({"at": at}, "Choose how we should send reminders."),
+        ({"at": at, "by": "email", "address": "nonsense"}, "Enter your email address"),
     ):
         refused = await world.http.post("/scheduling/family/confirm", data=data, headers=form)
         assert (refused.status_code, said in refused.text) == (422, True)
     booked = await world.http.post("/scheduling/family/confirm", data={"at": at, "by": "page"}, headers=form)
     assert (booked.status_code, booked.headers["location"]) == (303, "/scheduling/family?done=booked")
     page = await world.http.get(booked.headers["location"], headers=browser)
-    assert "Your meeting is booked" in page.text
+    assert "Your video call is booked" in page.text
     await world.until("meeting.scheduled")
     cancelled = await world.http.post("/scheduling/family/cancel", headers=form)
     assert cancelled.status_code == 303
@@ -690,7 +690,7 @@ async def test_a_family_whose_time_was_taken_meanwhile_is_shown_others(world: Wo
     await world.booked("c2", at=at)
     late = await world.http.post("/scheduling/family/confirm", data={"at": at, "by": "page"}, headers=form)
     assert late.status_code == 409
-    assert "This time has just been taken. Here are others." in late.text
+    assert "Someone has just taken this time. Choose another one." in late.text
     assert "Tuesday, March 3, 2026" in late.text
 
 
@@ -704,7 +704,7 @@ async def test_a_family_changes_how_it_is_reached_without_giving_up_its_time(wor
     data = {"at": at, "by": "email", "address": ADDRESS}
     assert (await world.http.post("/scheduling/family/confirm", data=data, headers=form)).status_code == 303
     (confirmation,) = await world.until_mails(1)
-    assert confirmation["Subject"].startswith("Your meeting is booked")
+    assert confirmation["Subject"].startswith("Your video call is booked")
     assert world.count("meeting.scheduled") == 1
 
 
@@ -747,8 +747,8 @@ async def test_a_tutor_gives_hours_moves_and_closes_on_the_pages(world: World) -
     page = "/scheduling/availability/case1"
     wrong = await world.http.post(page, data=hours | {"to-1-0": "21:00", "blocked": "soon"}, headers=browser)
     assert wrong.status_code == 422
-    assert "Write hours as 09:00 to 17:30" in wrong.text
-    assert "Write each day off on a line of its own" in wrong.text
+    assert "Enter hours like 09:00 to 17:30" in wrong.text
+    assert "Enter each day off on its own line" in wrong.text
     looked = await world.http.post(page, data=hours | {"look": "yes"}, headers=browser)
     assert "Auckland time" in looked.text
     assert (await world.kept.availability("case1", "tutor1")).rules.duration_minutes == 75  # type: ignore[union-attr]
@@ -761,7 +761,7 @@ async def test_a_tutor_gives_hours_moves_and_closes_on_the_pages(world: World) -
     await world.offered()
     one = "/scheduling/meetings/c1"
     gap = await world.http.post(f"{one}/move", data={"at": "soon"}, headers=browser)
-    assert (gap.status_code, "This is not a date and time." in gap.text) == (422, True)
+    assert (gap.status_code, "Enter a date and a time." in gap.text) == (422, True)
     moved = await world.http.post(f"{one}/move", data={"at": "2026-03-03T08:00"}, headers=browser)
     assert moved.headers["location"] == f"{one}?done=moved"
     booked = await world.until("meeting.scheduled")
@@ -769,7 +769,7 @@ async def test_a_tutor_gives_hours_moves_and_closes_on_the_pages(world: World) -
     assert "Coming" in (await world.http.get("/scheduling/meetings", headers=browser)).text
     world.clock.set(booked.data.ends_at + HOUR)
     browser = staff_cookies(world)
-    assert "To close: did it take place?" in (await world.http.get("/scheduling/meetings", headers=browser)).text
+    assert "To close" in (await world.http.get("/scheduling/meetings", headers=browser)).text
     held = {"person": ["tutor1", "s1", ""], "agrees": ["0"], "begun": "2026-03-03T08:05", "ended": "2026-03-03T08:50"}
     closed = await world.http.post(f"{one}/held", data=held, headers=browser)
     assert closed.status_code == 303, closed.text

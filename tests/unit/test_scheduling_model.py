@@ -122,7 +122,7 @@ def test_what_the_tutor_cancelled_is_open_again_only_when_the_tutor_offers_it() 
     meeting = planned()
     meeting.cancel("tutor", reserved=True, now=NOW)
     assert not meeting.is_open
-    with pytest.raises(Refused, match="No times are offered"):
+    with pytest.raises(Refused, match="no times at the moment"):
         meeting.check_open()
     assert meeting.offer_again(NOW) is MeetingOfferedV1
     assert meeting.is_open
@@ -162,8 +162,8 @@ def test_you_may_have_met_earlier_than_planned() -> None:
     [
         (None, None, "has not passed yet"),
         (NOW, NOW + 30 * HOUR, "has not passed yet"),
-        (NOW + 10 * HOUR, NOW + 9 * HOUR, "end after it began"),
-        (NOW - 2 * HOUR, NOW, "had not said yes"),
+        (NOW + 10 * HOUR, NOW + 9 * HOUR, "end after it started"),
+        (NOW - 2 * HOUR, NOW, "had not agreed"),
     ],
 )
 def test_a_meeting_was_held_neither_in_the_future_nor_before_the_consent(
@@ -177,7 +177,7 @@ def test_a_meeting_was_held_neither_in_the_future_nor_before_the_consent(
 
 def test_a_meeting_is_not_held_only_after_its_time_has_come() -> None:
     meeting = planned()
-    with pytest.raises(Refused, match="not begun"):
+    with pytest.raises(Refused, match="not started"):
         meeting.close_not_held("nobody-came", START - HOUR)
     assert meeting.close_not_held("nobody-came", START + HOUR) is MeetingCancelledV1
     assert (meeting.cancelled_by, meeting.not_held_because) == ("not-held", "nobody-came")

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -338,8 +338,8 @@ async def test_an_error_page_speaks_the_visitors_language(site: httpx.AsyncClien
     page = await site.get("/consent/nothing", headers={**HTML, "Accept-Language": "ar"})
     assert page.status_code == 404
     assert 'dir="rtl"' in page.text
-    assert language("ar").gettext("There is nothing here") in page.text
-    assert language("ar").gettext("There is nothing here") != "There is nothing here"
+    assert language("ar").gettext("Page not found") in page.text
+    assert language("ar").gettext("Page not found") != "Page not found"
 
 
 async def test_wrong_fields_are_named_and_what_was_written_is_not_repeated(site: httpx.AsyncClient) -> None:
@@ -470,7 +470,16 @@ def test_durations_and_places_read_naturally() -> None:
     assert language("ar").duration(75 * 60).count("دقيقة") == 1
     assert language("es").duration(60) == "1 minuto"
     assert language("en").place("Pacific/Auckland") == "Auckland time"
-    assert "فينكس" in language("ar").place("America/Phoenix")
+    assert language("ar").place("America/Phoenix") == "بتوقيت فينيكس"
+
+
+def test_dates_and_times_are_written_as_their_readers_write_them() -> None:
+    at = datetime(2026, 11, 26, 13, 5, tzinfo=UTC)
+    assert language("es").when(at) == "jueves, 26 de noviembre de 2026, a la 1:05\u202fp.m."
+    assert language("es").when(at + timedelta(hours=1)) == "jueves, 26 de noviembre de 2026, a las 2:05\u202fp.m."
+    assert language("ar").when(at) == "الخميس 26 نوفمبر 2026، الساعة 1:05 مساءً"
+    assert language("ar").date(at, "medium") == "26 نوفمبر 2026"
+    assert language("ar").place("UTC") == "بالتوقيت العالمي"
 
 
 def test_a_request_goes_on_with_the_trace_that_it_names_and_begins_one_otherwise() -> None:

@@ -90,7 +90,7 @@ async def options(contact_id: Id, _: Public) -> Response:  # noqa: ARG001 - the 
 async def create(request: Request, contact_id: Id, staff: Tutor, upload_length: Length = None) -> Response:
     """Begin an upload. `Upload-Metadata` is not kept: a file's name may be somebody's name."""
     if upload_length is None:
-        raise Problem(400, N_("Say how long the recording is"), N_("The header Upload-Length is missing."))
+        raise Problem(400, N_("Give the size of the recording"), N_("The header Upload-Length is missing."))
     with told():
         upload = await begin_upload(
             context_of(request), staff.institution, contact_id, length=upload_length, by=staff.person_id
@@ -120,10 +120,14 @@ async def patch(request: Request, upload_id: Id, staff: Tutor, chunks: Streamed)
     """Take bytes from `Upload-Offset` on. With the last one the recording is checked and held, or refused: 422."""
     context = context_of(request)
     if request.headers.get("content-type") != CONTENT_TYPE:
-        raise Problem(415, N_("Bytes of an upload are expected"), N_("Send them as application/offset+octet-stream."))
+        raise Problem(
+            415,
+            N_("This request must carry the bytes of an upload"),
+            N_("Send them as application/offset+octet-stream."),
+        )
     begin = request.headers.get("upload-offset", "")
     if not begin.isdigit():
-        raise Problem(400, N_("Say where these bytes begin"), N_("The header Upload-Offset is missing."))
+        raise Problem(400, N_("Say where these bytes start"), N_("The header Upload-Offset is missing."))
     checksum = _checksum(request.headers.get("upload-checksum"))
     with told():
         upload = await _upload(context, staff, upload_id)
@@ -132,15 +136,13 @@ async def patch(request: Request, upload_id: Id, staff: Tutor, chunks: Streamed)
         except WrongOffset as wrong:
             raise Problem(
                 409,
-                N_("The bytes do not continue where the upload stands"),
+                N_("The bytes do not continue where the upload stopped"),
                 headers={"Upload-Offset": str(wrong.offset)},
             ) from None
         except ChecksumMismatch:
-            raise Problem(
-                _CHECKSUM_MISMATCH, N_("The bytes were changed on their way"), N_("Send them again.")
-            ) from None
+            raise Problem(_CHECKSUM_MISMATCH, N_("The bytes changed in transit"), N_("Send them again.")) from None
         except (ClientDisconnect, TimeoutError):  # what came is safe; the client comes back for the rest
-            raise Problem(408, N_("The upload was interrupted"), N_("Go on where it stopped.")) from None
+            raise Problem(408, N_("The upload was interrupted"), N_("Continue where it stopped.")) from None
         if safe == upload.length:
             await complete(context, upload)
     return Response(status_code=204, headers={"Upload-Offset": str(safe), **_expires(upload.expires_at)})
@@ -159,7 +161,7 @@ async def _upload(context: Context, staff: Staff, upload_id: str) -> Upload:
     if upload is None:
         raise NotThere
     if upload.stage == "receiving" and upload.expires_at <= context.clock.now():
-        raise Problem(410, N_("This upload was left for too long"), N_("Begin it again."))
+        raise Problem(410, N_("This upload has expired"), N_("Start again."))
     return upload
 
 

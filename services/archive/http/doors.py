@@ -51,18 +51,20 @@ def told() -> Iterator[None]:
     except BucketUnavailable as error:
         raise Problem(
             503,
-            N_("Recordings cannot be reached right now"),
-            N_("Nothing is lost, and nothing has to be done again. Try again in a moment."),
+            N_("Recordings are not available right now"),
+            N_("Nothing is lost. Try again in a moment."),
             headers={"Retry-After": str(error.retry_after)},
         ) from None
     except MediaBusy:
         raise Problem(
             423,
-            N_("Another upload of this recording is running"),
-            N_("Wait until it has ended, or end it, and try again."),
+            N_("Another upload of this recording is in progress"),
+            N_("Wait until it is finished, or cancel it, and try again."),
             headers={"Retry-After": _RETRY_AFTER},
         ) from None
     except MediaDamaged:
         raise Problem(
-            500, N_("The recording cannot be read"), N_("Its file is damaged. Upload it again, or restore it.")
+            500,
+            N_("The recording cannot be read"),
+            N_("The file is damaged. Upload it again, or restore it from a backup."),
         ) from None

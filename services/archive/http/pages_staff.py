@@ -65,7 +65,7 @@ async def upload(request: Request, contact_id: Id, staff: Tutor, chunks: Streame
     except NotAForm:
         raise Problem(400) from None
     except (ClientDisconnect, TimeoutError):
-        raise Problem(408, N_("The upload was interrupted"), N_("Go on where it stopped.")) from None
+        raise Problem(408, N_("The upload was interrupted"), N_("Continue where it stopped.")) from None
     return RedirectResponse(f"/archive/recordings/{contact_id}?done=taken-in", 303)
 
 
@@ -102,7 +102,7 @@ async def _shown(
     context = context_of(request)
     found = await gate_of(context).standing(staff.institution, contact_id)
     if found is None or found.state == "unexpected":
-        raise Problem(404, N_("There is no recording"), N_("No recorded meeting of this contact is noted yet."))
+        raise Problem(404, N_("There is no recording"), N_("There is no recorded meeting with this contact yet."))
     viewings = Viewings(context, staff.institution)
     policy = await institution_of(context, staff.institution)
     return pages.render(
@@ -154,9 +154,9 @@ def _to_do(one: Recording) -> str:
     if one.state == "held":
         if one.refused_because:
             return N_("Upload a version with sound only")
-        return N_("Wait for the family to look at it")
+        return N_("Wait for the family to watch it")
     if one.state == "released":
-        return N_("Nothing: the audience can see it") if one.audience else N_("Nothing: nobody may see it now")
+        return N_("Nothing: the audience can watch it") if one.audience else N_("Nothing: no one may watch it now")
     if one.state == "withdrawn":
         return N_("Delete your own copies")
     return N_("Nothing: it was deleted")

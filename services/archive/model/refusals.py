@@ -11,19 +11,17 @@ RefusalCode = Literal[
 ]
 
 _TEXTS: Final[Mapping[RefusalCode, str]] = {
-    "closed": N_(
-        "This recording is closed. Nothing can be uploaded for this contact any more. Delete your own copies."
-    ),
-    "not-expected": N_("No recorded meeting is noted. First close the meeting as held."),
-    "released": N_("The family has said yes to exactly this recording. It cannot be replaced."),
-    "not-allowed": N_("The family does not allow a recording at this moment. Wait, or ask the family."),
+    "closed": N_("This recording is closed. Nothing more can be uploaded for this contact. Delete your own copies."),
+    "not-expected": N_("There is no recorded meeting yet. First close the meeting: it took place."),
+    "released": N_("The family has approved exactly this recording. It cannot be replaced."),
+    "not-allowed": N_("The family does not allow a recording at the moment. Wait, or ask the family."),
     "expired": N_("The family's permission has ended. Delete your own copies of the recording."),
     "empty": N_("The file is empty. Choose the recording and try again."),
-    "too-large": N_("The file is larger than what can be taken in. Make a smaller version and try again."),
-    "too-long": N_("More came than was announced, or than can be taken in. Begin the upload again."),
+    "too-large": N_("The file is too large. Make a smaller version and try again."),
+    "too-long": N_("We received more data than announced, or more than we can accept. Start the upload again."),
     "not-media": N_(
-        "This file is neither a video nor a sound recording that can be played. Choose the recording itself, for "
-        "example an MP4 or M4A file. The file was not kept."
+        "We cannot play this file as video or sound. Choose the recording itself, for example an MP4 or M4A file. We "
+        "did not keep the file."
     ),
 }
 
@@ -41,6 +39,6 @@ def not_taken_in(code: RefusalCode) -> Refused:
     return Refused(
         code,
         _TEXTS[code],
-        title=N_("The recording was not taken in"),
+        title=N_("The recording was not accepted"),
         kind=_KINDS.get(code, "not-possible"),
     )

@@ -139,7 +139,8 @@ async def deciding(request: Request, family: Family) -> FamilyView:
             409,
             N_("This is not available at the moment"),
             N_(
-                "We are waiting for our ethics board to renew its approval. This has nothing to do with you. Please come back in a few days."
+                "We are waiting for our ethics board to renew its approval. This has nothing to do with you. Please "
+                "come back in a few days."
             ),
         )
     return view

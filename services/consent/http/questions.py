@@ -23,9 +23,7 @@ def questions(draft: Draft) -> list[str]:
 
 
 def applies(scope: Scope, draft: Draft) -> bool:
-    """Whether a scope is worth asking for: we can act on it, what it needs was allowed, and a wider yes has not answered
-    it.
-    """
+    """Whether to ask for a scope: we can act on it, what it needs was allowed, and no wider yes has answered it."""
     if scope not in ASKED or (scope == "record-audio" and draft.get("record-video") == "yes"):
         return False
     needs = NEEDS.get(scope)

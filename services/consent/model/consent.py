@@ -222,7 +222,8 @@ def needs_text(scope: Scope) -> str:
 def wider_text(allowed: list[Scope], media: Media | Unknown) -> str:
     if media == "video" and "record-audio" in allowed:
         return N_(
-            "This recording has a picture, and you allowed sound only. No student can watch it. You can allow the picture, or we make a version with sound only."
+            "This recording has a picture, and you allowed sound only. No student can watch it. You can allow the "
+            "picture, or we make a version with sound only."
         )
     return N_(
         "You did not allow this kind of recording, so no student can watch it. You can allow it, or we delete it."

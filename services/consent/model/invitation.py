@@ -38,7 +38,8 @@ class Permission:
                 Refused(
                     "not-approved",
                     N_(
-                        "The case needs an ethics approval, a data protection approval and a safeguarding contact. A coordinator adds what is missing on the case's page."
+                        "The case needs an ethics approval, a data protection approval and a safeguarding contact. A "
+                        "coordinator adds what is missing on the case's page."
                     ),
                 )
             )

@@ -18,8 +18,8 @@ NEEDS: Final[Mapping[Scope, frozenset[Scope]]] = {
     "download": SHARE,
 }
 
-# Families are asked for what a page can do today. The contract knows the others: a door for each of them is to come, and
-# what was allowed through the API stands.
+# Families are asked only for what a page can do today. The contract knows more scopes; what was allowed through the API
+# stands.
 ASKED: Final[tuple[Scope, ...]] = (
     "meet",
     "record-video",

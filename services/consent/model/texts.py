@@ -120,7 +120,8 @@ def checked(body: TextBody, sensitive: list[str]) -> None:
             raise Refused(
                 "link-in-message",
                 N_(
-                    "The first message and the reminder must not contain a link: people do not trust links from strangers."
+                    "The first message and the reminder must not contain a link: people do not trust links from "
+                    "strangers."
                 ),
                 fields=(name,),
                 kind="invalid",

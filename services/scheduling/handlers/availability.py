@@ -17,7 +17,7 @@ async def case_named(context: Context, institution: InstitutionId, case_id: str)
     """The case, once discovery has told of it. Raises NotFound."""
     case = await case_of(context, institution, case_id)
     if case is None:
-        raise NotFound(N_("No such case. It may belong to another institution."))
+        raise NotFound(N_("This case does not exist, or it belongs to another institution."))
     return case
 
 

@@ -156,9 +156,7 @@ async def _prefer(context: Context, family: Family, wish: Wish) -> None:
 
 def _check_zone(zone: str) -> None:
     if not is_zone(zone):
-        raise Refused(
-            "unknown-zone", N_("Choose your place from the list, so that we show the right times."), kind="invalid"
-        )
+        raise Refused("unknown-zone", N_("Choose your place from the list to see the right times."), kind="invalid")
 
 
 __all__ = ["FamilyView", "Wish", "book", "calendar_file_of", "cancel", "choose_zone", "see"]

@@ -60,7 +60,7 @@ async def reserve_slot(context: Context, institution: InstitutionId, contact_id:
     times = await times_for(context, meeting, calendar)
     slot = next((slot for slot in times.slots if slot.starts_at == starts_at), None)
     if slot is None or times.rules is None:
-        gone = Refused("slot-gone", N_("This time can no longer be chosen. Here are others."))
+        gone = Refused("slot-gone", N_("This time is no longer available. Choose another one."))
         if not _lies_ahead(starts_at, context.clock.now()):
             raise gone
         wanted = Slot(starts_at, starts_at + timedelta(minutes=1))
@@ -80,10 +80,10 @@ async def reserve_time(
     meeting.check_open()
     now = context.clock.now()
     if not _lies_ahead(starts_at, now):
-        raise Refused("not-ahead", N_("Choose a time that lies ahead, within a year."), kind="invalid")
+        raise Refused("not-ahead", N_("Choose a time in the future, within a year from now."), kind="invalid")
     availability = await scheduling.availability(meeting.contact.case_id, meeting.tutor_id)
     if availability is None:
-        raise Refused("no-availability", N_("First say when this tutor can be met for this case."))
+        raise Refused("no-availability", N_("First set this tutor's hours for this case."))
     calendar = await scheduling.calendar(meeting.tutor_id)
     slot = Slot(starts_at, starts_at + availability.rules.duration)
     if (mine := reserved(meeting, calendar)) and mine.slot == slot:

@@ -30,7 +30,7 @@ async def get_availability(context: ContextDep, case_id: str, staff: Tutor, tuto
     tutor = availability.tutor_meant(case, staff, tutor_id)
     found = await availability.availability_of(context, staff.institution, case_id, tutor)
     if found is None:
-        raise NotFound(N_("This tutor has not said yet when they can be met for this case."))
+        raise NotFound(N_("This tutor has not set any hours for this case yet."))
     return AvailabilityOut.of_tutor(case_id, tutor, found.rules)
 
 

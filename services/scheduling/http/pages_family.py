@@ -33,7 +33,8 @@ _OFTEN: Final[Mapping[str, tuple[str, ...]]] = {
            "Pacific/Auckland"),
     "es": ("America/Mexico_City", "America/Bogota", "America/New_York", "America/Los_Angeles", "America/Lima",
            "Europe/Madrid"),
-    "ar": ("Asia/Qatar", "Asia/Riyadh", "Asia/Dubai", "Africa/Cairo", "Asia/Amman", "Africa/Casablanca"),
+    "ar": ("Asia/Qatar", "Asia/Riyadh", "Asia/Dubai", "Asia/Kuwait", "Asia/Bahrain", "Asia/Muscat",
+           "Africa/Cairo", "Asia/Amman", "Africa/Casablanca"),
 }  # fmt: skip
 _ADDRESS: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)
 _GONE: Final = frozenset({"slot-taken", "slot-gone"})
@@ -114,7 +115,7 @@ async def ask_confirm(
         return RedirectResponse(f"{HOME}/times", 303)
     slot = _chosen(view, at)
     if slot is None or not view.personal.zone:
-        gone = N_("This time can no longer be chosen. Here are others.")
+        gone = N_("This time is no longer available. Choose another one.")
         return _times_page(request, context, view, refused=gone)
     return _confirm_page(request, view, slot)
 
@@ -157,12 +158,12 @@ def _chosen(view: booking.FamilyView, at: datetime) -> Slot | None:
 
 def _errors(by: ReachBy | None, address: str) -> list[tuple[str, str]]:
     if by is None:
-        return [("by", N_("Choose how we may reach you."))]
+        return [("by", N_("Choose how we should send reminders."))]
     if by == "email":
         try:
             _ADDRESS.validate_python(address.strip())
         except ValidationError:
-            return [("address", N_("Write your e-mail address, for example name@example.org."))]
+            return [("address", N_("Enter your email address, for example name@example.org."))]
     return []
 
 

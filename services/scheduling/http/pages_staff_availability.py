@@ -30,14 +30,14 @@ _PREVIEWED: Final = 8
 _CLOCKS: Final = ("Asia/Qatar", "America/Phoenix", "America/New_York", "Pacific/Auckland")
 _NUMBERS: Final = ("duration_minutes", "buffer_minutes", "notice_hours", "horizon_days")
 _WRONG: Final[Mapping[str, str]] = {
-    "zone": N_("Choose the place whose clock these hours are on."),
-    "duration_minutes": N_("A meeting takes 30 to 180 minutes."),
-    "buffer_minutes": N_("The pause between two meetings is 0 to 240 minutes."),
-    "notice_hours": N_("The notice is 0 to 336 hours."),
-    "horizon_days": N_("Times are offered 1 to 180 days ahead."),
-    "weekly": N_("Write hours as 09:00 to 17:30, each ending after it begins, none overlapping another."),
-    "blocked": N_("Write each day off on a line of its own, for example 2026-12-24."),
-    "join_url": N_("The address of the meeting room begins with https://."),
+    "zone": N_("Choose the time zone of these hours."),
+    "duration_minutes": N_("A meeting must be between 30 and 180 minutes long."),
+    "buffer_minutes": N_("The break between two meetings must be between 0 and 240 minutes."),
+    "notice_hours": N_("The notice must be between 0 and 336 hours."),
+    "horizon_days": N_("You can offer times between 1 and 180 days ahead."),
+    "weekly": N_("Enter hours like 09:00 to 17:30. Each must end after it starts, and none may overlap."),
+    "blocked": N_("Enter each day off on its own line, for example 2026-12-24."),
+    "join_url": N_("The address of the meeting room must start with https://."),
 }
 
 

@@ -28,15 +28,15 @@ _ROWS: Final = 8  # people who can be named when closing
 _PERSON: Final[TypeAdapter[str]] = TypeAdapter(Id)
 
 REASONS: Final[tuple[tuple[NotHeldBecause, str], ...]] = (
-    ("nobody-came", N_("Nobody came from the family")),
-    ("technical", N_("It did not work technically")),
+    ("nobody-came", N_("No one from the family came")),
+    ("technical", N_("There was a technical problem")),
     ("other", N_("Something else")),
 )
 _DONE: Final = {
-    "moved": N_("The new time is set. The family is told the way it chose."),
-    "anew": N_("The time is free again, and the family is asked to choose another."),
-    "cancelled": N_("The meeting is cancelled. The family is told the way it chose."),
-    "offered": N_("Times are offered to the family again."),
+    "moved": N_("The new time is set. We tell the family in the way they chose."),
+    "anew": N_("The time is free again. We ask the family to choose another."),
+    "cancelled": N_("The meeting is cancelled. We tell the family in the way they chose."),
+    "offered": N_("The family can choose a time again."),
     "closed": N_("Thank you. The meeting is closed."),
 }
 
@@ -76,7 +76,7 @@ async def move(
     async def act() -> None:
         starts_at = _clocked(at, view.tutor_zone) or slot or None
         if starts_at is None:
-            raise Refused.of_field("at", N_("Choose a time, or write one."))
+            raise Refused.of_field("at", N_("Choose a time, or enter one."))
         await meetings.move(context, staff, contact_id, starts_at)
 
     return await _done(request, context, staff, contact_id, act(), "moved")
@@ -214,9 +214,7 @@ def _participants(people: list[str], agrees: list[int]) -> list[Participant]:
         try:
             _PERSON.validate_python(person_id)
         except ValidationError:
-            raise Refused.of_field(
-                "person", N_("One of the people is not named by an id of this institution.")
-            ) from None
+            raise Refused.of_field("person", N_("One of the people does not have an ID of this institution.")) from None
         found.append(Participant(person_id=person_id, agrees_to_recording=row in agrees))
     return found
 
@@ -228,12 +226,12 @@ def _clocked(text: str, zone: str) -> datetime | None:
     try:
         wall = datetime.fromisoformat(text.strip()).replace(tzinfo=None)
     except ValueError:
-        raise Refused.of_field("at", N_("This is not a date and time.")) from None
+        raise Refused.of_field("at", N_("Enter a date and a time.")) from None
     if wall.year not in _YEARS:
-        raise Refused.of_field("at", N_("This is not a date and time."))
+        raise Refused.of_field("at", N_("Enter a date and a time."))
     if not is_shown(wall, ZoneInfo(zone)):
         raise Refused.of_field(
-            "at", N_("This time does not exist: the clocks are put forward then. Choose an hour later.")
+            "at", N_("This time does not exist, because the clocks go forward. Choose an hour later.")
         )
     return instant(wall, ZoneInfo(zone))
 

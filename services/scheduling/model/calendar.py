@@ -19,7 +19,7 @@ class SlotTaken(Refused):
     """Somebody else has this time."""
 
     def __init__(self) -> None:
-        super().__init__("slot-taken", N_("This time has just been taken. Here are others."))
+        super().__init__("slot-taken", N_("Someone has just taken this time. Choose another one."))
 
 
 class Reservation(BaseModel):

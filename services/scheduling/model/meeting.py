@@ -30,7 +30,7 @@ from shared.vault import Sealed
 ReachBy = Literal["email", "page"]
 NotHeldBecause = Literal["nobody-came", "technical", "other"]
 
-_NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, say when.")
+_NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, change the times.")
 # People say times to the minute.
 _TO_THE_MINUTE: Final = timedelta(minutes=1)
 
@@ -123,10 +123,10 @@ class Meeting(Document):
         if self.is_open:
             return
         if self.state == "finished":
-            raise Refused("held", N_("Your meeting has taken place. There is nothing more to plan."))
+            raise Refused("held", N_("Your video call has taken place. You do not need to choose a time."))
         if self.state == "cancelled" and self.allowed:
-            raise Refused("not-offered", N_("No times are offered at the moment. Your tutor can offer them again."))
-        raise Refused("not-allowed", N_("A meeting needs your yes to it. You can give it on your own page."))
+            raise Refused("not-offered", N_("There are no times at the moment. The teacher can offer new ones."))
+        raise Refused("not-allowed", N_("You have not agreed to a video call. You can agree on your page."))
 
     def prefer(self, *, zone: Sealed, reach_by: ReachBy, address: Sealed | None, confirm: bool, now: datetime) -> None:
         """Keep how and in which zone the family wants to be reached; `confirm` what is planned already to it."""
@@ -167,7 +167,7 @@ class Meeting(Document):
     ) -> type[AnyEvent]:
         """Cancel what is planned; `reserved`: the calendar holds a time that is not planned yet. Raises Refused."""
         if self.state != "scheduled" and not (self.state == "offered" and (reserved or by == "tutor")):
-            raise Refused("nothing-planned", N_("No meeting is planned. There is nothing to cancel."))
+            raise Refused("nothing-planned", N_("No video call is booked. There is nothing to cancel."))
         self.note = note
         return self._cancel(by, now)
 
@@ -185,7 +185,8 @@ class Meeting(Document):
         """Offer times again after a cancellation. Raises Refused."""
         if self.state != "cancelled" or not self.allowed:
             raise Refused(
-                "not-cancelled", N_("Times are offered again after a cancellation, while the family allows it.")
+                "not-cancelled",
+                N_("You can offer times again after a cancellation, as long as the family allows a meeting."),
             )
         return self._offer(now)
 
@@ -204,11 +205,13 @@ class Meeting(Document):
         if ended > now:
             raise Refused("not-yet", _NOT_YET, kind="invalid")
         if begun >= ended:
-            raise Refused("ends-first", N_("The meeting must end after it began."), kind="invalid")
+            raise Refused("ends-first", N_("The meeting must end after it started."), kind="invalid")
         if self.allowed_since and begun < self.allowed_since - _TO_THE_MINUTE:
-            raise Refused("before-consent", N_("The family had not said yes by then. Check the time."), kind="invalid")
+            raise Refused("before-consent", N_("The family had not agreed by then. Check the time."), kind="invalid")
         if not participants:
-            raise Refused("nobody", N_("Say who took part: at least one person of the institution."), kind="invalid")
+            raise Refused(
+                "nobody", N_("Enter who took part: at least one person from the institution."), kind="invalid"
+            )
         self.state = "finished"
         self.held_from, self.held_until, self.changed_at = begun, ended, now
         self.participants = participants
@@ -223,7 +226,9 @@ class Meeting(Document):
         """It did not take place although its time has come. Raises Refused."""
         starts_at, _ = self._need_planned()
         if starts_at > now:
-            raise Refused("not-yet", N_("The meeting has not begun yet. You can cancel it or move it."), kind="invalid")
+            raise Refused(
+                "not-yet", N_("The meeting has not started yet. You can cancel it or move it."), kind="invalid"
+            )
         self.not_held_because = because
         return self._cancel("not-held", now)
 
@@ -306,7 +311,7 @@ class Meeting(Document):
 
     def _need_planned(self) -> tuple[datetime, datetime]:
         if self.state != "scheduled" or not self.starts_at or not self.ends_at:
-            raise Refused("nothing-planned", N_("No meeting is planned for this family."))
+            raise Refused("nothing-planned", N_("No meeting is booked with this family."))
         return self.starts_at, self.ends_at
 
     def _offer(self, now: datetime) -> type[AnyEvent]:

@@ -8,14 +8,16 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
 from babel.core import get_global
-from babel.dates import get_timezone_location, get_timezone_name
+from babel.dates import get_timezone_name
+
+from shared.places import city
 
 # Places that people look for and that stand under another one's name, as families would type them.
 _ALSO = {
     "America/New_York": "New Jersey Newark Boston Philadelphia Washington Atlanta Miami Florida نيوجيرسي Nueva Jersey",
     "America/Chicago": "Texas Houston Dallas Austin Illinois Minnesota Tennessee تكساس Tejas",
     "America/Denver": "Colorado Utah New Mexico Salt Lake City كولورادو",
-    "America/Phoenix": "Arizona Tucson أريزونا",
+    "America/Phoenix": "Arizona Tucson أريزونا فينكس",
     "America/Los_Angeles": "California San Francisco Seattle Washington State Nevada Las Vegas Oregon كاليفورنيا",
     "Asia/Qatar": "Doha Ad-Dawhah الدوحة",
     "Asia/Kolkata": "Mumbai Delhi Chennai Bangalore مومباي دلهي",
@@ -35,7 +37,6 @@ class Place:
 
     zone: str
     name: str  # e.g. `New York, United States`
-    known_as: str  # e.g. `Eastern Time`
     clock: datetime  # in the zone
 
 
@@ -53,25 +54,25 @@ def places(language: str, now: datetime, find: str = "") -> list[Place]:
     """List the zones by city, in a language; with `find`, those whose city, country or name holds its words."""
     wanted = _plain(find).split()
     return [
-        Place(zone, name, known_as, now.astimezone(ZoneInfo(zone)))
-        for zone, name, known_as, searched in _named(language)
+        Place(zone, name, now.astimezone(ZoneInfo(zone)))
+        for zone, name, searched in _named(language)
         if all(word in searched for word in wanted)
     ]
 
 
 @cache
-def _named(language: str) -> list[tuple[str, str, str, str]]:
+def _named(language: str) -> list[tuple[str, str, str]]:
     locale = Locale.parse(language)
     found = []
     for zone, territory in get_global("zone_territories").items():
         if territory == "001" or not is_zone(zone):
             continue
-        city = get_timezone_location(ZoneInfo(zone), locale=locale, return_city=True)
+        town = city(zone, locale)
         country = locale.territories.get(territory, "")
         known_as = get_timezone_name(ZoneInfo(zone), "long", zone_variant="generic", locale=locale)
-        searched = _plain(f"{city} {country} {known_as} {zone.replace('_', ' ')} {_ALSO.get(zone, '')}")
-        name = city if country in {"", city} else f"{city}{_COMMA.get(language, ', ')}{country}"
-        found.append((zone, name, known_as, searched))
+        searched = _plain(f"{town} {country} {known_as} {zone.replace('_', ' ')} {_ALSO.get(zone, '')}")
+        name = town if country in {"", town} else f"{town}{_COMMA.get(language, ', ')}{country}"
+        found.append((zone, name, searched))
     return sorted(found, key=lambda entry: _plain(entry[1]))
 
 

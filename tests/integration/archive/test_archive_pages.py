@@ -26,7 +26,7 @@ async def test_a_recording_is_taken_in_by_a_plain_form(archive: Archive) -> None
     assert (await archive.until("recording.archived")).data.bytes == len(film)
     assert (await archive.until_answer(200, "/archive/family/media", archive.family())).content == film
     page = await archive.http.get(answer.headers["location"], headers=archive.tutor())
-    assert "The recording is here, sealed." in page.text
+    assert "The recording is uploaded and encrypted." in page.text
     assert "a name.mp4" not in page.text
 
 
@@ -34,7 +34,7 @@ async def test_a_form_with_something_else_says_so_and_keeps_nothing(archive: Arc
     await archive.awaiting()
     refused = await send_form(archive, b"a letter " * 1000)
     assert refused.status_code == 422
-    assert "neither a video nor a sound recording" in refused.text
+    assert "cannot play this file as video or sound" in refused.text
     assert (await send_form(archive, b"")).status_code == 422
     assert archive.media_files() == []
     assert (await send_form(archive, sound(), **archive.tutor(AKL))).status_code == 404
@@ -71,10 +71,10 @@ async def test_a_page_tells_the_true_reason_why_nothing_is_shown(archive: Archiv
     await archive.released(sound())
     await archive.withdraw()
     closed = await archive.until_answer(404, "/archive/watch/c1", {**PAGE, **archive.student()})
-    assert "Families decide what may be seen" in closed.text
+    assert "Families decide who can watch" in closed.text
     await archive.say(999)
     unsure = await archive.until_answer(503, "/archive/watch/c1", {**PAGE, **archive.student()})
-    assert "This is not the family" in unsure.text
+    assert "The family has not changed anything" in unsure.text
 
 
 async def test_a_place_that_is_none_in_the_list_is_said_so(archive: Archive) -> None:

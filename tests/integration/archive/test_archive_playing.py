@@ -107,7 +107,7 @@ async def test_without_consents_pulse_nothing_plays_and_the_true_reason_is_given
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
         assert answer.json()["title"] == "We cannot check the family's permission right now"
-        assert answer.json()["detail"] == "This is not the family's doing. Try again in a moment."
+        assert answer.json()["detail"] == "The family has not changed anything. Try again in a moment."
     await archive.beat()
     await archive.until_answer(200, "/archive/media/c1", archive.student())
 

@@ -120,7 +120,7 @@ async def test_what_is_neither_video_nor_sound_is_refused_and_removed(archive: A
     await archive.awaiting()
     answer = await archive.upload(content)
     assert answer.status_code == 422
-    assert "neither a video nor a sound recording" in answer.json()["detail"]
+    assert "cannot play this file as video or sound" in answer.json()["detail"]
     assert archive.media_files() == []
     shown = (await archive.http.get("/archive/api/v1/recordings/c1", headers=archive.tutor())).json()
     assert shown["state"] == "awaited"

@@ -304,7 +304,7 @@ async def test_while_the_bucket_is_away_an_upload_comes_in_and_its_end_waits_unt
     place = await begun(archive, long_sound)
     last = await archive.patch(place, len(long_sound) - 1000, long_sound[-1000:])
     assert (last.status_code, last.headers["retry-after"]) == (503, "5")
-    assert last.json()["title"] == "Recordings cannot be reached right now"
+    assert last.json()["title"] == "Recordings are not available right now"
     assert (await head(archive, place)).status_code == 503
     assert len(archive.media_files()) == 1
     await way.restore()
