@@ -449,7 +449,7 @@ async def test_mail_confirms_reminds_and_takes_back_with_a_neutral_subject_and_a
 
     world.clock.set(booked.data.starts_at - 24 * HOUR)
     (_, reminder) = await world.until_mails(2)
-    assert reminder["Subject"].startswith("Reminder of your meeting")
+    assert reminder["Subject"].startswith("Reminder of your video call")
     moved = await world.booked(number=3, address=ADDRESS)
     change = (await world.until_mails(3))[2]
     world.clock.set(moved.data.starts_at - HOUR)
@@ -766,7 +766,7 @@ async def test_a_tutor_gives_hours_moves_and_closes_on_the_pages(world: World) -
     assert moved.headers["location"] == f"{one}?done=moved"
     booked = await world.until("meeting.scheduled")
     assert booked.data.starts_at == datetime(2026, 3, 3, 5, tzinfo=UTC)
-    assert "Coming" in (await world.http.get("/scheduling/meetings", headers=browser)).text
+    assert "Upcoming" in (await world.http.get("/scheduling/meetings", headers=browser)).text
     world.clock.set(booked.data.ends_at + HOUR)
     browser = staff_cookies(world)
     assert "To close" in (await world.http.get("/scheduling/meetings", headers=browser)).text

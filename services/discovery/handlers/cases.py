@@ -33,7 +33,7 @@ async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:
     except AlreadyExists:
         raise Refused(
             "prefix-taken",
-            N_("References begin with it, so each case needs its own. Choose another one."),
+            N_("References start with it, so each case needs its own. Choose another one."),
             title=N_("Another case has this prefix"),
             fields={"prefix": N_("Another case has this prefix")},
         ) from None

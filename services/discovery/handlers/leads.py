@@ -155,7 +155,7 @@ def _who(lead: Lead, content: Content | None, given: str) -> _Who:
         if not accounts:
             raise Refused(
                 "profile-needed",
-                N_("The platform does not say. Open the post, and copy the address of the author's profile."),
+                N_("The platform does not say. Open the post and copy the address of the author's profile."),
                 title=N_("Whose post is it?"),
                 kind="invalid",
                 fields={"profile": N_("Copy the address of the author's profile")},
@@ -165,7 +165,7 @@ def _who(lead: Lead, content: Content | None, given: str) -> _Who:
     if not address.accounts or lead.platform not in (address.platform, "other"):
         raise Refused(
             "profile",
-            N_("Open the post, and copy the address of the author's profile on the same platform."),
+            N_("Open the post and copy the address of the author's profile on the same platform."),
             title=N_("This is not the author's profile"),
             kind="invalid",
             fields={"profile": N_("Copy the address of the author's profile")},
@@ -182,8 +182,8 @@ async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearin
     if tutors and staff.person_id not in tutors and not staff.roles & {"coordinator", "machine"}:
         raise Refused(
             "not-your-case",
-            N_("One of its tutors clears its leads. A coordinator can add you on the case's page."),
-            title=N_("You do not guide this case"),
+            N_("Only a tutor of this case can clear its leads. A coordinator can add you on the case's page."),
+            title=N_("You are not a tutor of this case"),
             kind="forbidden",
         )
     clearing.checks.require()
@@ -193,7 +193,7 @@ async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearin
         raise Refused(
             "no-policy",
             N_("Nothing was changed. Try again in a moment."),
-            title=N_("Your institution's rules have not arrived here yet"),
+            title=N_("Your institution's rules are not available yet"),
             kind="unavailable",
         )
     return policy

@@ -44,7 +44,7 @@ async def list_leads(
         if not case_id:
             raise Refused(
                 "case-needed",
-                N_("Leads are listed by language within one case."),
+                N_("You can filter leads by language within one case only."),
                 title=N_("Choose a case first"),
                 kind="invalid",
                 fields={"case": N_("Choose a case first")},
@@ -55,7 +55,7 @@ async def list_leads(
     except ValueError as error:  # a cursor that was cut short, or of another list
         raise Refused(
             "cursor",
-            N_("Go back to the leads and begin at the newest."),
+            N_("Go back to the leads and start with the newest."),
             title=N_("This part of the list cannot be found"),
             kind="invalid",
         ) from error

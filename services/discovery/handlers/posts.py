@@ -260,12 +260,10 @@ def _checked(head: bytes, said: Format | None) -> Format:
     if found is None or (said and said != found):
         raise Refused(
             "not-this-format",
-            N_("Give the file as the platform's interface gave it: Bluesky, Jetstream, Mastodon or Instagram."),
-            title=N_("This is not an answer of that platform")
-            if said
-            else N_("This is not an answer of a known platform"),
+            N_("Upload the file exactly as the platform's API returned it: Bluesky, Jetstream, Mastodon or Instagram."),
+            title=N_("This file is not from that platform") if said else N_("This file is not from a platform we know"),
             kind="invalid",
-            fields={"format": N_("The content does not look like it")},
+            fields={"format": N_("The content does not match the format")},
         )
     return found
 

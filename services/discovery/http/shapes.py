@@ -20,16 +20,16 @@ from shared.web.languages import NAMES
 _SEPARATORS: Final = re.compile(r"[\s,،;]+")
 
 WRONG: Final[Mapping[str, str]] = {
-    "prefix": N_("Two to six letters from A to Z, e.g. CLP"),
-    "title": N_("Write a title of at most 120 characters"),
-    "condition": N_("Give the condition's plain name in each language that you chose"),
-    "hashtags": N_("Write at least one; a hashtag has letters, digits and underscores only"),
+    "prefix": N_("Enter two to six letters from A to Z, for example CLP"),
+    "title": N_("Enter a title of at most 120 characters"),
+    "condition": N_("Enter the condition's plain name in each language you chose"),
+    "hashtags": N_("Enter at least one hashtag. Use letters, digits and underscores only"),
     "languages": N_("Choose at least one language"),
     "cohorts": N_("Choose from the list"),
     "tutors": N_("Choose from the list"),
     "safeguarding_contact": N_("Choose from the list"),
-    "number": N_("Write the approval's number"),
-    "expires_at": N_("Choose the day on which the approval ends"),
+    "number": N_("Enter the approval number"),
+    "expires_at": N_("Choose the day the approval expires"),
 }
 
 
@@ -198,7 +198,7 @@ def day_ends(day: str, zone: str) -> datetime:
 def what_is_wrong(faults: Mapping[str, str]) -> list[tuple[str, str]]:
     """Name each field that is not right once, with what it should be."""
     fields = dict.fromkeys(place.partition(".")[0] or "condition" for place in faults)
-    return [(field, WRONG.get(field, N_("This is not right"))) for field in fields]
+    return [(field, WRONG.get(field, N_("This is not a valid value"))) for field in fields]
 
 
 def _text(form: FormData, name: str) -> str:

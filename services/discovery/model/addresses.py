@@ -150,10 +150,10 @@ def _other(host: str, url: SplitResult) -> Address:
 def _unreadable() -> Refused:
     return Refused(
         "address",
-        N_("Copy the address of the profile or post from the browser; it starts with https://."),
-        title=N_("We could not read that address"),
+        N_("Copy the address of the profile or post from your browser. It starts with https://."),
+        title=N_("We could not read this address"),
         kind="invalid",
-        fields={"address": N_("Copy it from the browser; it starts with https://.")},
+        fields={"address": N_("Copy it from your browser. It starts with https://.")},
     )
 
 

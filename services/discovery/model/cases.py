@@ -119,8 +119,8 @@ class Case(Document):
         if not self.details.safeguarding_contact:
             raise Refused(
                 "no-safeguarding-contact",
-                N_("A coordinator names one on the case's page. Until then nobody can be asked."),
-                title=N_("Nobody is named for safeguarding"),
+                N_("A coordinator enters one on the case's page. Until then, no one can be contacted."),
+                title=N_("No safeguarding contact is set"),
             )
         for kind in APPROVALS:
             approval = self.approvals.get(kind)
@@ -148,14 +148,14 @@ class Case(Document):
         )
 
 
-_ASK: Final = N_("A coordinator enters it on the case's page. Leads can be looked at, but nobody can be asked.")
+_ASK: Final = N_("A coordinator enters it on the case's page. You can review leads, but no one can be contacted.")
 _MISSING: Final = {
     "ethics": (N_("This case has no ethics approval"), _ASK),
-    "data-protection": (N_("This case has no data-protection approval"), _ASK),
+    "data-protection": (N_("This case has no data protection approval"), _ASK),
 }
 _ENDED: Final = {
-    "ethics": (N_("The ethics approval of this case has ended"), _ASK),
-    "data-protection": (N_("The data-protection approval of this case has ended"), _ASK),
+    "ethics": (N_("The ethics approval of this case has expired"), _ASK),
+    "data-protection": (N_("The data protection approval of this case has expired"), _ASK),
 }
 
 
@@ -181,7 +181,7 @@ class Places(Document):
                 raise Refused(
                     "case-full",
                     N_("Wait until a journey is finished, or ask a coordinator about the limit."),
-                    title=N_("This case has as many families on their way as your institution allows"),
+                    title=N_("This case has reached your institution's limit of journeys in progress"),
                 )
             self.last_number += 1
             self.taken = {**self.taken, mark: Place(number=self.last_number, at=now)}

@@ -26,9 +26,9 @@ REASONS: Final[dict[RefusalReason, str]] = {
     "off-topic": N_("The post is about something else"),
     "gone": N_("The post was deleted or hidden"),
     "not-public": N_("The account is not public"),
-    "not-adult": N_("The account is a child's"),
+    "not-adult": N_("The account belongs to a child"),
     "vulnerable": N_("The person seems vulnerable or in distress"),
-    "commercial": N_("The account is a clinic's, a company's or a charity's"),
+    "commercial": N_("The account belongs to a clinic, a company or a charity"),
     "opted-out": N_("The person does not want to be contacted"),
     "other": N_("Another reason"),
 }
@@ -51,10 +51,10 @@ class Checks(BaseModel):
         if missing := [name for name, yes in self if not yes]:
             raise Refused(
                 "checks",
-                N_("If one of them is a no, refuse the lead instead."),
+                N_("If any answer is no, refuse the lead."),
                 title=N_("Every check needs a yes"),
                 kind="invalid",
-                fields={f"checks.{name}": N_("This needs a yes") for name in missing},
+                fields={f"checks.{name}": N_("The answer must be yes") for name in missing},
             )
 
 
@@ -127,7 +127,7 @@ class Lead(Document):
             raise Refused(
                 "decided",
                 N_("Someone else decided it, or it has expired. Go back to the leads."),
-                title=N_("This lead was decided already"),
+                title=N_("This lead has already been decided"),
             )
 
     def wipe(self) -> None:

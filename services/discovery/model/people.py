@@ -30,7 +30,7 @@ def not_available() -> Refused:
     """The one answer to whether somebody may be asked, whatever the reason."""
     return Refused(
         "not-available",
-        N_("This person cannot be asked at the moment. Nothing else is known or shown."),
+        N_("This person cannot be contacted at the moment. We cannot tell you more."),
         title=N_("Not available now"),
     )
 

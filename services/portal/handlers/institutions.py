@@ -21,7 +21,7 @@ async def add_institution(context: Context, institution: InstitutionId, state: I
     if await repository.get():
         raise Refused(
             "exists",
-            title=N_("There is an institution with this short name"),
+            title=N_("Another institution has this short name"),
             known=f"/portal/api/v1/institutions/{institution}",
         )
     await repository.save(Institution(id=institution, institution=institution, state=state), actor=actor)
@@ -51,9 +51,11 @@ async def put_cohort(
 ) -> Cohort:
     """Add a cohort or change it. Raises Refused (422)."""
     if not label.strip():
-        raise Refused.of_field("label", N_("Say who they are, for example “third-year students”."))
+        raise Refused.of_field("label", N_("Describe them, for example “third-year students”."))
     if not 1 <= size <= 10_000:  # noqa: PLR2004 - no cohort is larger
-        raise Refused.of_field("size", N_("How many are they? Families are told about how many will see a recording."))
+        raise Refused.of_field(
+            "size", N_("Enter how many they are. Families read about how many people will watch a recording.")
+        )
     cohorts = Institutions(context, institution).cohorts
     cohort = await cohorts.get(cohort_id) or Cohort(
         id=cohort_id, institution=institution, label=label, size=size, learns_until=learns_until

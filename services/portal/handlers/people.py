@@ -45,14 +45,16 @@ async def add_person(
     given = check_roles(institution, roles, by=by.roles)
     name, email = name.strip(), email.strip()
     if not name or len(name) > _LONGEST_NAME:
-        raise Refused.of_field("name", N_("Give the person's name."))
+        raise Refused.of_field("name", N_("Enter the person's name."))
     if not _ADDRESS.fullmatch(email):
-        raise Refused.of_field("email", N_("This is not an e-mail address."))
+        raise Refused.of_field("email", N_("Enter a valid email address."))
     people = People(context, institution)
     person_id = people.id_of(email)
     if await people.get(person_id):
         raise Refused(
-            "exists", title=N_("A person with this address is here already"), known=f"/portal/api/v1/people/{person_id}"
+            "exists",
+            title=N_("Someone with this email address already exists"),
+            known=f"/portal/api/v1/people/{person_id}",
         )
     sealed = await context.vault.seal_many(institution, person_id, {"name": name, "email": email})
     person = Person(
@@ -85,8 +87,8 @@ async def change_person(
     if person_id == by.person_id and (active is False or (roles is not None and "coordinator" not in set(roles))):
         raise Refused(
             "yourself",
-            N_("Ask another coordinator, so that somebody is left who can give it back."),
-            title=N_("You cannot take this away from yourself"),
+            N_("Ask another coordinator, so that someone can give it back."),
+            title=N_("You cannot remove this from yourself"),
         )
     given = None if roles is None or person.is_machine else _wanted(person, roles, by)
     changed = person.change(roles=given, cohorts=cohorts, active=active, at=context.clock.now())
@@ -111,15 +113,15 @@ async def make_token(
         raise Refused(
             "not-yours-to-give",
             N_("A coordinator can do it on the people page."),
-            title=N_("A person makes a token, not a machine"),
+            title=N_("Only a person can create a token"),
             kind="forbidden",
         )
     await Institutions(context, institution).demand()
     life = timedelta(days=days)
     if not timedelta() < life <= MACHINE_LIFE:
-        raise Refused.of_field("days", N_("A token lives between 1 and 90 days."))
+        raise Refused.of_field("days", N_("A token is valid for 1 to 90 days."))
     if not label.strip():
-        raise Refused.of_field("label", N_("Say what the token is for."))
+        raise Refused.of_field("label", N_("Enter what the token is for."))
     machine_id, now = new_id(), context.clock.now()
     machine = Person(
         id=machine_id,

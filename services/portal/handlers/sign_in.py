@@ -81,7 +81,7 @@ async def sign_in(context: Context, slug: str, secret: str) -> Begun:
     if link is None or person is None or not link.opens(now) or not person.active:
         raise Refused(
             "link-used",
-            N_("A link works once and for 15 minutes. Ask for a new one."),
+            N_("A link works once, within 15 minutes. Ask for a new one."),
             title=N_("This sign-in link no longer works"),
             kind="gone",
         )

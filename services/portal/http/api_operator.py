@@ -64,4 +64,4 @@ async def _of(context: Context, slug: str, staff: Staff) -> InstitutionId:
 
 def _only_the_deployments(staff: Staff) -> None:
     if staff.institution != DEPLOYMENT:
-        raise Problem(403, N_("Only the operators of this deployment do this"))
+        raise Problem(403, N_("Only an operator of this system can do this"))

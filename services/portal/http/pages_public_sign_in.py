@@ -55,7 +55,9 @@ class SignInDesk:
 @router.post("/api/v1/sign-in", status_code=202, tags=["sign-in"])
 async def ask_by_api(request: Request, context: ContextDep, body: AskedSignIn, _: Public) -> DetailOut:
     context.own(SignInDesk).ask(request, body, "")
-    return DetailOut(detail=pages.language(request).gettext(N_("If we know this address, a link is on its way.")))
+    return DetailOut(
+        detail=pages.language(request).gettext(N_("If we know this email address, we have sent you a link."))
+    )
 
 
 @router.get("/sign-in")
@@ -129,6 +131,6 @@ async def _mail(context: Context, asked: AskedSignIn, next_: str, language: str)
         found.person_id,
         f"sign-in-{hashed(found.secret)}",
         to=found.email,
-        subject=words.gettext(N_("Your link to sign in")),
+        subject=words.gettext(N_("Your sign-in link")),
         text=pages.text("sign_in_mail.txt", language, url=url),
     )

@@ -168,11 +168,11 @@ async def put(
 async def _put_cohort(context: Context, staff: Staff, form: CohortForm) -> None:
     short = form.id.strip().lower()
     if not short or not all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in short):
-        raise Refused.of_field("id", N_("Small letters, digits and hyphens, for example year-3."))
+        raise Refused.of_field("id", N_("Use lower-case letters, digits and hyphens, for example year-3."))
     try:
         until = date.fromisoformat(form.learns_until)
     except ValueError:
-        raise Refused.of_field("learns_until", N_("Until when do they learn here?")) from None
+        raise Refused.of_field("learns_until", N_("Until when do they study here?")) from None
     await institutions.put_cohort(
         context, staff.institution, short, label=form.label, size=number(form.size), learns_until=until
     )

@@ -29,29 +29,29 @@ class Policy:
 # The one place that knows them: pages, API and checks read them from here. They have bounds so that nobody is asked
 # again at once, and nothing is kept for ever.
 POLICIES: Final = (
-    Policy("reminder_after_days", N_("After how many days without an answer is the one reminder due?"), 1, 60),
+    Policy("reminder_after_days", N_("Reminder after (days without an answer)"), 1, 60),
     Policy(
         "invitation_expires_after_days",
-        N_("After how many days without an answer does an invitation end?"),
+        N_("Invitation expires after (days without an answer)"),
         2,
         180,
-        N_("Then nobody writes again."),
+        N_("After that, no one writes again."),
     ),
     Policy(
         "active_contacts_a_case",
-        N_("How many people of one case may be on their way at once?"),
+        N_("Journeys in progress at the same time, per case"),
         1,
         500,
-        N_("Families are few; do not ask more than you can meet."),
+        N_("Do not contact more families than you can meet."),
     ),
     Policy(
         "cool_off_days",
         N_("Cooling-off period after a request (days)"),
         30,
         3650,
-        N_("Counted over all institutions of this system."),
+        N_("Counts for all institutions of this system."),
     ),
-    Policy("keep_recordings_days", N_("For how many days are recordings kept at most?"), 1, 3650),
+    Policy("keep_recordings_days", N_("Longest time to keep a recording (days)"), 1, 3650),
 )
 
 
@@ -84,7 +84,7 @@ def check(state: InstitutionState) -> None:
     """Raise Refused for what cannot be an institution."""
     errors = [(field, text) for field, right, text in _rules(state) if not right]
     errors += [
-        (policy.name, N_("This number is out of its bounds."))
+        (policy.name, N_("This number is too small or too large."))
         for policy in POLICIES
         if not policy.least <= getattr(state, policy.name) <= policy.most
     ]
@@ -98,10 +98,10 @@ def _rules(state: InstitutionState) -> list[tuple[str, bool, str]]:
     safe = not state.website or state.website.startswith("https://")
     return [
         ("slug", state.slug != DEPLOYMENT, N_("This name is reserved. Choose another one.")),
-        ("name", bool(state.name.strip()), N_("Give the institution's name.")),
-        ("country", bool(_COUNTRY.fullmatch(state.country)), N_("Two capital letters, for example QA.")),
-        ("zone", state.zone in available_timezones(), N_("This time zone is not known. Write it like Asia/Qatar.")),
-        ("languages", bool(state.languages), N_("Name one language at least.")),
+        ("name", bool(state.name.strip()), N_("Enter the institution's name.")),
+        ("country", bool(_COUNTRY.fullmatch(state.country)), N_("Enter two capital letters, for example QA.")),
+        ("zone", state.zone in available_timezones(), N_("We do not know this time zone. Write it like Asia/Qatar.")),
+        ("languages", bool(state.languages), N_("Choose at least one language.")),
         ("website", safe, N_("A web address starts with https://")),
-        ("invitation_expires_after_days", later, N_("An invitation expires after its reminder.")),
+        ("invitation_expires_after_days", later, N_("An invitation must expire after its reminder.")),
     ]

@@ -84,11 +84,11 @@ def check_roles(
     """
     given = _ordered(roles)
     if not given:
-        raise Refused.of_field("roles", N_("Give one role at least."))
+        raise Refused.of_field("roles", N_("Choose at least one role."))
     if institution == DEPLOYMENT and given != ["operator"]:
-        raise Refused.of_field("roles", N_("Only operators belong to the deployment itself."))
+        raise Refused.of_field("roles", N_("Only operators can belong to the system itself."))
     if "machine" in given:
-        raise Refused.of_field("roles", N_("A machine is added by making a token for it."))
+        raise Refused.of_field("roles", N_("To add an external system, create a token for it."))
     may_give = GIVEN_BY_MACHINES if "machine" in by else GIVEN_BY_COORDINATORS
     if "operator" not in by and not may_give.issuperset(set(given) - set(held)):
         raise Refused(

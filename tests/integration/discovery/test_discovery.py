@@ -92,7 +92,7 @@ async def test_nothing_is_cleared_without_both_approvals_in_force(house: House) 
         await house.call("PUT", f"/cases/{case}/approvals/{kind}", approval, **boss)
     house.clock.advance(timedelta(days=11))
     refused = await house.refused("POST", f"/leads/{lead}/clear", clearing)
-    assert refused["title"] == "The ethics approval of this case has ended"
+    assert refused["title"] == "The ethics approval of this case has expired"
 
 
 async def test_every_check_needs_a_yes(house: House) -> None:

@@ -28,12 +28,12 @@ async def test_a_coordinator_opens_a_case_enters_its_approvals_and_closes_it(hou
     async with house.browser("coordinator-1", "coordinator") as browser:
         assert "No case yet" in (await browser.get("/cases")).text
         opened = await browser.post("/cases", data=FORM)
-        assert "Nobody can be asked yet" in opened.text
+        assert "No one can be contacted yet" in opened.text
         case = opened.url.path.rpartition("/")[2]
         day = (house.clock.now() + timedelta(days=10)).date().isoformat()
         for kind in ("ethics", "data-protection"):
             page = await browser.post(f"/cases/{case}/approvals/{kind}", data={"number": "A-1", "day": day})
-        assert "Nobody can be asked yet" not in page.text
+        assert "No one can be contacted yet" not in page.text
         assert page.text.count("ends soon") == 2
         page = await browser.post(f"/cases/{case}/edit", data=FORM | {"title": "Another title"})
         assert "<h1>Another title</h1>" in page.text
@@ -45,8 +45,8 @@ async def test_a_coordinator_opens_a_case_enters_its_approvals_and_closes_it(hou
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("prefix", "C1", "Two to six letters"),
-        ("title", "", "Write a title"),
+        ("prefix", "C1", "Enter two to six letters"),
+        ("title", "", "Enter a title"),
         ("languages", [], "Choose at least one language"),
         ("condition_ar", "", "plain name in each language"),
         ("hashtags", "cleft-lip", "letters, digits and underscores"),
@@ -78,7 +78,7 @@ async def test_a_tutor_brings_a_file_in_by_a_form(house: House) -> None:
         wrong = {"file": ("posts.json", b"hello", "application/json")}
         page = await browser.post(f"/cases/{case}/import", files=wrong)
         assert page.status_code == 422
-        assert "not an answer of a known platform" in page.text
+        assert "not from a platform we know" in page.text
         assert (await browser.post(f"/cases/{case}/import", content=b"x")).status_code == 400
 
 
@@ -98,11 +98,11 @@ async def test_a_tutor_clears_a_lead_and_sees_who_it_is(house: House) -> None:
         lead = re.search(r"/discovery/leads/(\w{32})", page.text)
         assert lead
         page = await browser.get(f"/leads/{lead[1]}")
-        assert "Asked before: no" in page.text
+        assert "Contacted before: no" in page.text
         assert 'rel="noopener noreferrer external"' in page.text
         page = await browser.post(f"/leads/{lead[1]}/clear", data={"language": "en", "public": "yes"})
         assert page.status_code == 422
-        assert page.text.count("This needs a yes") == 2  # beside each of the two
+        assert page.text.count("The answer must be yes") == 2  # beside each of the two
         yes = {"language": "en", "public": "yes", "adult": "yes", "not_vulnerable": "yes"}
         page = await browser.post(f"/leads/{lead[1]}/clear", data=yes)
         assert page.url.path.startswith("/discovery/contacts/")
@@ -152,7 +152,7 @@ async def test_leads_are_paged_the_newest_first(house: House) -> None:
         cut = await browser.get("/leads?after=xx")
     assert page.text.index("@u30@") < page.text.index("@u6@")
     assert cut.status_code == 422
-    assert "begin at the newest" in cut.text
+    assert "start with the newest" in cut.text
     assert "@u5@" in rest.text
     assert "@u6@" not in rest.text
 

@@ -65,7 +65,7 @@ async def test_a_journeys_page_says_each_step_with_its_actor_and_names_nobody(sc
     async with school.signed_in("tutor@school.example", Accept="text/html") as browser:
         page = (await browser.get("/portal/journeys/c1?lang=en")).text
         assert "A tutor cleared the contact" in page
-        assert "The family chose what is allowed" in page
+        assert "The family chose what to allow" in page
         assert 'data-label-url="/discovery/api/v1/contacts/c1/label"' in page
         assert (await browser.get("/portal/journeys/none")).status_code == 404
 
