@@ -26,7 +26,7 @@ BOSS = {"person": "coordinator-1", "role": "coordinator"}
 
 async def test_a_coordinator_opens_a_case_enters_its_approvals_and_closes_it(house: House) -> None:
     async with house.browser("coordinator-1", "coordinator") as browser:
-        assert "No case yet" in (await browser.get("/cases")).text
+        assert "No cases yet" in (await browser.get("/cases")).text
         opened = await browser.post("/cases", data=FORM)
         assert "No one can be contacted yet" in opened.text
         case = opened.url.path.rpartition("/")[2]
@@ -34,7 +34,7 @@ async def test_a_coordinator_opens_a_case_enters_its_approvals_and_closes_it(hou
         for kind in ("ethics", "data-protection"):
             page = await browser.post(f"/cases/{case}/approvals/{kind}", data={"number": "A-1", "day": day})
         assert "No one can be contacted yet" not in page.text
-        assert page.text.count("ends soon") == 2
+        assert page.text.count("expires soon") == 2
         page = await browser.post(f"/cases/{case}/edit", data=FORM | {"title": "Another title"})
         assert "<h1>Another title</h1>" in page.text
         assert "Keep it open" in (await browser.get(f"/cases/{case}/close")).text
@@ -73,7 +73,7 @@ async def test_a_tutor_brings_a_file_in_by_a_form(house: House) -> None:
     async with house.browser() as browser:
         file = {"file": ("posts.json", (EXAMPLE / "mastodon.json").read_bytes(), "application/json")}
         page = await browser.post(f"/cases/{case}/import", files=file)
-        assert "new leads wait for a tutor" in page.text
+        assert "new leads to review" in page.text
         assert "is not as the platform gives it" in page.text
         wrong = {"file": ("posts.json", b"hello", "application/json")}
         page = await browser.post(f"/cases/{case}/import", files=wrong)
@@ -107,7 +107,7 @@ async def test_a_tutor_clears_a_lead_and_sees_who_it_is(house: House) -> None:
         page = await browser.post(f"/leads/{lead[1]}/clear", data=yes)
         assert page.url.path.startswith("/discovery/contacts/")
         assert "@noor@social.example" in page.text
-        assert "Nothing waits" in (await browser.get("/leads")).text
+        assert "No leads to review" in (await browser.get("/leads")).text
 
 
 async def test_a_lead_of_a_person_who_is_not_available_can_only_be_refused(house: House) -> None:

@@ -75,7 +75,7 @@ async def test_a_coordinator_adds_changes_and_ends_a_person_by_forms(college: Po
         wrong = {"name": "", "email": "amal@school.example", "roles": ["tutor"]}
         again = await browser.post("/portal/people/new", data=wrong)
         assert again.status_code == 422
-        assert "Give the person&#39;s name." in again.text
+        assert "Enter the person&#39;s name." in again.text
         assert 'value="amal@school.example"' in again.text
         assert (await browser.post("/portal/people/new", data=wrong | {"name": "Amal"})).status_code == 303
         twice = await browser.post("/portal/people/new", data=wrong | {"name": "Amal"})
