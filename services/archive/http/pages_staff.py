@@ -13,7 +13,7 @@ from services.archive.http.doors import context_of, told, viewer_of
 from services.archive.http.multipart import NotAForm, file_of
 from services.archive.http.pages import pages
 from services.archive.http.shapes import CardOut
-from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE
+from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, widest
 from services.archive.model import Recording
 from services.archive.probing import PLAYED_BY_BROWSERS
 from services.archive.repository import Viewings
@@ -93,7 +93,7 @@ async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
 def audience_of(request: Request, one: Recording | None) -> list[str]:
     """Who may see it now, in the visitor's words."""
     say = pages.language(request).gettext
-    return [say(AUDIENCES[scope]) for scope in one.audience] if one else []
+    return [say(AUDIENCES[scope]) for scope in widest(one.audience)] if one else []
 
 
 async def _shown(

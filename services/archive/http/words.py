@@ -1,6 +1,6 @@
 """The words of archive's pages and problems, by the codes of its model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from shared.events.contact import Scope
@@ -18,3 +18,10 @@ AUDIENCES: Final[Mapping[Scope, str]] = {
     "share-partners": N_("Students and teachers of partner universities"),
     "share-public": N_("Anyone"),
 }
+
+
+def widest(audience: Collection[Scope]) -> list[Scope]:
+    """Leave out an audience that another one includes: who reads both takes them for two groups."""
+    if "share-public" in audience:
+        return ["share-public"]
+    return [scope for scope in audience if scope != "share-cohort" or "share-institution" not in audience]
