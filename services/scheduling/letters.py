@@ -86,7 +86,7 @@ def compose(context: Context, meeting: Meeting, letter: Letter, known: Particula
         *([known.note] if known.note and dropped else []),
         words.gettext(
             "To change the time or cancel, open your personal link. You do not need to give a reason. Please do not "
-            "reply to this email: nobody reads replies."
+            "reply to this email."
         ),
         *_who_we_are(words, known.institution),
     ]
@@ -149,7 +149,7 @@ def _who_we_are(words: Language, institution: InstitutionState | None) -> list[s
     if institution is None:
         return []
     check = institution.verify_address or institution.website
-    return [institution.name, *([words.gettext("Check who we are: %(address)s", address=check)] if check else [])]
+    return [institution.name, *([words.gettext("Check who we are:") + "\n" + check] if check else [])]
 
 
 __all__ = ["Mail", "Particulars", "compose", "entry_of"]
