@@ -1,10 +1,12 @@
 """The names of places whose clocks we show."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
+from babel.core import get_global
 from babel.dates import get_timezone_location
 
 # Where readers write a city otherwise than CLDR does.
@@ -13,8 +15,21 @@ _AS_READ: Final[Mapping[tuple[str, str], str]] = {("ar", "America/Phoenix"): "ف
 
 def city(zone: str, locale: Locale) -> str:
     """Name the city of a time zone (IANA name) in a language."""
-    known = _AS_READ.get((locale.language, zone))
-    return known or str(get_timezone_location(ZoneInfo(zone), locale=locale, return_city=True))
+    if known := _AS_READ.get((locale.language, zone)):
+        return known
+    for name in (zone, *_former_names().get(zone, ())):
+        if translated := locale.time_zones.get(name, {}).get("city"):
+            return str(translated)
+    return str(get_timezone_location(ZoneInfo(zone), locale=locale, return_city=True)).rpartition("/")[2]
+
+
+@cache
+def _former_names() -> dict[str, list[str]]:
+    """CLDR translates some cities under the name that their zone had before, e.g. `Asia/Calcutta`."""
+    former: dict[str, list[str]] = {}
+    for old, new in get_global("zone_aliases").items():
+        former.setdefault(new, []).append(old)
+    return former
 
 
 __all__ = ["city"]

@@ -65,7 +65,7 @@ def _named(language: str) -> list[tuple[str, str, str]]:
     locale = Locale.parse(language)
     found = []
     for zone, territory in get_global("zone_territories").items():
-        if territory == "001" or not is_zone(zone):
+        if territory in {"001", "ZZ"} or not is_zone(zone):  # of no country, such as Etc/GMT+5
             continue
         town = city(zone, locale)
         country = locale.territories.get(territory, "")
