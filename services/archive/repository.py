@@ -23,7 +23,7 @@ class Recordings:
         return await self._documents.get(contact_id)
 
     async def get_or_begin(self, contact: ContactReference, at: datetime) -> Recording:
-        """Give the recording of a contact; a new one, not yet stored, if nothing was heard of it before."""
+        """Return the recording of a contact; a new one, not yet stored, if there is none."""
         stored = await self._documents.get(contact.contact_id)
         return stored or Recording(id=contact.contact_id, institution=self._institution, contact=contact, changed_at=at)
 

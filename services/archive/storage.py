@@ -52,7 +52,7 @@ class Shelf:
         raise AssertionError
 
     async def reader(self, file: str, key: bytes) -> SealedReader:
-        """Open a complete file for reading, wherever it lies. Raises FileNotFoundError, MediaDamaged."""
+        """Open a complete file for reading, wherever it is. Raises FileNotFoundError, MediaDamaged."""
         try:
             return await asyncio.to_thread(lambda: SealedReader(FileSource.at(self._folder / file), key))
         except FileNotFoundError:
@@ -69,7 +69,7 @@ class Shelf:
             await self._bucket.put(self._place(file), writer.sealed(), still)
 
     async def settle(self, file: str) -> None:
-        """Leave a file in one place only: what is whole in the bucket leaves the folder."""
+        """Keep a file in one place only: once complete in the bucket, it leaves the folder."""
         path = self._folder / file
         if self._bucket is None or not path.exists():
             return
@@ -89,7 +89,7 @@ class Shelf:
             await self._bucket.clear(self._key)
 
     async def clear_folder(self) -> None:
-        """Remove what the media folder holds of this contact. Raises as `clear`."""
+        """Remove this contact's files from the media folder. Raises as `clear`."""
         await asyncio.to_thread(self._clear_folder)
 
     def _place(self, file: str) -> str:

@@ -40,7 +40,7 @@ class Journeys:
         actor: str = "system",
         cause: AnyEvent | None = None,
     ) -> Journey:
-        """Save with the event that tells its whole state. Raises Conflict or AlreadyExists if somebody was first."""
+        """Save with the event of its whole state. Raises Conflict or AlreadyExists if another save came first."""
         now = self._context.clock.now()
         journey.settle(now)
         told = None
@@ -74,7 +74,7 @@ class Journeys:
 
 
 class Records:
-    """The acts of one institution's families. A record is there before the journey that names it is saved."""
+    """The acts of one institution's families. A record exists before the journey that names it is saved."""
 
     def __init__(self, context: Context, institution: InstitutionId) -> None:
         self._institution = institution

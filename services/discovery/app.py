@@ -1,4 +1,4 @@
-"""Discovery as it is composed: cases, leads, and the people behind contacts."""
+"""Compose discovery: cases, leads, and the people behind contacts."""
 
 from typing import Final
 

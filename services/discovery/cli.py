@@ -126,7 +126,7 @@ def _send_all(http: httpx.Client, path: str, known: Format, posts: BinaryIO, con
 
 
 def _batches(known: Format, posts: BinaryIO, totals: Totals) -> Iterator[list[Entry]]:
-    """Cut the file into batches of bounded size; what is no entry at all is noted at once."""
+    """Split the file into batches of bounded size; count entries that are not entries at all."""
     batch: list[Entry] = []
     started = 0
     for entry in _entries(entries_of(known), posts):
@@ -153,7 +153,7 @@ def _written(known: Format, batch: list[Entry]) -> bytes:
 
 
 def _said(answer: httpx.Response) -> str:
-    """Give the system's own words on why it refuses."""
+    """Return the reason of a refusal, in the system's words."""
     try:
         problem = answer.json()
         return f"{problem['title']}. {problem.get('detail', '')}".strip()

@@ -1,4 +1,4 @@
-"""Where discovery keeps what it holds: one institution's documents, and the ledger that spares people everywhere."""
+"""Discovery's documents, of one institution, and the ledger that spares people everywhere."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -66,14 +66,14 @@ class Repository:
         return [self._context.vault.mark("person", self.institution, *account)[:_SHORT] for account in accounts]
 
     async def asked_before(self, marks: Iterable[str]) -> bool:
-        """Tell whether one of these accounts was asked, refused or said no here."""
+        """Return whether one of these accounts was contacted, was refused or said no here."""
         for mark in marks:
             if await self.marks.get(mark) is not None:
                 return True
         return False
 
     async def content_of(self, lead: Lead) -> Content | None:
-        """Open what a waiting lead says; None once it was decided."""
+        """Open the sealed text of an undecided lead; None once it is decided."""
         if lead.content is None:
             return None
         return Content.model_validate_json(

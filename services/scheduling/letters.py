@@ -39,7 +39,7 @@ _DROPPED = frozenset({"cancelled", "choose-anew"})
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail as it is handed to the mailer."""
+    """A mail for the mailer."""
 
     subject: str
     text: str

@@ -50,7 +50,7 @@ class Scheduling:
         return await self._meetings.get(contact_id)
 
     async def known_meeting(self, contact_id: str) -> Meeting:
-        """The meeting of a contact. Raises NotFound, also for what was never offered."""
+        """The meeting of a contact. Raises NotFound, also if times were never offered."""
         meeting = await self._meetings.get(contact_id)
         if meeting is None or meeting.state == "none":
             raise NotFound(UNKNOWN_CONTACT)

@@ -32,7 +32,7 @@ async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page
     await page.goto("/portal/today")
     await page.locator("nav.sections").get_by_role("link", name="Leads").click()
     lead = page.locator(".lead-card", has_text="@").first
-    await lead.get_by_role("link", name="Review").click()
+    await lead.get_by_role("link", name="Review lead").click()
     await _clear(page)
     await page.wait_for_url("**/discovery/contacts/*")
     contact = urlsplit(page.url).path.rsplit("/", 1)[1]

@@ -31,7 +31,7 @@ async def await_recording(context: Context, event: MeetingFinishedV1) -> None:
 
 
 async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
-    """Obey what the family allows now: open, narrow, close, or open again what was closed."""
+    """Apply what the family allows now: open, narrow, close, or reopen."""
     if isinstance(event, ErasureRequestedV1):
         return await erase(context, event)
     now = context.clock.now()
@@ -62,7 +62,7 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
-    """Erase again what a backup brought back of a contact whose key is gone."""
+    """Erase again what a backup restored of a contact whose key is gone."""
     recordings = Recordings(context, institution)
     recording = await recordings.get(contact_id)
     if recording is None or recording.state == "erased":  # so at most files came back

@@ -181,7 +181,7 @@ async def end_upload(context: Context, upload: Upload) -> None:
 
 
 async def look_after_upload(context: Context, upload: Upload) -> None:
-    """When due: take up a checking that a crash left; forget what is over."""
+    """When due: resume a check that a crash interrupted; delete expired uploads."""
     if upload.stage != "checking":
         # Its last bytes may have come just now, to another replica, which checks it: then this raises Conflict.
         upload.due_at = _in(context, _CHECK_TAKES)
@@ -236,7 +236,7 @@ async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWrit
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Pieces worth a way to the disk; what was gathered when the client went away is given before its exception."""
+    """Yield pieces large enough to write; when the client disconnects, yield the rest before its exception."""
     waiting, idle = bytearray(), ArchiveSettings().idle_seconds
     failure: Exception | None = None
     source = aiter(chunks)
@@ -316,7 +316,7 @@ async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
 
 
 async def _tidy(context: Context, upload: Upload, recording: Recording) -> None:
-    """Leave the recording in one place, and remove what it replaced."""
+    """Keep the recording in one place, and remove the one it replaced."""
     shelf = _shelf(context, upload)
     await shelf.settle(upload.file)
     for file in recording.replaced:

@@ -21,7 +21,7 @@ class _Kept:
 
 
 class ViewLog:
-    """The log of one replica. A killed process loses what it kept back: a minute at most, and never a viewing."""
+    """The log of one replica. A killed process loses at most a minute of watching time, and never a viewing."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -40,7 +40,7 @@ class ViewLog:
         await self.save_what_waits()
 
     async def save_what_waits(self, *, all_of_it: bool = False) -> None:
-        """Save what was kept back for longer than a minute, or all of it."""
+        """Save what has waited for longer than a minute, or everything."""
         now = self._context.clock.now()
         for key, kept in list(self._kept.items()):
             if now - kept.saved_at < _SAVE_EVERY and not all_of_it:

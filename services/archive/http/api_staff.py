@@ -1,4 +1,4 @@
-"""Recordings over the JSON API: for students what they may see now, for tutors and coordinators all of them."""
+"""Recordings in the JSON API: students see those they may watch now, tutors and coordinators see all."""
 
 from collections.abc import Awaitable
 from typing import Annotated

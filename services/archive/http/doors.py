@@ -1,4 +1,4 @@
-"""What the doors share: who asks, and how an answer that cannot be given is told."""
+"""Shared by the doors: identifying the visitor, and turning refusals into problems."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def family_viewer(family: Family) -> Viewer:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn what a use case raises into the problem that the visitor is told."""
+    """Turn a use case's exception into the problem that the visitor sees."""
     try:
         yield
     except CannotTell:

@@ -12,7 +12,7 @@ class NotAForm(Exception):  # noqa: N818 - says what is the case
 
 
 async def file_of(content_type: str, chunks: AsyncIterator[bytes], field: str) -> AsyncIterator[bytes]:
-    """Give the bytes of the form's file `field`; other fields are passed over. Raises NotAForm."""
+    """Yield the bytes of the form's file `field`; skip other fields. Raises NotAForm."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or b"boundary" not in options:
         raise NotAForm

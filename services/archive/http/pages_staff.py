@@ -1,4 +1,4 @@
-"""The pages of students, tutors and coordinators: what there is, one recording, the player."""
+"""The pages of students, tutors and coordinators: the list, one recording, the player."""
 
 from typing import Any
 
@@ -132,7 +132,7 @@ async def _plays(context: Context, staff: Staff, found: Recording) -> bool:
 
 
 async def _row(context: Context, one: Recording) -> dict[str, Any]:
-    """One line of the tutors' list: the recording and what is to be done."""
+    """One line of the tutors' list: the recording and what to do."""
     case = await case_of(context, one.institution, one.contact.case_id)
     try:
         one.admits_upload(context.clock.now())

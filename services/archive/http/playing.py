@@ -59,7 +59,7 @@ def span_of(size: int, range_header: str | None, if_range: str | None, etag: str
 
 @dataclass(frozen=True)
 class Showing:
-    """Which recording is shown to whom. A recording that was replaced meanwhile is not the one that was admitted."""
+    """The recording and its viewer. A recording that was replaced meanwhile is no longer admitted."""
 
     gate: Gate
     institution: InstitutionId

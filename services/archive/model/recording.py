@@ -60,7 +60,7 @@ class Media(BaseModel):
 
 @dataclass(frozen=True)
 class Viewer:
-    """Somebody of the recording's institution who asks to see it; the family of the contact itself, or a member."""
+    """A viewer from the recording's institution: the contact's family, or a member."""
 
     family: bool = False
     person_id: str = ""
@@ -117,7 +117,7 @@ class Recording(Document):
             self.allowed = [scope for scope in SCOPES if scope in consent.scopes]
 
     def take_in(self, media: Media, keep_days: int) -> RecordingEvent:
-        """Hold `media` in place of what was held; returns the event that tells of it. Raises Refused."""
+        """Hold `media` in place of the previous file; returns the event to publish. Raises Refused."""
         at = media.taken_in_at
         self.admits_upload(at)
         if self.media:
@@ -129,7 +129,7 @@ class Recording(Document):
         return RecordingPublishedV1 if self.settle(at) is RecordingPublishedV1 else RecordingArchivedV1
 
     def was_taken_in(self, file: str) -> bool:
-        """Whether this file is what is held, or what was held before."""
+        """Whether this file is held now, or was held before."""
         return file in self.replaced or (self.media is not None and self.media.file == file)
 
     def erase(self, erasure_id: str, at: datetime) -> None:
@@ -141,7 +141,7 @@ class Recording(Document):
     # -- what follows from them
 
     def settle(self, at: datetime) -> RecordingEvent | None:
-        """Derive state, audience and the next look; returns the event that tells of the change, None when none is."""
+        """Derive state, audience and the next check; returns the event to publish, None without a change."""
         if self.state == "erased":
             return None
         before = (self.state, self.audience, self.refused_because)

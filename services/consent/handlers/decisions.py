@@ -41,7 +41,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Answers:
-    """Who signs, for whom, and each question's answer. Names are plain here and sealed when kept."""
+    """The signer, the person they decide for, and each answer. Names are plain here and sealed when stored."""
 
     signer: Signer
     name: str
@@ -154,7 +154,7 @@ async def change(
     *,
     told: Told | None = None,
 ) -> Journey:
-    """Change the scopes named in `answers`; the others stay. Staff (`told`) can only log less."""
+    """Change the scopes named in `answers`; the others stay. Staff (`told`) can only record less."""
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
     now, ground = context.clock.now(), await _ground(context, journey, journey.consent.language)
@@ -180,7 +180,7 @@ async def resume(context: Context, institution: InstitutionId, contact_id: str) 
 
 @use_case
 async def undo(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
-    """Take a withdrawal back while its seven days last; what was in force is in force again, a release included."""
+    """Undo a withdrawal within its seven days; what was in force applies again, including a release."""
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
     journey.consent.undo(context.trusted.sure())  # for as long as nothing deletes it
@@ -229,7 +229,7 @@ async def _keep(
     ground: Ground | None = None,
     **more: Any,
 ) -> Journey:
-    """Keep what was decided, with the record of it. Raises Conflict."""
+    """Save a decision with its record. Raises Conflict."""
     text = ground.text if ground else None
     if told:
         _demand_plausible(told, context.clock.now())

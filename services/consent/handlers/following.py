@@ -1,4 +1,4 @@
-"""Keep what the family's page tells of the meeting and the recording. Nothing personal is in it."""
+"""Keep what the family's page shows of the meeting and the recording. Nothing personal."""
 
 from services.consent.model import Meeting, Recording
 from services.consent.repository import Journeys

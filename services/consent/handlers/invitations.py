@@ -74,7 +74,7 @@ async def mark_sent(context: Context, staff: Staff, contact_id: str, copied: Cop
 async def log_answer(
     context: Context, staff: Staff, contact_id: str, answer: Answer, later_at: datetime | None = None
 ) -> Journey:
-    """Log what the family answered. Raises Refused, NotFound."""
+    """Record the family's answer. Raises Refused, NotFound."""
     journeys = Journeys(context, staff.institution)
     journey = await journeys.demand(contact_id)
     ground = await _ground(context, journey)
@@ -111,7 +111,7 @@ async def link_token(context: Context, journey: Journey) -> str | None:
 
 
 async def message_of(context: Context, journey: Journey) -> tuple[Message | None, list[Refused]]:
-    """The message to copy now, or everything that stands in the way; neither when nothing is to be sent."""
+    """The message to copy now, or every obstacle; neither when there is nothing to send."""
     now = context.clock.now()
     which = journey.invitation.to_send(now) if journey.consent.state == "none" else None
     if which is None:
@@ -145,7 +145,7 @@ async def _ground(context: Context, journey: Journey) -> Ground:
 
 
 async def visible_to(context: Context, staff: Staff, journeys: Sequence[Journey]) -> list[Journey]:
-    """Leave those that a person may see: a tutor whom it guides, and those of its cases; a coordinator all."""
+    """Filter by permission: a tutor sees their own contacts and those of their cases; a coordinator sees all."""
     if staff.roles & {"coordinator", "machine"}:
         return list(journeys)
     others = {journey.case_id for journey in journeys if journey.contact.tutor_id != staff.person_id}

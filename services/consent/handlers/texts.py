@@ -50,7 +50,7 @@ async def edit_text(context: Context, staff: Staff, case_id: str, language: str,
 async def approve_text(
     context: Context, staff: Staff, case_id: str, language: str, *, approval_number: str, sha256: str | None = None
 ) -> Text:
-    """Approve the newest version under an approval's number; from then on it is what families read.
+    """Approve the newest version under an approval's number; from then on families read it.
 
     A case without a text of its own approves the one that was proposed, as its version 1.
     """

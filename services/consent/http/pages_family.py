@@ -38,7 +38,7 @@ async def about(request: Request, family: FamilySession) -> Response:
 
 @router.get("/what-happens")
 async def what_happens(request: Request, family: FamilySession) -> Response:
-    """Step 2: what happens, what it is for, for how long."""
+    """Step 2: what happens, how we use it, how long we keep it."""
     view = await deciding(request, family)
     return pages.render(request, "what_happens.html", **facts_of(view))
 
@@ -60,7 +60,7 @@ async def question(request: Request, family: FamilySession, name: Question) -> R
 
 @router.post("/questions/{name}")
 async def answer(request: Request, family: FamilySession, name: Question) -> Response:
-    """Keep one answer and go on; an unusable one is asked again, with what was entered still there."""
+    """Keep one answer and continue; ask again after an invalid one, with the entered values."""
     view = await deciding(request, family)
     context = context_of(request)
     draft = await reading.draft_of(context, view.journey)
@@ -168,7 +168,7 @@ def _fields_of(name: str) -> tuple[str, ...]:
 
 
 def _fault(name: str, given: dict[str, str]) -> tuple[str, str] | None:
-    """What is wrong with an answer: the field and the words; None if nothing is."""
+    """The error of an answer: the field and the message; None if it is valid."""
     if name == "name":
         return None if given.get("name") else ("name", N_("Enter your name."))
     if given.get(name) not in _choices(name):

@@ -1,4 +1,4 @@
-"""The family's own page afterwards: what is in force, the second yes, change, pause, end, receipt, certificate."""
+"""The family's page after its decision: choices, second yes, change, pause, withdrawal, receipt, certificate."""
 
 from typing import Annotated, Any, Final
 
@@ -54,7 +54,7 @@ async def show_change(request: Request, family: FamilySession) -> Response:
 
 @router.post("/change")
 async def change(request: Request, family: FamilySession) -> Response:
-    """Every question's answer anew; what is left out stays as it was."""
+    """New answers to every question; an omitted one stays as it was."""
     context = context_of(request)
     form = await request.form()
     answers: dict[Scope, bool] = {scope: form[scope] == "yes" for scope in SCOPES if form.get(scope) in {"yes", "no"}}

@@ -62,13 +62,13 @@ async def open_link(request: Request, slug: Slug, token: Token, _: Public) -> Re
 
 @router.get("/family/renew", include_in_schema=False)
 async def renew(request: Request, _: Public, next: str = HOME) -> Response:  # noqa: A002 - the query's name
-    """Give the browser another session while its link still opens, and lead it on."""
+    """Give the browser a new session while its link is valid, and redirect it."""
     return await _renewed(request, next, 303)
 
 
 @router.post("/family/renew", include_in_schema=False)
 async def renew_for_form(request: Request, _: Public, next: str = HOME) -> Response:  # noqa: A002
-    """The same for a form on its way: 307 carries what was entered along."""
+    """The same for a form being sent: 307 carries the entered values along."""
     return await _renewed(request, next, 307)
 
 

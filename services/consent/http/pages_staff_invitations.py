@@ -1,4 +1,4 @@
-"""Staff pages: invitations by what is to do, and one invitation with all that a tutor needs for it."""
+"""Staff pages: invitations by task, and one invitation with everything that a tutor needs."""
 
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Final

@@ -76,7 +76,7 @@ async def approve(
 
 @router.get("/{case_id}/{language}/{number}")
 async def preview(request: Request, staff: Tutor, case_id: Id, language: str, number: int) -> Response:
-    """A version as families read it."""
+    """Show a version as families read it."""
     text = await Texts(context_of(request), staff.institution).get(case_id, _known(language), number)
     if text is None:
         raise Problem(404)

@@ -1,4 +1,4 @@
-"""The questions that a family is asked, one a page, and what their answers make. Pure: a draft in, a page out."""
+"""The questions to a family, one per page, and the reading of their answers. Pure: a draft in, a page out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -42,7 +42,7 @@ def before(name: str, draft: Draft) -> str | None:
 
 
 def answers_of(draft: Draft) -> Answers:
-    """Read a complete draft. Only what was asked counts: an answer to a question that no longer applies is a no."""
+    """Read a complete draft. Only asked questions count: an answer to one that no longer applies is a no."""
     asked = frozenset(questions(draft))
     about_child = "about_child" in asked and draft.get("about_child") == "yes"
     year = str(draft.get("birth_year") or "")

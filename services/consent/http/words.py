@@ -1,4 +1,4 @@
-"""Plain words for what the rules call by codes."""
+"""Plain words for the codes of the rules."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""The rules of consent, without I/O and without a clock: times are passed in, what is not possible raises Refused."""
+"""The rules of consent, without I/O or a clock: times are passed in, an impossible step raises Refused."""
 
 from services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
 from services.consent.model.invitation import Invitation, Pace, Permission

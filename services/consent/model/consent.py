@@ -1,4 +1,4 @@
-"""What a family decided, and what follows from it: nothing is in force but what the last decision allowed. Pure."""
+"""A family's decisions and their effect: only what the last decision allowed is in force. Pure."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -20,7 +20,7 @@ UNDO_FOR = timedelta(days=7)
 
 
 class Recording(BaseModel):
-    """The recording as the archive last told of it."""
+    """The recording as the archive last published it."""
 
     state: Literal["awaited", "held", "released", "withdrawn", "erased"] | Unknown
     media: Media | Unknown | None = None
@@ -185,7 +185,7 @@ class Consent(BaseModel):
         )
 
     def undo(self, at: datetime) -> None:
-        """Back to what was in force before the withdrawal, a release of the same recording included."""
+        """Restore what was in force before the withdrawal, including a release of the same recording."""
         if not self.can_undo(at) or self.back_to is None:
             raise Refused("too-late", N_("This can no longer be undone: deletion has started."))
         self.state, self.back_to = self.back_to, None
@@ -211,7 +211,7 @@ class Consent(BaseModel):
 
 
 def needs_text(scope: Scope) -> str:
-    """Say in plain words what a chosen scope needs beside it."""
+    """Explain in plain words what a chosen scope needs."""
     if scope in RECORD:
         return N_("A recording needs a video call. Say yes to the call too, or no to the recording.")
     if scope == "download":

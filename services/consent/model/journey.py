@@ -30,7 +30,7 @@ Stage = Literal[
 
 
 class Meeting(BaseModel):
-    """The meeting as scheduling last told of it."""
+    """The meeting as scheduling last published it."""
 
     state: Literal["offered", "scheduled", "finished", "cancelled", "erased"] | Unknown
     starts_at: AwareDatetime | None = None

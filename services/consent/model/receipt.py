@@ -1,4 +1,4 @@
-"""The receipt: what was decided upon what text, in the four parts of ISO/IEC TS 27560."""
+"""The receipt: the decisions and the text they refer to, in the four parts of ISO/IEC TS 27560."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

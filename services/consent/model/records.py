@@ -1,4 +1,4 @@
-"""Records: what was shown and what was decided, one document an act, never changed. Each names the one before. Pure."""
+"""Records: the text shown and the decision, one document per act, never changed. Each names the previous one. Pure."""
 
 from typing import ClassVar, Literal
 
@@ -15,7 +15,7 @@ Assent = Literal["agrees", "too-young", "objects"]
 
 
 class Statement(BaseModel):
-    """Who signed and for whom, as stated by the signer. Names are sealed."""
+    """The signer and the person they decide for, as stated by the signer. Names are sealed."""
 
     signer: Signer
     name: Sealed

@@ -67,7 +67,7 @@ def included_in(scope: Scope, allowed: Iterable[Scope]) -> Scope | None:
 
 
 def widest(allowed: Iterable[Scope]) -> list[Scope]:
-    """What was allowed, without what another yes includes: so that a page never says two things of one recording."""
+    """The allowed scopes without those that another includes, so that a page never contradicts itself."""
     chosen = ordered(allowed)
     return [scope for scope in chosen if included_in(scope, chosen) is None]
 

@@ -41,7 +41,7 @@ async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:
 
 @use_case
 async def change_case(context: Context, staff: Staff, case_id: str, change: CaseChange) -> Case:
-    """Change what is given; closing lets the waiting leads go. Raises Refused when the whole does not hold together."""
+    """Change the given fields; closing deletes undecided leads. Raises Refused when fields contradict each other."""
     repository, now = Repository(context, staff.institution), context.clock.now()
     case = await repository.case(case_id)
     with _whole():
@@ -91,7 +91,7 @@ def faults_of(invalid: ValidationError) -> dict[str, str]:
 
 @contextmanager
 def _whole() -> Iterator[None]:
-    """Refuse what the model does not take together."""
+    """Refuse values that the model rejects together."""
     try:
         yield
     except ValidationError as invalid:

@@ -79,7 +79,7 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
 
 
 async def is_available(context: Context, staff: Staff, lead: Lead, content: Content) -> bool | None:
-    """Tell whether the author could be asked now; None when the platform does not say who it is."""
+    """Return whether the author could be contacted now; None when the platform does not say who it is."""
     repository, ledger = Repository(context, staff.institution), Ledger(context)
     accounts: list[Account] = [(lead.platform, account) for account in content.accounts]
     policy = await institution_of(context, staff.institution)
@@ -147,7 +147,7 @@ class _Who:
 
 
 def _who(lead: Lead, content: Content | None, given: str) -> _Who:
-    """Put together what the platform said and the address that the tutor gives. Raises Refused when none says who."""
+    """Combine the platform's data with the tutor's address. Raises Refused when neither names the author."""
     if content is None:
         raise NotFound
     accounts: list[Account] = [(lead.platform, account) for account in content.accounts]

@@ -1,4 +1,4 @@
-"""Leads as they are listed: a page at a time, the newest first, with what they say of their authors opened."""
+"""List leads: a page at a time, the newest first, with their sealed fields opened."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

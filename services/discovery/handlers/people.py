@@ -1,4 +1,4 @@
-"""The people behind contacts: what follows a clearing, what consent tells of them, and their erasure."""
+"""The people behind contacts: after a clearing, after events of consent, and their erasure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -174,7 +174,7 @@ async def erase(context: Context, person: Person, now: datetime) -> Person:
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
-    """Erase again, after a restore of data, what the erasure ledger names: a contact, its leads, its marks, a week."""
+    """After a restore of data, erase again what the erasure ledger names: a contact, its leads, its marks."""
     repository, now = Repository(context, institution), context.clock.now()
     if owner.startswith(_WEEK):
         async for lead in repository.leads.all():

@@ -95,7 +95,7 @@ class Intake:
 async def import_posts(
     context: Context, staff: Staff, case_id: str, format_: Format | None, chunks: AsyncIterator[bytes]
 ) -> Report:
-    """Take in a platform's answers as they stream, in flat memory. `format_` None: told by the content.
+    """Import a platform's responses as they stream, in flat memory. `format_` None: detected from the content.
 
     Raises Refused: no such case, closed, or not the format. What went in before a connection broke stays in; the same
     content again merges.
@@ -253,7 +253,7 @@ def _pieces(chunk: bytes) -> Iterator[bytes]:
 
 
 def _checked(head: bytes, said: Format | None) -> Format:
-    """Give the format of a content. Raises Refused when it is none, or not the one that was said."""
+    """Detect the format of a content. Raises Refused when it is unknown, or not the given one."""
     found = recognise(head)
     if said == "jetstream" and found is None and head.strip():
         return said  # its first line may be broken; each line is judged for itself
@@ -269,7 +269,7 @@ def _checked(head: bytes, said: Format | None) -> Format:
 
 
 def opened(case: Case) -> Case:
-    """Give the case if it takes leads. Raises Refused."""
+    """Return the case if it accepts leads. Raises Refused."""
     if case.state == "closed":
         raise Refused(
             "case-closed", N_("A coordinator can open it again on the case's page."), title=N_("This case is closed")

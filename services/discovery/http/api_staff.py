@@ -118,6 +118,6 @@ async def refuse(context: ContextDep, staff: Tutor, lead_id: Id, given: Refusal)
 
 @router.get("/contacts/{contact_id}/label")
 async def label(context: ContextDep, staff: Tutor, contact_id: Id) -> LabelOut:
-    """Say who a contact is, for pages of other services, in the browser of somebody who may know."""
+    """Name a contact for pages of other services, if the visitor may know."""
     shown = await people.show(context, staff, contact_id)
     return LabelOut(label=shown.label, profile_url=shown.profile, platform=shown.person.platform)

@@ -27,7 +27,7 @@ class Upload:
     _text: bytearray = field(default_factory=bytearray)
 
     async def file(self) -> AsyncIterator[bytes]:
-        """Give the file's bytes; `fields` is filled by then with what stood before it. Raises Problem (400)."""
+        """Yield the file's bytes; `fields` then holds the fields before it. Raises Problem (400)."""
         parser = self._parser()
         try:
             async for chunk in self.chunks:

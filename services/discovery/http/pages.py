@@ -12,7 +12,7 @@ pages: Final = Pages("discovery", Path(__file__).parents[1])
 
 
 async def zone_of(context: Context, staff: Staff) -> str:
-    """The institution's time zone (IANA name); UTC until the portal has told of it."""
+    """The institution's time zone (IANA name); UTC until the portal has published it."""
     policy = await institution_of(context, staff.institution)
     return policy.zone if policy else "UTC"
 

@@ -1,4 +1,4 @@
-"""The pages of cases: what is looked for, its approvals, and how posts come in."""
+"""The pages of cases: their details, their approvals, and importing posts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ async def show_case(request: Request, context: ContextDep, staff: Tutor, case_id
 async def show(
     request: Request, context: Context, staff: Staff, case_id: str, errors: Errors = (), **said: Any
 ) -> Response:
-    """Show a case, after a form with what was wrong in it."""
+    """Show a case; after an invalid form, with its errors."""
     repository, now = Repository(context, staff.institution), context.clock.now()
     case = await repository.case(case_id)
     counts = {

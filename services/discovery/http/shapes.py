@@ -1,4 +1,4 @@
-"""What is sent to discovery and answered: the JSON, the forms of the case pages, and what is said of a wrong field."""
+"""Requests and responses of discovery: the JSON, the forms of the case pages, and the messages for invalid fields."""
 
 import re
 from collections.abc import Mapping
@@ -185,18 +185,18 @@ def case_fields(form: FormData) -> dict[str, Any]:
 
 
 def filled(details: CaseDetails, prefix: str = "") -> dict[str, Any]:
-    """Give what a case's form shows."""
+    """Return the values of a case's form."""
     return {"prefix": prefix, **details.model_dump()}
 
 
 def day_ends(day: str, zone: str) -> datetime:
-    """Give the end of a day (ISO date) in a zone: the first moment of the next. ValueError if it is no date."""
+    """Return the end of a day (ISO date) in a zone: the first moment of the next. ValueError if it is no date."""
     start = datetime.combine(datetime.strptime(day, "%Y-%m-%d").date(), time(), ZoneInfo(zone))  # noqa: DTZ007 - a date
     return start + timedelta(days=1)
 
 
 def what_is_wrong(faults: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Name each field that is not right once, with what it should be."""
+    """Name each invalid field once, with what it should be."""
     fields = dict.fromkeys(place.partition(".")[0] or "condition" for place in faults)
     return [(field, WRONG.get(field, N_("This is not a valid value"))) for field in fields]
 

@@ -39,7 +39,7 @@ class Address:
 
 
 def read_address(given: str) -> Address:
-    """Read the address of a post or profile, or a handle. Raises Refused with what an address looks like."""
+    """Read the address of a post or profile, or a handle. Raises Refused, which shows what an address looks like."""
     text = given.strip()
     if not text or len(text) > _LONGEST or any(c.isspace() or not c.isprintable() for c in text):
         raise _unreadable()
@@ -140,7 +140,7 @@ def _mastodon_profile(name: str, home: str) -> Address:
 
 
 def _other(host: str, url: SplitResult) -> Address:
-    """Some other site: the page itself is all that is known of whose it is."""
+    """Another site: only its address says whose page it is."""
     query = urlencode([(k, v) for k, v in parse_qsl(url.query) if not _TRACKING.match(k)])
     path = url.path.rstrip("/")
     canonical = urlunsplit(("https", host, path, query, ""))

@@ -1,4 +1,4 @@
-"""A case: what is looked for, who may be asked, and until when that is approved."""
+"""A case: its condition, the people who may be contacted, and its approvals."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -71,7 +71,7 @@ class CaseDraft(CaseDetails):
 
 
 class CaseChange(BaseModel):
-    """What may be changed of a case: only what is given. Its prefix stays, because references carry it."""
+    """The fields of a case that may change. Its prefix stays, because references carry it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -98,7 +98,7 @@ class Case(Document):
     opened_at: AwareDatetime
 
     def change(self, change: CaseChange, now: datetime) -> None:
-        """Take what is given. ValueError (pydantic's) when the whole does not hold together any more."""
+        """Apply the given fields. ValueError (pydantic's) when they contradict each other."""
         given = change.model_dump(exclude_none=True)
         self.state = given.pop("state", self.state)
         self.details = CaseDetails.model_validate({**self.details.model_dump(), **given})
@@ -109,7 +109,7 @@ class Case(Document):
         self.approvals = {**self.approvals, kind: approval}
 
     def may_contact(self, now: datetime) -> None:
-        """Check that a person may be asked for this case now. Raises Refused with what is missing."""
+        """Check that a person may be contacted for this case now. Raises Refused with the missing part."""
         if self.state == "closed":
             raise Refused(
                 "case-closed",

@@ -27,7 +27,7 @@ _HASHTAG: Final = re.compile(r"^\w{1,100}$")
 
 
 def fold(text: str) -> str:
-    """Give the form in which texts are compared."""
+    """Return the form in which texts are compared."""
     if text.isascii():
         return text.lower()
     parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
@@ -42,17 +42,17 @@ def fold_tag(tag: str) -> str:
 
 
 def is_hashtag(tag: str) -> bool:
-    """Tell whether platforms could take it as one hashtag: letters, digits and underscores in any script."""
+    """Return whether platforms accept it as one hashtag: letters, digits and underscores in any script."""
     return _HASHTAG.match(fold_tag(tag)) is not None
 
 
 def wanted(hashtags: Iterable[str]) -> dict[str, str]:
-    """Give the hashtags of a case by their folded form, for `matching`."""
+    """Return the hashtags of a case by their folded form, for `matching`."""
     return {fold_tag(tag): tag.strip().lstrip("#＃") for tag in hashtags}
 
 
 def matching(case: Mapping[str, str], tags: Iterable[str], text: str) -> list[str]:
-    """Give the hashtags of a case (as the case spells them) that a post carries as tags or as `#...` in its text."""
+    """Return the hashtags of a case (as the case spells them) that a post carries as tags or as `#...` in its text."""
     found = {fold_tag(tag) for tag in tags}
     if "#" in text or "＃" in text:
         found.update(_IN_TEXT.findall(fold(text)))

@@ -64,7 +64,7 @@ class Asked(Document):
         self.taken_by, self.taken_until = mark, now + TAKEN_FOR
 
     def open_to(self, mark: str, cool_off: timedelta, now: datetime) -> bool:
-        """Tell whether the clearing of `mark` could hold it now."""
+        """Return whether the clearing of `mark` could hold it now."""
         last = max([*self.times, *self.said_no], default=None)
         held = self.taken_by not in ("", mark) and self.taken_until is not None and self.taken_until > now
         return not (held or len(self.times) >= ASKED_AT_MOST or (last is not None and now < last + cool_off))
@@ -83,7 +83,7 @@ class Asked(Document):
 
 
 class Person(Document):
-    """Who a contact is. Its id is the contact's; what is personal is sealed with the contact's key."""
+    """The person behind a contact, under the contact's id; personal fields are sealed with the contact's key."""
 
     kind: ClassVar[str] = "person"
 
@@ -133,7 +133,7 @@ class Person(Document):
         )
 
     def wipe(self) -> None:
-        """Become a tombstone: nothing is left that says who it was."""
+        """Become a tombstone that names no one."""
         self.handle = self.name = self.profile = self.post = None
         self.lead_id, self.due_at, self.standing = "", None, "erased"
 

@@ -46,7 +46,7 @@ class Entries(Protocol):
     def feed(self, chunk: bytes) -> Iterable[Entry | Unreadable]: ...
 
     def finish(self) -> Iterable[Entry | Unreadable]:
-        """Give what is left when no more bytes come."""
+        """Return the rest when there are no more bytes."""
         ...
 
 

@@ -16,7 +16,7 @@ _READERS: Final[Mapping[Format, Callable[[dict[str, Any]], Post | Ignored | Remo
 
 
 def read_entry(format_: Format, entry: Entry) -> Post | Ignored | Removed | Unreadable:
-    """Read what the platform gave; what cannot be read comes back with the entry's number and a reason."""
+    """Read a platform's file; unreadable entries are returned with their number and a reason."""
     if not isinstance(entry.raw, dict):
         return Unreadable(entry.number, "the entry is not an object")
     try:

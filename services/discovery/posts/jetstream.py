@@ -10,7 +10,7 @@ _POSTS: Final = "app.bsky.feed.post"
 
 
 def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed:
-    """Read one line. A post's deletion is told as `Removed`; other records are left out. Raises Malformed."""
+    """Read one line. A post's deletion becomes `Removed`; other records are left out. Raises Malformed."""
     did, kind = need(raw, "did", str), need(raw, "kind", str)
     if not did.startswith("did:"):
         raise Malformed("`did` is not an account's id")

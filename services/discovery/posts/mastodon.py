@@ -60,7 +60,7 @@ def _canonical(url: str) -> str:
 
 
 def _plain(content: str) -> str:
-    """Give the words of a status's HTML. Nothing of it is ever shown as HTML."""
+    """Return the text of a status's HTML. It is never shown as HTML."""
     return html.unescape(_ELEMENT.sub("", _BREAK.sub("\n", content))).strip()
 
 

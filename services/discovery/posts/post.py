@@ -39,7 +39,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """Its author deleted a post: what is kept of it goes."""
+    """The author deleted a post: erase what we keep of it."""
 
     permalink: str
 
@@ -77,7 +77,7 @@ def time_of(raw: dict[str, Any], field: str) -> datetime:
 
 
 def language_of(tag: object) -> str:
-    """Give the language of a BCP 47 tag without its region; empty if it is none."""
+    """Return the language of a BCP 47 tag without its region; empty if it is invalid."""
     primary = tag.split("-")[0].lower() if isinstance(tag, str) else ""
     return primary if _LANGUAGE.match(primary) and primary not in _NO_LANGUAGE else ""
 

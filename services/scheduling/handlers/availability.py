@@ -14,7 +14,7 @@ from shared.texts import N_
 
 
 async def case_named(context: Context, institution: InstitutionId, case_id: str) -> CaseState:
-    """The case, once discovery has told of it. Raises NotFound."""
+    """The case, once discovery has published it. Raises NotFound."""
     case = await case_of(context, institution, case_id)
     if case is None:
         raise NotFound(N_("This case does not exist, or it belongs to another institution."))

@@ -34,7 +34,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class FamilyView:
-    """What a family sees. `planned` is what the calendar holds: it is there at once, the meeting a moment later."""
+    """What a family sees. `planned` is the reservation in the calendar: the meeting follows a moment later."""
 
     state: FamilySees
     meeting: Meeting | None
@@ -95,7 +95,7 @@ async def book(context: Context, family: Family, wish: Wish) -> Slot:
 
 @use_case
 async def cancel(context: Context, family: Family) -> None:
-    """Cancel what is planned; the time is set free. Raises Refused, NotFound; Conflict."""
+    """Cancel the planned meeting and free its time. Raises Refused, NotFound; Conflict."""
     scheduling = Scheduling(context, family.institution)
     meeting = await scheduling.known_meeting(family.contact_id)
     calendar = await scheduling.calendar(meeting.tutor_id)

@@ -100,7 +100,7 @@ def _lies_ahead(starts_at: datetime, now: datetime) -> bool:
 async def free_time(
     context: Context, institution: InstitutionId, tutor_id: str, contact_id: str, *, voids: int | None
 ) -> None:
-    """Set free what was reserved for a contact before its meeting's version `voids` (None: ever). Raises Conflict."""
+    """Free the reservations for a contact made before its meeting's version `voids` (None: all). Raises Conflict."""
     scheduling = Scheduling(context, institution)
     calendar = await scheduling.calendar(tutor_id)
     if calendar.free(contact_id, voids=voids, now=context.trusted.sure()):

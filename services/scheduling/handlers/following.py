@@ -1,4 +1,4 @@
-"""What follows from events: from the consent in force, from what the calendar holds, from an erasure."""
+"""Follow events: changes of the consent, reservations in the calendar, an erasure."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from shared.service import Context
 
 
 async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
-    """Offer times once a meeting is allowed; cancel what is planned once it is not. Raises Conflict, AlreadyExists."""
+    """Offer times once a meeting is allowed; cancel the planned one once it is not. Raises Conflict, AlreadyExists."""
     scheduling = Scheduling(context, event.institution)
     meeting = await scheduling.meeting(event.subject) or _unknown(event)
     if not meeting.take(event):
@@ -86,7 +86,7 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
-    """Erase again what a restore of data brought back. The erasure itself was announced when it happened."""
+    """Erase again what a restore of data brought back. The erasure was announced when it happened."""
     meeting = await Scheduling(context, institution).meeting(contact_id)
     await context.mail.erase(institution, contact_id)
     if meeting is not None and meeting.state != "erased":

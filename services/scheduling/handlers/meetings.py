@@ -47,7 +47,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Overview:
-    """The meetings of a tutor, or of all: what is to be closed, what comes, who has yet to choose, what ended."""
+    """The meetings of a tutor, or of all: to close, upcoming, waiting for the family, ended."""
 
     to_close: list[StaffView]
     coming: list[StaffView]

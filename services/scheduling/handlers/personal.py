@@ -17,7 +17,7 @@ class Personal:
 
 
 async def open_personal(context: Context, meeting: Meeting) -> Personal:
-    """Open what is sealed of a meeting. Once the key is erased there is nothing."""
+    """Open the sealed fields of a meeting; empty once the key is erased."""
     fields: dict[str, Sealed | None] = {"zone": meeting.zone, "address": meeting.address, "note": meeting.note}
     sealed = {field: text for field, text in fields.items() if text is not None}
     if not sealed:
@@ -29,7 +29,7 @@ async def open_personal(context: Context, meeting: Meeting) -> Personal:
 
 
 async def seal(context: Context, meeting: Meeting, field: str, text: str) -> Sealed | None:
-    """Seal one field of a meeting; None for nothing, and for what was erased."""
+    """Seal one field of a meeting; None if it is empty or the meeting was erased."""
     if not text or meeting.state == "erased":
         return None
     return await context.vault.seal(meeting.institution, meeting.id, field, text)

@@ -27,7 +27,7 @@ async def room_for(context: Context, meeting: Meeting, reservation: Reservation)
 
 
 async def join_url(context: Context, meeting: Meeting) -> str:
-    """Where to join, as it is now; empty while unknown."""
+    """The current address to join; empty while unknown."""
     return await provider_of(context).join_url(meeting.institution, meeting.room) if meeting.room else ""
 
 

@@ -143,7 +143,7 @@ async def confirm(
 
 
 async def _open(context: Context, family: Family) -> booking.FamilyView:
-    """The view, where a time may be chosen; else the home page says what is the case."""
+    """The view, if a time may be chosen; otherwise redirect to the home page, which explains."""
     view = await booking.see(context, family)
     if not view.may_choose:
         raise ElsewhereFirst(HOME)

@@ -159,7 +159,7 @@ async def _done(
     act: Awaitable[None],
     done: str,
 ) -> Response:
-    """Act and go back to the meeting; what is refused is said on its page."""
+    """Act and return to the meeting; its page shows a refusal."""
     try:
         await act
     except Refused as refused:

@@ -1,4 +1,4 @@
-"""The JSON of the API: what is sent and what is answered."""
+"""The JSON of the API: requests and responses."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -49,7 +49,7 @@ class BookingBody(BaseModel):
 
 
 class MoveBody(BaseModel):
-    """A time that the tutor sets; without one the family chooses anew."""
+    """A time that the tutor sets; without one the family chooses again."""
 
     starts_at: AwareDatetime | None = None
     note: Note = ""

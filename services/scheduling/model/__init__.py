@@ -1,4 +1,4 @@
-"""The pure part: what is kept, how it changes, what is refused. No I/O, no clock."""
+"""The pure part: documents, their changes and the refusals. No I/O, no clock."""
 
 from services.scheduling.model.availability import Availability, AvailabilityRules, WeeklyHours, availability_id
 from services.scheduling.model.calendar import Calendar, Reservation, SlotTaken

@@ -36,7 +36,7 @@ class Reminder(BaseModel):
 
 
 def reminders_before(starts_at: datetime, now: datetime) -> list[Reminder]:
-    """The reminders of a meeting whose time has not gone by already, the earliest first."""
+    """The reminders of a meeting that are still to come, the earliest first."""
     return [Reminder(kind=kind, at=starts_at - before) for kind, before in _REMINDERS if starts_at - before > now]
 
 

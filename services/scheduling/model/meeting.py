@@ -129,7 +129,7 @@ class Meeting(Document):
         raise Refused("not-allowed", N_("You have not agreed to a video call. You can agree on your page."))
 
     def prefer(self, *, zone: Sealed, reach_by: ReachBy, address: Sealed | None, confirm: bool, now: datetime) -> None:
-        """Keep how and in which zone the family wants to be reached; `confirm` what is planned already to it."""
+        """Keep the family's zone and how to remind it; `confirm` a planned time to it."""
         self.zone, self.reach_by, self.address = zone, reach_by, address
         self.mail_refused = False
         if self.state == "scheduled":
@@ -165,7 +165,7 @@ class Meeting(Document):
     def cancel(
         self, by: Literal["family", "tutor"], *, reserved: bool, now: datetime, note: Sealed | None = None
     ) -> type[AnyEvent]:
-        """Cancel what is planned; `reserved`: the calendar holds a time that is not planned yet. Raises Refused."""
+        """Cancel the planned time; `reserved`: the calendar holds a time that is not planned yet. Raises Refused."""
         if self.state != "scheduled" and not (self.state == "offered" and (reserved or by == "tutor")):
             raise Refused("nothing-planned", N_("No video call is booked. There is nothing to cancel."))
         self.note = note
@@ -265,7 +265,7 @@ class Meeting(Document):
         self.due_at = now if waiting else min((one.at for one in self.reminders), default=None)
 
     def wipe(self, *, mails: bool) -> None:
-        """Keep nothing but the reference and the codes of what was erased. `mails`: some were kept here."""
+        """Keep only the reference and the codes of the erased data. `mails`: some were kept here."""
         had = {
             "email-address": self.address is not None,
             "zone": self.zone is not None,

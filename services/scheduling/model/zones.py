@@ -33,7 +33,7 @@ _COMMA = {"ar": "، "}
 
 @dataclass(frozen=True)
 class Place:
-    """One zone as it is offered: where it is, and what its clock shows now."""
+    """One zone to choose from: its place, and the time there now."""
 
     zone: str
     name: str  # e.g. `New York, United States`

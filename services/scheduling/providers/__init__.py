@@ -12,7 +12,7 @@ from shared.identifiers import InstitutionId
 
 @dataclass(frozen=True)
 class Booking:
-    """What a provider is told of a meeting. Nothing personal."""
+    """What a provider knows of a meeting. Nothing personal."""
 
     institution: InstitutionId
     contact_id: str  # with it a provider recognises the meeting that it was asked for before
@@ -39,7 +39,7 @@ class MeetingProvider(Protocol):
     async def cancel(self, institution: InstitutionId, room: Room) -> None: ...
 
     async def join_url(self, institution: InstitutionId, room: Room) -> str:
-        """The address at which to join, as it is now; empty while there is none."""
+        """The current address to join; empty while there is none."""
         ...
 
 
