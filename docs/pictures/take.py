@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script beside its pictures, not a package
-"""Take the README's pictures anew from a running example: `.venv/bin/python -m docs.pictures.take`."""
+"""Retake the README's pictures from a running example: `.venv/bin/python -m docs.pictures.take`."""
 
 import asyncio
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright, expect
 
 from example import journey as play
+from tests.browser.conftest import CHROMIUM
 from tests.browser.house import PHONE, House, open_house
 from tests.browser.reading import answer_every_question
 
@@ -20,8 +21,8 @@ _DESK = {"viewport": {"width": 1180, "height": 740}, "device_scale_factor": 1.5}
 async def take() -> None:
     """Write `family.png`, `today.png` and `journeys.png`."""
     folder = Path(tempfile.mkdtemp(prefix="firsthand-pictures-"))
-    async with async_playwright() as playwright, open_house(folder) as house:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    async with async_playwright() as playwright, open_house(folder, FOLDER.parents[1]) as house:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         await _a_busy_day(house)
         await _family(house, browser)
         tutor = await house.signed_in(browser, "tutor", **_DESK)
