@@ -46,12 +46,12 @@ async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page
     copied = await page.evaluate("navigator.clipboard.readText()")
     assert copied == await page.locator("#message").input_value()
     assert "http" not in copied
-    await page.get_by_role("button", name="I have sent it").click()
+    await page.get_by_role("button", name="Mark as sent").click()
     await expect(row).to_contain_text("message sent")
 
     await page.locator("input[name=answer][value=yes] + label").click()
-    await page.get_by_role("button", name="Log the answer").click()
-    await page.get_by_role("button", name="Make the link").click()
+    await page.get_by_role("button", name="Record the answer").click()
+    await page.get_by_role("button", name="Create the link").click()
     await expect(row).to_contain_text("link sent")
     await page.get_by_role("link", name="Open the family's page").click()
     await page.get_by_role("button").first.click()
@@ -84,7 +84,7 @@ async def test_a_tutor_closes_the_meeting_and_uploads_its_recording(
     await page.locator("#person-1").fill(house.school.student_id)
     for agrees in ("0", "1"):
         await page.locator(f"input[name=agrees][value='{agrees}']").check()
-    await page.get_by_role("button", name="Close as held").click()
+    await page.get_by_role("button", name="Close: it took place").click()
     await expect(page.locator(".notice.good")).to_be_visible()
 
     await play.recording(journey, "awaited")
