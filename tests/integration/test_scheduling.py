@@ -479,7 +479,7 @@ async def test_a_clock_that_goes_ahead_for_a_while_costs_no_family_its_reminder_
     assert [one.contact_id for one in calendar.reservations] == ["c1"]
     world.clock.set(booked.data.starts_at - 24 * HOUR)
     (_, reminder) = await world.until_mails(2)
-    assert reminder["Subject"].startswith("Reminder of your meeting")
+    assert reminder["Subject"].startswith("Reminder of your video call")
 
 
 def _calendar(mail: Any) -> tuple[Any, Any]:
