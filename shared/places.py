@@ -23,6 +23,11 @@ def city(zone: str, locale: Locale) -> str:
     return str(get_timezone_location(ZoneInfo(zone), locale=locale, return_city=True)).rpartition("/")[2]
 
 
+def territory(zone: str) -> str:
+    """Tell in which territory (ISO 3166) a time zone's city is; empty for a zone without one."""
+    return str(get_global("zone_territories").get(zone, ""))
+
+
 @cache
 def _former_names() -> dict[str, list[str]]:
     """CLDR translates some cities under the name that their zone had before, e.g. `Asia/Calcutta`."""
@@ -32,4 +37,4 @@ def _former_names() -> dict[str, list[str]]:
     return former
 
 
-__all__ = ["city"]
+__all__ = ["city", "territory"]

@@ -11,6 +11,7 @@ from services.scheduling.model.slots import Slot
 from services.scheduling.words import PAGES
 from shared.events.portal import InstitutionState
 from shared.mail import Attachment
+from shared.places import territory
 from shared.service import Context
 from shared.texts import N_
 from shared.web.languages import Language
@@ -60,7 +61,7 @@ class Particulars:
 
 def compose(context: Context, meeting: Meeting, letter: Letter, known: Particulars) -> Mail:
     """Write one letter."""
-    words = PAGES.in_language(meeting.language)
+    words = PAGES.in_language(meeting.language, territory(known.zone))
     dropped = letter.kind in _DROPPED
     method: Method = "CANCEL" if dropped else "REQUEST"
     slot = Slot(letter.starts_at, letter.ends_at)

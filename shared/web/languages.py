@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,8 @@ NAMES: Final[Mapping[str, str]] = {
 # Where CLDR differs from what our readers write: Spanish is that of Latin America; an Arabic date names its month and
 # has no comma after the weekday.
 _REGIONS: Final[Mapping[str, str]] = {"es": "es_419"}
+# English dates are American unless the reader is where they are written otherwise.
+_ENGLISH: Final = frozenset({"AU", "GB", "IE", "IN", "NZ", "ZA"})
 _DATES: Final[Mapping[tuple[str, str], str]] = {("ar", "full"): "EEEE d MMMM y", ("ar", "medium"): "d MMMM y"}
 _A_YEAR: Final = 365 * 24 * 3600
 
@@ -51,6 +53,7 @@ class Language:
 
     code: str
     translations: NullTranslations = field(repr=False, compare=False)
+    territory: str = ""  # where its English is read (ISO 3166), if dates are written otherwise there
 
     @property
     def name(self) -> str:
@@ -62,7 +65,13 @@ class Language:
 
     @property
     def locale(self) -> Locale:
+        if self.territory:
+            return Locale(self.code, territory=self.territory)
         return Locale.parse(_REGIONS.get(self.code, self.code))
+
+    def read_in(self, territory: str) -> "Language":
+        """Write dates and times as they are written in a territory."""
+        return replace(self, territory=territory) if self.code == DEFAULT and territory in _ENGLISH else self
 
     def gettext(self, message: str, **values: object) -> str:
         """Translate, then fill `%(name)s` places."""
@@ -187,6 +196,12 @@ def language_of(request: Request) -> str:
     return chosen or str(getattr(request.state, "language", DEFAULT))
 
 
+def territory_of(request: Request) -> str:
+    """Tell where the visitor's English is read: the territory of the first English that the browser asks for."""
+    tags = (tag.split("-") for tag in accepted(request.headers.get("accept-language", "")))
+    return next((parts[1].upper() for parts in tags if parts[0] == DEFAULT and len(parts) > 1), "")
+
+
 def negotiate(accept_language: str) -> str:
     """Pick a language of ours from an Accept-Language header."""
     wanted = accepted(accept_language)
@@ -231,4 +246,4 @@ class LanguageMiddleware:
         await self._app(scope, receive, send_with_language)
 
 
-__all__ = ["DEFAULT", "NAMES", "Language", "LanguageMiddleware", "language", "language_of", "negotiate"]
+__all__ = ["DEFAULT", "NAMES", "Language", "LanguageMiddleware", "language", "language_of", "negotiate", "territory_of"]

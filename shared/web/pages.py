@@ -12,7 +12,7 @@ from jinja2.runtime import Context as JinjaContext
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from shared.web.languages import NAMES, Language, language, language_of
+from shared.web.languages import NAMES, Language, language, language_of, territory_of
 from shared.web.navigation import sections
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -34,11 +34,11 @@ class Pages:
 
     def language(self, request: Request) -> Language:
         """Give the visitor's language with this service's words in it, for texts that are made in Python."""
-        return self.in_language(language_of(request))
+        return self.in_language(language_of(request), territory_of(request))
 
-    def in_language(self, code: str) -> Language:
+    def in_language(self, code: str, territory: str = "") -> Language:
         """Give a language by its code (unknown: English), e.g. for a mail in the family's own language."""
-        return language(code, self._folder / "locale")
+        return language(code, self._folder / "locale").read_in(territory)
 
     def text(self, name: str, code: str, /, **context: Any) -> str:
         """Render a template without a request, e.g. a mail's text."""
@@ -64,9 +64,10 @@ class Pages:
         return HTMLResponse(shown, status, headers={"Content-Language": words.code})
 
     def _environment(self, words: Language) -> Environment:
-        if words.code not in self._environments:
-            self._environments[words.code] = self._build(words)
-        return self._environments[words.code]
+        name = str(words.locale)
+        if name not in self._environments:
+            self._environments[name] = self._build(words)
+        return self._environments[name]
 
     def _build(self, words: Language) -> Environment:
         environment = Environment(

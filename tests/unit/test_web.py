@@ -161,6 +161,9 @@ async def test_a_page_comes_in_english_arabic_right_to_left_and_spanish(site: ht
     english = await site.get("/consent/page", headers={"Accept-Language": "de, en;q=0.5"})
     arabic = await site.get("/consent/page", headers={"Accept-Language": "ar-QA,ar;q=0.9,en;q=0.8"})
     spanish = await site.get("/consent/page", headers={"Accept-Language": "es-MX"})
+    british = await site.get("/consent/page", headers={"Accept-Language": "en-GB,en;q=0.9"})
+    assert "Monday, January 5, 2026 at 11:30\u202fAM" in english.text
+    assert "Monday, 5 January 2026 at 11:30" in british.text
     assert '<html lang="en" dir="ltr">' in english.text
     assert '<html lang="ar" dir="rtl">' in arabic.text
     assert '<html lang="es" dir="ltr">' in spanish.text
@@ -480,6 +483,10 @@ def test_dates_and_times_are_written_as_their_readers_write_them() -> None:
     assert language("ar").when(at) == "الخميس 26 نوفمبر 2026، الساعة 1:05 مساءً"
     assert language("ar").date(at, "medium") == "26 نوفمبر 2026"
     assert language("ar").place("UTC") == "بالتوقيت العالمي"
+    assert language("en").when(at) == "Thursday, November 26, 2026 at 1:05\u202fPM"
+    assert language("en").read_in("GB").when(at) == "Thursday, 26 November 2026 at 13:05"
+    assert language("en").read_in("NZ").when(at) == "Thursday, 26 November 2026 at 1:05\u202fpm"
+    assert language("es").read_in("GB") == language("es")
 
 
 def test_a_request_goes_on_with_the_trace_that_it_names_and_begins_one_otherwise() -> None:
