@@ -12,6 +12,7 @@ RUN python -m venv tools \
     && tools/bin/pip install --quiet --require-hashes -r tools.lock \
     && tools/bin/pip wheel --quiet --require-hashes --no-deps --no-build-isolation --wheel-dir wheels -r requirements-run.lock
 COPY pyproject.toml README.md LICENSE THIRD-PARTY-NOTICES.md ./
+COPY firsthand firsthand
 COPY services services
 COPY shared shared
 COPY example example

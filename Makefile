@@ -39,7 +39,7 @@ contracts: $(VENV)/ready
 	@$(BIN)/lint-imports
 
 schemas: $(VENV)/ready
-	@$(BIN)/python -m shared.events.schemas check
+	@$(BIN)/python -m firsthand.shared.events.schemas check
 
 # In a folder of their own, which goes with them, and in an order of their own: FIRSTHAND_TEST_SEED repeats one.
 TESTS := f() { seed=$${FIRSTHAND_TEST_SEED:-$$(date +%s)}; echo "The order of tests is that of FIRSTHAND_TEST_SEED=$$seed"; \

@@ -31,29 +31,29 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
-from services.archive.app import SERVICE as ARCHIVE
-from services.consent.app import SERVICE as CONSENT
-from services.scheduling.app import SERVICE as SCHEDULING
-from shared.bus import BusSettings
-from shared.bus.topology_apply import apply
-from shared.clock import SystemClock
-from shared.copies import keep_case, keep_institution
-from shared.deployment import Deployment
-from shared.embedded_nats import EmbeddedNats
-from shared.events import AnyEvent, State, parse_event
-from shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import ApprovalState, CaseChangedV1, CaseState, ContactDiscoveredV1, ContactState
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.events.scheduling import (
+from firsthand.services.archive.app import SERVICE as ARCHIVE
+from firsthand.services.consent.app import SERVICE as CONSENT
+from firsthand.services.scheduling.app import SERVICE as SCHEDULING
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.copies import keep_case, keep_institution
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events import AnyEvent, State, parse_event
+from firsthand.shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ApprovalState, CaseChangedV1, CaseState, ContactDiscoveredV1, ContactState
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.events.scheduling import (
     CalendarChangedV1,
     CalendarState,
     MeetingFinishedV1,
     MeetingState,
     ReservationState,
 )
-from shared.identifiers import InstitutionId, new_id
-from shared.settings import Settings
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.settings import Settings
 
 E = TypeVar("E", bound=AnyEvent)
 

@@ -26,18 +26,18 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from shared.bus import Bus, BusSettings
-from shared.bus.connection import connected
-from shared.bus.feeding import router_of
-from shared.bus.subscriptions import Pull
-from shared.bus.topology_apply import apply
-from shared.clock import SystemClock
-from shared.embedded_nats import EmbeddedNats
-from shared.events import AnyEvent
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.metrics import Metrics
-from shared.topology import STREAMS, durables_of
+from firsthand.shared.bus import Bus, BusSettings
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.feeding import router_of
+from firsthand.shared.bus.subscriptions import Pull
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.topology import STREAMS, durables_of
 
 EVENTS, LONE, DURABLES, REST_SECONDS = 20_000, 50, 22, 6.0
 BODY = json.dumps({"data": "x" * 600}).encode()
@@ -110,7 +110,7 @@ async def as_it_is(message: NatsMessage) -> NatsMessage:
 
 @asynccontextmanager
 async def ours(url: str, durables: list[str], took: Took) -> AsyncIterator[None]:
-    """shared.bus.subscriptions.Pull, alone."""
+    """firsthand.shared.bus.subscriptions.Pull, alone."""
     async with connected(BusSettings(url=url)) as client:
 
         async def handle(message: Msg) -> None:

@@ -8,9 +8,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from example.institution import load_example
-from shared.clock import SystemClock
-from shared.embedded_nats import EmbeddedNats
+from firsthand.example.institution import load_example
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.embedded_nats import EmbeddedNats
 from tests.e2e.system import all_in_one
 
 _SETTLE = 10  # seconds after loading

@@ -20,10 +20,10 @@ from typing import Any
 
 import obstore
 
-from shared.bus import BusSettings
-from shared.bus.topology_apply import apply
-from shared.clock import ManualClock
-from shared.embedded_nats import EmbeddedNats
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.embedded_nats import EmbeddedNats
 from tests.archive import START, Archive, running, served
 from tests.buckets import URL_SETTING, S3Server
 from tests.media import noise

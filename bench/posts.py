@@ -15,8 +15,8 @@ from pathlib import Path
 
 import ijson
 
-from example import journey as play
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import System, all_in_one
 
 _POSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
@@ -81,7 +81,7 @@ async def _import(system: System, file: Path, token: str) -> tuple[float, float]
     started = time.perf_counter()
     arguments = ("import", "posts", str(file), "--case", "CLP", "--token", token, "--url", system.url)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", *arguments, stderr=asyncio.subprocess.DEVNULL, env=dict(os.environ)
+        sys.executable, "-m", "firsthand.services", *arguments, stderr=asyncio.subprocess.DEVNULL, env=dict(os.environ)
     )
     most = 0.0
     while process.returncode is None:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from shared.embedded_nats import EmbeddedNats
+from firsthand.shared.embedded_nats import EmbeddedNats
 from tests.e2e.system import all_in_one
 
 _ROUNDS = 3

@@ -30,12 +30,12 @@ import uvloop
 from bson.codec_options import CodecOptions
 from pydantic import AwareDatetime, BaseModel
 
-from shared.clock import SystemClock
-from shared.identifiers import InstitutionId, new_id
-from shared.store import Document, Index, Store
-from shared.store.mongo import MongoStore
-from shared.store.mongo_client import Address
-from shared.store.sqlite import SqliteStore
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.store import Document, Index, Store
+from firsthand.shared.store.mongo import MongoStore
+from firsthand.shared.store.mongo_client import Address
+from firsthand.shared.store.sqlite import SqliteStore
 
 _DOCUMENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 5000  # a multiple of 1000
 _TURNS = 5

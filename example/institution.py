@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from example import journey as play
-from shared.client import Caller, Json, operator
-from shared.clock import Clock
-from shared.keys import Keys
-from shared.settings import Settings
+from firsthand.example import journey as play
+from firsthand.shared.client import Caller, Json, operator
+from firsthand.shared.clock import Clock
+from firsthand.shared.keys import Keys
+from firsthand.shared.settings import Settings
 
 SLUG = "example-dental"
 _POSTS = Path(__file__).parent / "posts"

@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx
 
-from example.media import make_video
-from shared.client import Caller, Json, Refused, family, operator, signed_in
-from shared.clock import Clock
-from shared.events.contact import SCOPES, Scope
-from shared.keys import Keys
+from firsthand.example.media import make_video
+from firsthand.shared.client import Caller, Json, Refused, family, operator, signed_in
+from firsthand.shared.clock import Clock
+from firsthand.shared.events.contact import SCOPES, Scope
+from firsthand.shared.keys import Keys
 
 _WITHIN = 30.0  # seconds in which the chain must show a result
 _LOOK_EVERY = 0.05

@@ -17,23 +17,23 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from services.portal.cli import institution_cli, person_cli, token_cli
-from shared.bus.connection import NoServer
-from shared.bus.topology_apply import apply
-from shared.clock import SystemClock
-from shared.clock_command import clock_cli
-from shared.commands import dead_letters_cli, keys_cli, ledger_cli, mongo_cli, secrets_cli, topology_cli
-from shared.console import AsJson, Url, console, nats_url, read, read_settings, run, stop
-from shared.deployment import CannotStart, Deployment, bus_settings
-from shared.doctor import examine
-from shared.keys import Keys, KeysError
-from shared.service import Service
-from shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
-from shared.settings import Settings
-from shared.store import StoreUnavailable
-from shared.web.contract import breaks
-from shared.web.logging import configure as configure_logging
-from shared.web.openapi import describe
+from firsthand.services.portal.cli import institution_cli, person_cli, token_cli
+from firsthand.shared.bus.connection import NoServer
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.clock_command import clock_cli
+from firsthand.shared.commands import dead_letters_cli, keys_cli, ledger_cli, mongo_cli, secrets_cli, topology_cli
+from firsthand.shared.console import AsJson, Url, console, nats_url, read, read_settings, run, stop
+from firsthand.shared.deployment import CannotStart, Deployment, bus_settings
+from firsthand.shared.doctor import examine
+from firsthand.shared.keys import Keys, KeysError
+from firsthand.shared.service import Service
+from firsthand.shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.web.contract import breaks
+from firsthand.shared.web.logging import configure as configure_logging
+from firsthand.shared.web.openapi import describe
 
 gc.freeze()
 gc.enable()
@@ -47,7 +47,7 @@ class _Services(Mapping[str, Service]):
     def __getitem__(self, name: str) -> Service:
         if name not in self._names:
             raise KeyError(name)
-        service: Service = importlib.import_module(f"services.{name}.app").SERVICE
+        service: Service = importlib.import_module(f"firsthand.services.{name}.app").SERVICE
         return service
 
     def __iter__(self) -> Iterator[str]:
@@ -112,7 +112,7 @@ def up(
 
 
 async def _up(settings: Settings, *, example: bool) -> None:
-    from example.institution import load_example, print_doors
+    from firsthand.example.institution import load_example, print_doors
 
     usable_folder(settings.data)
     configure_logging("firsthand", settings.log_level, settings.data / "logs" / "firsthand.log")
@@ -194,8 +194,8 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Play one whole journey over HTTP, withdrawal included, against a running system, and print its timeline."""
-    from example.journey import Incomplete, play_demo
-    from shared.client import Refused
+    from firsthand.example.journey import Incomplete, play_demo
+    from firsthand.shared.client import Refused
 
     settings = read_settings()
     try:
@@ -222,7 +222,7 @@ def import_posts_command(
     url: Url = "",
 ) -> None:
     """Import public posts from a file into a case; unreadable entries are reported, the rest goes in."""
-    from services.discovery.cli import ImportRefused, import_posts
+    from firsthand.services.discovery.cli import ImportRefused, import_posts
 
     try:
         import_posts(file, case, url or read_settings().address, token, format_ or None)
@@ -240,7 +240,7 @@ def migrate(
     as_json: AsJson = False,
 ) -> None:
     """Move the SQLite databases of a stopped deployment to MongoDB, and compare both sides journey by journey."""
-    from shared.migrate_command import migrate as migrate_to
+    from firsthand.shared.migrate_command import migrate as migrate_to
 
     migrate_to(read_settings(), list(SERVICES.values()), to, keys_to, compare_only=compare_only, as_json=as_json)
 

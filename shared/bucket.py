@@ -19,9 +19,9 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from shared.media import SLOT, MediaDamaged, Source
-from shared.settings import Settings
-from shared.store import StoreUnavailable
+from firsthand.shared.media import SLOT, MediaDamaged, Source
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config

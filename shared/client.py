@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from shared.clock import Clock
-from shared.identifiers import DEPLOYMENT
-from shared.keys import Keys
-from shared.sessions import SessionIssuer
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.keys import Keys
+from firsthand.shared.sessions import SessionIssuer
 
 Json = Any
 _TIMEOUT = 30.0  # seconds

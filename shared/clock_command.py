@@ -8,13 +8,13 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from shared.bus.times import NotConfirmed, confirm
-from shared.clock import SystemClock
-from shared.clock_survey import Survey, survey
-from shared.console import console, nats_url, read_settings, run, stop
-from shared.deployment import bus_settings
-from shared.settings import Settings
-from shared.topology import STREAMS
+from firsthand.shared.bus.times import NotConfirmed, confirm
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.clock_survey import Survey, survey
+from firsthand.shared.console import console, nats_url, read_settings, run, stop
+from firsthand.shared.deployment import bus_settings
+from firsthand.shared.settings import Settings
+from firsthand.shared.topology import STREAMS
 
 _TAKEN_WITHIN: Final = 10  # seconds; a service whose clock is in doubt looks for a confirmation every two
 

@@ -9,16 +9,16 @@ from typing import Any, Final
 import httpx
 import nats.errors
 
-from shared.bus.connection import NoServer, connected
-from shared.bus.times import Times, times_of
-from shared.clock import SystemClock
-from shared.deployment import KEY_STORE_KINDS, bus_settings
-from shared.embedded_nats import address_of
-from shared.settings import Settings
-from shared.store import StoreUnavailable
-from shared.store.opened import has_key_store, open_key_store
-from shared.topology import STREAMS
-from shared.trusted_clock import TOLERANCE, Reading, TrustedClock, spelled
+from firsthand.shared.bus.connection import NoServer, connected
+from firsthand.shared.bus.times import Times, times_of
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.deployment import KEY_STORE_KINDS, bus_settings
+from firsthand.shared.embedded_nats import address_of
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.opened import has_key_store, open_key_store
+from firsthand.shared.topology import STREAMS
+from firsthand.shared.trusted_clock import TOLERANCE, Reading, TrustedClock, spelled
 
 _ANSWER_WITHIN: Final = 3.0  # seconds
 

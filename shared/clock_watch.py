@@ -7,12 +7,12 @@ from typing import Final
 
 import nats.errors
 
-from shared.bus import Bus
-from shared.bus.times import Times
-from shared.clock import Clock
-from shared.service import Context
-from shared.store import StoreError
-from shared.trusted_clock import Reading, TrustedClock
+from firsthand.shared.bus import Bus
+from firsthand.shared.bus.times import Times
+from firsthand.shared.clock import Clock
+from firsthand.shared.service import Context
+from firsthand.shared.store import StoreError
+from firsthand.shared.trusted_clock import Reading, TrustedClock
 
 _LOOK_EVERY: Final = 1.0  # seconds
 _ASK_EVERY: Final = 2.0  # seconds between two looks for a confirmation, while the clock is in doubt

@@ -8,22 +8,22 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from shared.bus import BusSettings
-from shared.bus.connection import connected
-from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
-from shared.bus.topology_apply import apply, drift
-from shared.clock import SystemClock
-from shared.console import AsJson, console, nats_url, read_settings, run, stop
-from shared.credentials import make_secrets
-from shared.deployment import bus_settings
-from shared.files import write_whole
-from shared.keys import Keys, Who, rotate
-from shared.ledger import NoLedger, erasures
-from shared.ledger import apply as apply_ledger
-from shared.ledger import read as read_ledger
-from shared.settings import Settings
-from shared.store.mongo_setup import prepare, read_secrets
-from shared.topology import DURABLES, SERVICES, STREAMS, Placement
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
+from firsthand.shared.bus.topology_apply import apply, drift
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.console import AsJson, console, nats_url, read_settings, run, stop
+from firsthand.shared.credentials import make_secrets
+from firsthand.shared.deployment import bus_settings
+from firsthand.shared.files import write_whole
+from firsthand.shared.keys import Keys, Who, rotate
+from firsthand.shared.ledger import NoLedger, erasures
+from firsthand.shared.ledger import apply as apply_ledger
+from firsthand.shared.ledger import read as read_ledger
+from firsthand.shared.settings import Settings
+from firsthand.shared.store.mongo_setup import prepare, read_secrets
+from firsthand.shared.topology import DURABLES, SERVICES, STREAMS, Placement
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ discovery's.
 
 from typing import ClassVar
 
-from shared.events.discovery import CaseChangedV1, CaseState
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.service import Context
-from shared.store import Document
+from firsthand.shared.events.discovery import CaseChangedV1, CaseState
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.store import Document
 
 
 class InstitutionCopy(Document):

@@ -23,11 +23,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import bcrypt
 
-from shared.bus.permissions import USERS, permissions_of
-from shared.files import write_whole
-from shared.keys import SIGNS, Keys
-from shared.store.mongo_client import Address
-from shared.topology import SERVICES, Placement
+from firsthand.shared.bus.permissions import USERS, permissions_of
+from firsthand.shared.files import write_whole
+from firsthand.shared.keys import SIGNS, Keys
+from firsthand.shared.store.mongo_client import Address
+from firsthand.shared.topology import SERVICES, Placement
 
 # bcrypt is slow so that a password is guessed slowly. Ours are 256 random bits, which nobody guesses: 2^6 rounds take
 # 4 ms of the server at each connection. NKeys would need no hash; but a user is a key there, with neither name nor

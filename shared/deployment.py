@@ -12,28 +12,28 @@ from typing import Any, Final, Self
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from shared.bus import Bus, BusSettings
-from shared.bus.observing import event_metrics
-from shared.bus.permissions import inbox_prefix
-from shared.bus.relay import Relay
-from shared.clock import Clock, SystemClock
-from shared.clock_watch import judge_at_start, report, watch_clock
-from shared.events import AnyEvent, Envelope
-from shared.keys import SIGNS, Keys
-from shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
-from shared.metrics import Metrics
-from shared.service import Context, Service, use_case
-from shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
-from shared.settings import Settings
-from shared.store import Store
-from shared.store.opened import open_key_store, open_store
-from shared.tasks import ended
-from shared.timers import Timers
-from shared.topology import Placement
-from shared.trusted_clock import ClockMark, TrustedClock
-from shared.vault import OwnerKey, Vault
-from shared.web.app import MountedPart, build_app
-from shared.web.health import Condition
+from firsthand.shared.bus import Bus, BusSettings
+from firsthand.shared.bus.observing import event_metrics
+from firsthand.shared.bus.permissions import inbox_prefix
+from firsthand.shared.bus.relay import Relay
+from firsthand.shared.clock import Clock, SystemClock
+from firsthand.shared.clock_watch import judge_at_start, report, watch_clock
+from firsthand.shared.events import AnyEvent, Envelope
+from firsthand.shared.keys import SIGNS, Keys
+from firsthand.shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.service import Context, Service, use_case
+from firsthand.shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Store
+from firsthand.shared.store.opened import open_key_store, open_store
+from firsthand.shared.tasks import ended
+from firsthand.shared.timers import Timers
+from firsthand.shared.topology import Placement
+from firsthand.shared.trusted_clock import ClockMark, TrustedClock
+from firsthand.shared.vault import OwnerKey, Vault
+from firsthand.shared.web.app import MountedPart, build_app
+from firsthand.shared.web.health import Condition
 
 Progress = Callable[[str], None]
 
@@ -263,7 +263,7 @@ def _run(running: RunningService, name: str, work: Callable[[], Coroutine[Any, A
 async def _traced(bus: Bus, url: str) -> AsyncIterator[None]:
     """Send spans of what is handled; the last ones when the bus is closed."""
     try:
-        from shared.bus.spans import exporting, traces_with
+        from firsthand.shared.bus.spans import exporting, traces_with
 
         provider = exporting(bus.service, url)
     except ImportError as error:

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-from shared.bucket import BucketUnavailable, bucket_of
-from shared.bus.connection import NoServer, NotPermitted
-from shared.bus.topology_apply import drift
-from shared.clock import SystemClock
-from shared.clock_survey import survey
-from shared.deployment import bus_settings
-from shared.embedded_nats import address_of
-from shared.keys import Keys, KeysError, exposed
-from shared.service import Service
-from shared.settings import Settings
-from shared.store import StoreUnavailable
-from shared.store.mongo_client import examine_server
-from shared.store.opened import open_store, store_file
+from firsthand.shared.bucket import BucketUnavailable, bucket_of
+from firsthand.shared.bus.connection import NoServer, NotPermitted
+from firsthand.shared.bus.topology_apply import drift
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.clock_survey import survey
+from firsthand.shared.deployment import bus_settings
+from firsthand.shared.embedded_nats import address_of
+from firsthand.shared.keys import Keys, KeysError, exposed
+from firsthand.shared.service import Service
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.mongo_client import examine_server
+from firsthand.shared.store.opened import open_store, store_file
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from shared.files import write_whole
-from shared.identifiers import InstitutionId
+from firsthand.shared.files import write_whole
+from firsthand.shared.identifiers import InstitutionId
 
 KEY_BYTES: Final = 32
 _ENVIRONMENT_PREFIX: Final = "FIRSTHAND_KEY_"

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from shared.clock import Clock
-from shared.identifiers import InstitutionId, InstitutionSlug
-from shared.settings import Settings
-from shared.store.opened import has_key_store, open_key_store
-from shared.vault import OwnerKey, destroy_key, erased_keys
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import InstitutionId, InstitutionSlug
+from firsthand.shared.settings import Settings
+from firsthand.shared.store.opened import has_key_store, open_key_store
+from firsthand.shared.vault import OwnerKey, destroy_key, erased_keys
 
 
 class Entry(BaseModel):

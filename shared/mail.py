@@ -21,10 +21,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiosmtplib
 
-from shared.bus.errors import Hopeless, Transient
-from shared.clock import Clock
-from shared.files import remove_folder, sync_folder, write_whole
-from shared.identifiers import InstitutionId
+from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.clock import Clock
+from firsthand.shared.files import remove_folder, sync_folder, write_whole
+from firsthand.shared.identifiers import InstitutionId
 
 # CRLF as on the wire, 7 bits so that any server on the way takes it.
 _POLICY: Final = policy.SMTP.clone(cte_type="7bit")

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.files import sync_folder, write_whole
-from shared.keys import derive
+from firsthand.shared.files import sync_folder, write_whole
+from firsthand.shared.keys import derive
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -9,13 +9,13 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from shared.clock import SystemClock
-from shared.console import console, run, stop
-from shared.migration import CannotMigrate, Report, compare, move, opened
-from shared.service import Service
-from shared.settings import Settings
-from shared.store import StoreUnavailable
-from shared.store.mongo_client import Address, examine_server
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.console import console, run, stop
+from firsthand.shared.migration import CannotMigrate, Report, compare, move, opened
+from firsthand.shared.service import Service
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.mongo_client import Address, examine_server
 
 _NEXT: Final = """
 Both sides are equal. Before anything starts again:

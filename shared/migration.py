@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.clock import Clock
-from shared.deployment import KEY_STORE_KINDS
-from shared.identifiers import InstitutionId
-from shared.service import Service
-from shared.settings import Settings
-from shared.store import AlreadyExists, Collection, Document, OutboxEntry, Store
-from shared.store.opened import key_store_file, open_key_store, open_store, store_file
+from firsthand.shared.clock import Clock
+from firsthand.shared.deployment import KEY_STORE_KINDS
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Service
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import AlreadyExists, Collection, Document, OutboxEntry, Store
+from firsthand.shared.store.opened import key_store_file, open_key_store, open_store, store_file
 
 _AT_ONCE: Final = 32  # documents under way to the server; as many as a store has connections
 _MOST_WAITING: Final = 20_000  # events a service; they are held in memory, about 2 kB each

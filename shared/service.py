@@ -12,19 +12,19 @@ from typing import Any, ParamSpec, TypeVar
 from fastapi import APIRouter
 from faststream.nats import NatsRouter
 
-from shared.bus import Bus, NotBound
-from shared.bus.feeding import router_of
-from shared.bus.relay import Relay
-from shared.clock import Clock
-from shared.identifiers import InstitutionId
-from shared.mail import Mailer
-from shared.metrics import Metrics
-from shared.sessions import SessionIssuer, SessionVerifier
-from shared.settings import Settings, ToldSettings
-from shared.store import AlreadyExists, Conflict, Document, Store
-from shared.topology import Placement, durables_of
-from shared.trusted_clock import TrustedClock
-from shared.vault import Vault
+from firsthand.shared.bus import Bus, NotBound
+from firsthand.shared.bus.feeding import router_of
+from firsthand.shared.bus.relay import Relay
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.mail import Mailer
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.sessions import SessionIssuer, SessionVerifier
+from firsthand.shared.settings import Settings, ToldSettings
+from firsthand.shared.store import AlreadyExists, Conflict, Document, Store
+from firsthand.shared.topology import Placement, durables_of
+from firsthand.shared.trusted_clock import TrustedClock
+from firsthand.shared.vault import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")

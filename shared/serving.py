@@ -11,10 +11,10 @@ from pathlib import Path
 
 import uvicorn
 
-from shared.deployment import CannotStart, Deployment, Progress
-from shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
-from shared.settings import Settings
-from shared.web.connection import AbortableProtocol
+from firsthand.shared.deployment import CannotStart, Deployment, Progress
+from firsthand.shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
+from firsthand.shared.settings import Settings
+from firsthand.shared.web.connection import AbortableProtocol
 
 # Open players and live pages are given this long when the process ends; they come back by themselves.
 _PARTING_SECONDS = 3

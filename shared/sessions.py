@@ -17,10 +17,10 @@ from joserfc.jwk import KeySet, OKPKey
 from joserfc.jws import JWSRegistry
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.clock import Clock
-from shared.events.portal import Role
-from shared.identifiers import Id, InstitutionId, InstitutionSlug, new_id
-from shared.keys import KeysError, SigningKey, Who
+from firsthand.shared.clock import Clock
+from firsthand.shared.events.portal import Role
+from firsthand.shared.identifiers import Id, InstitutionId, InstitutionSlug, new_id
+from firsthand.shared.keys import KeysError, SigningKey, Who
 
 STAFF_LIFE: Final = timedelta(minutes=10)  # renewed by the portal
 FAMILY_LIFE: Final = timedelta(minutes=15)  # renewed by the personal link

@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from shared.identifiers import InstitutionId, InstitutionSlug
+from firsthand.shared.identifiers import InstitutionId, InstitutionSlug
 
 _SECRETS: Final = Path("/run/secrets")  # where containers find them
 

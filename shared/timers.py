@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.service import Context, Timer
-from shared.store import AlreadyExists, Conflict, Document, StoreUnavailable, Unreadable
+from firsthand.shared.service import Context, Timer
+from firsthand.shared.store import AlreadyExists, Conflict, Document, StoreUnavailable, Unreadable
 
 _EVERY: Final = 1.0  # seconds between two looks
 _BATCH: Final = 32  # documents at once, so that one slow mail server does not keep all others waiting

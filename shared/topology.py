@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.events import EVENTS, AnyEvent, archive, consent, discovery, portal, scheduling
-from shared.events.envelope import SUBJECT_ROOT
-from shared.identifiers import InstitutionId
+from firsthand.shared.events import EVENTS, AnyEvent, archive, consent, discovery, portal, scheduling
+from firsthand.shared.events.envelope import SUBJECT_ROOT
+from firsthand.shared.identifiers import InstitutionId
 
 VERSION: Final = 2
 

@@ -10,10 +10,10 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime
 
-from shared.bus.times import Times
-from shared.clock import Clock
-from shared.identifiers import DEPLOYMENT
-from shared.store import AlreadyExists, Conflict, Document, Store
+from firsthand.shared.bus.times import Times
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.store import AlreadyExists, Conflict, Document, Store
 
 # So far may the machine's clock be from the time that surely is, while we run: more than NTP ever steps a clock that it
 # looks after, and less than anything here is kept.

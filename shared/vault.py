@@ -18,10 +18,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import AwareDatetime
 
-from shared.clock import Clock
-from shared.identifiers import InstitutionId
-from shared.keys import KEY_BYTES, Masters, derive
-from shared.store import AlreadyExists, Conflict, Document, Index, Store
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import KEY_BYTES, Masters, derive
+from firsthand.shared.store import AlreadyExists, Conflict, Document, Index, Store
 
 # A personal field as a document keeps it: `v1.<base64url of nonce and ciphertext>`. Only the vault makes one.
 Sealed = NewType("Sealed", str)

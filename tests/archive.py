@@ -15,21 +15,21 @@ import httpx
 import nats
 from nats.aio.client import Client
 
-from services.archive.app import SERVICE
-from services.archive.gate import gate_of
-from shared.clock import ManualClock
-from shared.deployment import Deployment
-from shared.events import AnyEvent, parse_event
-from shared.events import consent as consent_events
-from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import CaseChangedV1, CaseState
-from shared.events.scheduling import MeetingFinishedV1, MeetingState
-from shared.identifiers import InstitutionId
-from shared.keys import Keys
-from shared.serving import WebServer, bound_socket
-from shared.sessions import SessionIssuer
-from shared.settings import Settings
+from firsthand.services.archive.app import SERVICE
+from firsthand.services.archive.gate import gate_of
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.events import AnyEvent, parse_event
+from firsthand.shared.events import consent as consent_events
+from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import CaseChangedV1, CaseState
+from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys
+from firsthand.shared.serving import WebServer, bound_socket
+from firsthand.shared.sessions import SessionIssuer
+from firsthand.shared.settings import Settings
 from tests.patience import PATIENCE
 
 QU, AKL = InstitutionId("qu-cdm"), InstitutionId("akl-dent")

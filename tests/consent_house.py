@@ -9,14 +9,14 @@ from typing import Any
 
 import httpx
 
-from services.consent.app import SERVICE
-from services.consent.model import Journey
-from services.consent.repository import Journeys
-from shared.clock import ManualClock
-from shared.deployment import Deployment
-from shared.events.archive import ArchiveErasedV1, RecordingArchivedV1, RecordingState
-from shared.events.contact import ContactReference
-from shared.events.discovery import (
+from firsthand.services.consent.app import SERVICE
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.events.archive import ArchiveErasedV1, RecordingArchivedV1, RecordingState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import (
     ApprovalState,
     CaseChangedV1,
     CaseState,
@@ -25,14 +25,14 @@ from shared.events.discovery import (
     DiscoveryErasedV1,
     ErasedState,
 )
-from shared.events.envelope import AnyEvent
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.events.scheduling import SchedulingErasedV1
-from shared.identifiers import InstitutionId
-from shared.keys import Keys
-from shared.service import Context
-from shared.sessions import SessionIssuer
-from shared.settings import Settings
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.events.scheduling import SchedulingErasedV1
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import SessionIssuer
+from firsthand.shared.settings import Settings
 
 SLUG = InstitutionId("qu-cdm")
 START = datetime(2027, 1, 10, 8, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel
 
-from shared.events import AnyEvent
+from firsthand.shared.events import AnyEvent
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 Path = tuple[str | int, ...]

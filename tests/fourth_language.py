@@ -10,11 +10,10 @@ ITS_NAME = "Français"
 
 def copied_with_fourth_language(target: Path) -> Path:
     """Copy the code below `target` and add the language; returns the folder from which it runs."""
-    for name in ("services", "shared", "example"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "firsthand", target / "firsthand", ignore=shutil.ignore_patterns("__pycache__"))
     for spanish in target.glob("**/locale/es.po"):
         words = spanish.read_text().replace("Language: es", f"Language: {CODE}")
         (spanish.parent / f"{CODE}.po").write_text(words)
-    texts = target / "services" / "consent" / "texts"
+    texts = target / "firsthand" / "services" / "consent" / "texts"
     shutil.copyfile(texts / "es.json", texts / f"{CODE}.json")
     return target

@@ -21,8 +21,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
-from shared.embedded_nats import binary
-from shared.store.mongo_client import Driver
+from firsthand.shared.embedded_nats import binary
+from firsthand.shared.store.mongo_client import Driver
 from tests.ports import free_port
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from shared.clock import Clock
-from shared.events import AnyEvent
-from shared.settings import Settings
-from shared.store import Document, Store
-from shared.store.opened import open_key_store, open_store
+from firsthand.shared.clock import Clock
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Document, Store
+from firsthand.shared.store.opened import open_key_store, open_store
 
 
 class Seat:
@@ -72,8 +72,8 @@ async def shared_stores() -> AsyncIterator[None]:
         return sit_down
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.deployment.open_store", sharing("documents", open_store))
-        patch.setattr("shared.deployment.open_key_store", sharing("keys", open_key_store))
+        patch.setattr("firsthand.shared.deployment.open_store", sharing("documents", open_store))
+        patch.setattr("firsthand.shared.deployment.open_key_store", sharing("keys", open_key_store))
         try:
             yield
         finally:

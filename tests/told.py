@@ -13,35 +13,35 @@ from typing import Any
 
 import nats
 
-from example import journey as play
-from services.__main__ import SERVICES
-from services.archive.model import Media
-from services.archive.repository import Recordings
-from services.consent.model import Consent, Invitation, Journey
-from services.discovery.model.people import Person
-from shared.bus import Bus, BusSettings
-from shared.bus.relay import Relay
-from shared.bus.topology_apply import apply
-from shared.clock import ManualClock, SystemClock
-from shared.deployment import KEY_STORE_KINDS, Deployment, RunningService, _apply_erasure_ledger
-from shared.embedded_nats import EmbeddedNats
-from shared.events import AnyEvent, parse_event
-from shared.identifiers import InstitutionId
-from shared.keys import Keys
-from shared.mail import FolderMailer
-from shared.metrics import Metrics
-from shared.refused import Refused
-from shared.service import Context
-from shared.serving import WebServer, bound_socket
-from shared.sessions import SessionVerifier
-from shared.settings import Settings
-from shared.store import AlreadyExists, Document
-from shared.store.sqlite import SqliteStore
-from shared.store.sqlite_database import Database
-from shared.timers import Timers
-from shared.topology import STREAMS, durables_of
-from shared.trusted_clock import TrustedClock
-from shared.vault import Vault
+from firsthand.example import journey as play
+from firsthand.services.__main__ import SERVICES
+from firsthand.services.archive.model import Media
+from firsthand.services.archive.repository import Recordings
+from firsthand.services.consent.model import Consent, Invitation, Journey
+from firsthand.services.discovery.model.people import Person
+from firsthand.shared.bus import Bus, BusSettings
+from firsthand.shared.bus.relay import Relay
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import ManualClock, SystemClock
+from firsthand.shared.deployment import KEY_STORE_KINDS, Deployment, RunningService, _apply_erasure_ledger
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events import AnyEvent, parse_event
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys
+from firsthand.shared.mail import FolderMailer
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.serving import WebServer, bound_socket
+from firsthand.shared.sessions import SessionVerifier
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import AlreadyExists, Document
+from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.store.sqlite_database import Database
+from firsthand.shared.timers import Timers
+from firsthand.shared.topology import STREAMS, durables_of
+from firsthand.shared.trusted_clock import TrustedClock
+from firsthand.shared.vault import Vault
 from tests.ports import free_port
 
 SLUG = "oak-dental"

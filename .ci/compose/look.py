@@ -8,11 +8,11 @@ from typing import Any
 from nats.js.api import AckPolicy, ConsumerConfig
 from pymongo import MongoClient
 
-from shared.bus.connection import connected
-from shared.bus.dead_letters import DeadLetters
-from shared.deployment import bus_settings
-from shared.settings import Settings
-from shared.topology import STREAMS
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.dead_letters import DeadLetters
+from firsthand.shared.deployment import bus_settings
+from firsthand.shared.settings import Settings
+from firsthand.shared.topology import STREAMS
 
 SETTINGS = Settings()
 ROOT = Path("/run/mongo/mongo-root-password").read_text().strip()

@@ -27,10 +27,10 @@ from typing import Any
 
 import httpx
 
-from example import journey as play
-from shared.client import Refused
-from shared.clock import SystemClock
-from shared.keys import Keys
+from firsthand.example import journey as play
+from firsthand.shared.client import Refused
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.keys import Keys
 
 REPOSITORY = Path(__file__).parents[2]
 LOOK = Path(__file__).with_name("look.py")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright, expect
 
-from example import journey as play
+from firsthand.example import journey as play
 from tests.browser.conftest import CHROMIUM
 from tests.browser.house import PHONE, House, open_house
 from tests.browser.reading import answer_every_question

@@ -1,16 +1,16 @@
 """Archive: what it keeps, handles, shows and runs."""
 
-from services.archive.bucket import ask_bucket, watch_bucket
-from services.archive.gate import watch_consent
-from services.archive.handlers.following import end_when_due, restore_erasure
-from services.archive.handlers.uploads import look_after_upload
-from services.archive.handlers.viewings import keep_view_log
-from services.archive.http import router
-from services.archive.model import Recording, Upload, Viewing
-from services.archive.settings import ArchiveSettings
-from services.archive.subscribers import SUBSCRIBERS
-from shared.copies import CaseCopy, InstitutionCopy
-from shared.service import Service, Timer
+from firsthand.services.archive.bucket import ask_bucket, watch_bucket
+from firsthand.services.archive.gate import watch_consent
+from firsthand.services.archive.handlers.following import end_when_due, restore_erasure
+from firsthand.services.archive.handlers.uploads import look_after_upload
+from firsthand.services.archive.handlers.viewings import keep_view_log
+from firsthand.services.archive.http import router
+from firsthand.services.archive.model import Recording, Upload, Viewing
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.services.archive.subscribers import SUBSCRIBERS
+from firsthand.shared.copies import CaseCopy, InstitutionCopy
+from firsthand.shared.service import Service, Timer
 
 SERVICE = Service(
     name="archive",

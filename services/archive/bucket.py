@@ -3,10 +3,10 @@
 import asyncio
 from typing import Final
 
-from services.archive.model import Recording
-from services.archive.repository import shelf_of
-from shared.bucket import Bucket, BucketUnavailable, bucket_of
-from shared.service import Context
+from firsthand.services.archive.model import Recording
+from firsthand.services.archive.repository import shelf_of
+from firsthand.shared.bucket import Bucket, BucketUnavailable, bucket_of
+from firsthand.shared.service import Context
 
 _ASK_EVERY: Final = 10.0  # seconds
 _LOOK_EVERY: Final = 3600.0  # seconds

@@ -25,15 +25,15 @@ from typing import Final
 
 import nats.errors
 
-from services.archive.model import Learners, Recording, Viewer
-from services.archive.repository import Recordings
-from shared.bus import Listener
-from shared.copies import case_of
-from shared.events import AnyEvent, Envelope
-from shared.events.consent import ConsentRecordState
-from shared.identifiers import InstitutionId
-from shared.service import Context
-from shared.topology import CONSENT_PULSE, STREAMS, durables_of
+from firsthand.services.archive.model import Learners, Recording, Viewer
+from firsthand.services.archive.repository import Recordings
+from firsthand.shared.bus import Listener
+from firsthand.shared.copies import case_of
+from firsthand.shared.events import AnyEvent, Envelope
+from firsthand.shared.events.consent import ConsentRecordState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.topology import CONSENT_PULSE, STREAMS, durables_of
 
 PULSE_LASTS: Final = timedelta(seconds=5)
 # So far may a clock of consent's go ahead of ours: a dead consent is believed for that much longer. One that goes

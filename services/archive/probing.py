@@ -13,7 +13,7 @@ from typing import Any, Final
 import av
 from av.error import FFmpegError
 
-from shared.media import CHUNK, SealedReader
+from firsthand.shared.media import CHUNK, SealedReader
 
 # Containers of recordings; none of them can refer to other files or addresses, as playlists can.
 _FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,wav,mp3,aac,flac,mpegts,avi"

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from services.archive.model import Recording, RecordingEvent, Upload, Viewing
-from services.archive.storage import Shelf
-from shared.bucket import bucket_of
-from shared.events import AnyEvent
-from shared.events.contact import ContactReference
-from shared.identifiers import InstitutionId
-from shared.service import Context
-from shared.store import AlreadyExists, Conflict, Page
+from firsthand.services.archive.model import Recording, RecordingEvent, Upload, Viewing
+from firsthand.services.archive.storage import Shelf
+from firsthand.shared.bucket import bucket_of
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.store import AlreadyExists, Conflict, Page
 
 
 class Recordings:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import ToldSettings
+from firsthand.shared.settings import ToldSettings
 
 _GIB: Final = 1024**3
 

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from shared.bucket import Bucket
-from shared.files import remove_folder
-from shared.identifiers import InstitutionId
-from shared.media import FileSource, MediaBusy, SealedReader, SealedWriter, in_hand, remove_media
+from firsthand.shared.bucket import Bucket
+from firsthand.shared.files import remove_folder
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.media import FileSource, MediaBusy, SealedReader, SealedWriter, in_hand, remove_media
 
 _TRIES: Final = 20
 _TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the file in less than one

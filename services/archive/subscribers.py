@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from services.archive.handlers import following
-from shared.copies import keep_case, keep_institution
-from shared.service import Subscribers
+from firsthand.services.archive.handlers import following
+from firsthand.shared.copies import keep_case, keep_institution
+from firsthand.shared.service import Subscribers
 
 SUBSCRIBERS: Final = Subscribers("archive")
 

@@ -1,15 +1,15 @@
 """Consent: texts, invitations, personal links, what families allow, and its end."""
 
-from services.consent.handlers.erasure import restore_erasure
-from services.consent.handlers.timers import on_due
-from services.consent.http import router
-from services.consent.model import Journey
-from services.consent.model.records import Link, Record
-from services.consent.model.texts import Text
-from services.consent.pulse import pulse
-from services.consent.subscribers import SUBSCRIBERS
-from shared.copies import CaseCopy, InstitutionCopy
-from shared.service import Service, Timer
+from firsthand.services.consent.handlers.erasure import restore_erasure
+from firsthand.services.consent.handlers.timers import on_due
+from firsthand.services.consent.http import router
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.model.records import Link, Record
+from firsthand.services.consent.model.texts import Text
+from firsthand.services.consent.pulse import pulse
+from firsthand.services.consent.subscribers import SUBSCRIBERS
+from firsthand.shared.copies import CaseCopy, InstitutionCopy
+from firsthand.shared.service import Service, Timer
 
 SERVICE = Service(
     name="consent",

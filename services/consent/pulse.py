@@ -13,8 +13,8 @@ from typing import Final
 
 from nats.errors import Error as NatsError
 
-from shared.service import Context
-from shared.topology import CONSENT_PULSE, STREAMS
+from firsthand.shared.service import Context
+from firsthand.shared.topology import CONSENT_PULSE, STREAMS
 
 SUBJECT: Final = CONSENT_PULSE
 _EVERY: Final = 1.0  # seconds

@@ -4,15 +4,15 @@ import hashlib
 from contextlib import suppress
 from typing import Any
 
-from services.consent.model import Journey, Stage
-from services.consent.model.records import Link, Record
-from services.consent.model.texts import Text
-from shared.events.consent import ConsentState
-from shared.events.envelope import AnyEvent, Event
-from shared.identifiers import InstitutionId, new_id
-from shared.refused import NotFound
-from shared.service import Context
-from shared.store import Conflict, Page
+from firsthand.services.consent.model import Journey, Stage
+from firsthand.services.consent.model.records import Link, Record
+from firsthand.services.consent.model.texts import Text
+from firsthand.shared.events.consent import ConsentState
+from firsthand.shared.events.envelope import AnyEvent, Event
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.store import Conflict, Page
 
 
 class Journeys:

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from services.consent.handlers.erasure import note_erased
-from services.consent.handlers.following import follow_meeting, follow_recording
-from services.consent.handlers.invitations import prepare_invitation
-from shared.copies import keep_case, keep_institution
-from shared.service import Subscribers
+from firsthand.services.consent.handlers.erasure import note_erased
+from firsthand.services.consent.handlers.following import follow_meeting, follow_recording
+from firsthand.services.consent.handlers.invitations import prepare_invitation
+from firsthand.shared.copies import keep_case, keep_institution
+from firsthand.shared.service import Subscribers
 
 SUBSCRIBERS: Final = Subscribers("consent")
 

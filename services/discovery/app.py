@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from services.discovery.handlers.people import restore_erasure
-from services.discovery.http import router
-from services.discovery.repository import DOCUMENTS
-from services.discovery.subscribers import SUBSCRIBERS, TIMERS
-from shared.copies import InstitutionCopy
-from shared.service import Service
+from firsthand.services.discovery.handlers.people import restore_erasure
+from firsthand.services.discovery.http import router
+from firsthand.services.discovery.repository import DOCUMENTS
+from firsthand.services.discovery.subscribers import SUBSCRIBERS, TIMERS
+from firsthand.shared.copies import InstitutionCopy
+from firsthand.shared.service import Service
 
 SERVICE: Final = Service(
     name="discovery",

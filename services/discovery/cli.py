@@ -11,7 +11,7 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from services.discovery.posts import FORMATS, Entries, Entry, Format, Unreadable, entries_of, recognise
+from firsthand.services.discovery.posts import FORMATS, Entries, Entry, Format, Unreadable, entries_of, recognise
 
 _PIECE: Final = 64 * 1024  # bytes read from the file at once
 _BATCH: Final = 1000  # entries sent in one request

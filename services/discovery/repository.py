@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Final
 
-from services.discovery.model.addresses import Platform
-from services.discovery.model.cases import Case, Places
-from services.discovery.model.leads import Content, Lead, Week
-from services.discovery.model.people import Asked, Mark, Person
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.refused import NotFound
-from shared.service import Context
-from shared.store import Collection
+from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.cases import Case, Places
+from firsthand.services.discovery.model.leads import Content, Lead, Week
+from firsthand.services.discovery.model.people import Asked, Mark, Person
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.store import Collection
 
 # Hexadecimal digits of a mark that are kept within an institution: 128 bits tell a million posts apart, and every index
 # holds them.

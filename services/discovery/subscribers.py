@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Final
 
-from services.discovery.handlers.cases import let_leads_go
-from services.discovery.handlers.leads import end_week, lapse
-from services.discovery.handlers.people import follow_consent, settle_later
-from services.discovery.model.cases import Case
-from services.discovery.model.leads import KEPT_FOR, WEEK_KEPT_FOR, Lead, Week
-from services.discovery.model.people import Person
-from shared.copies import keep_institution
-from shared.service import Subscribers, Timer
-from shared.store import Document
+from firsthand.services.discovery.handlers.cases import let_leads_go
+from firsthand.services.discovery.handlers.leads import end_week, lapse
+from firsthand.services.discovery.handlers.people import follow_consent, settle_later
+from firsthand.services.discovery.model.cases import Case
+from firsthand.services.discovery.model.leads import KEPT_FOR, WEEK_KEPT_FOR, Lead, Week
+from firsthand.services.discovery.model.people import Person
+from firsthand.shared.copies import keep_institution
+from firsthand.shared.service import Subscribers, Timer
+from firsthand.shared.store import Document
 
 SUBSCRIBERS: Final = Subscribers("discovery")
 

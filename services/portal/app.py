@@ -1,15 +1,15 @@
 """The portal as it is run."""
 
-from services.portal.handlers.sign_in import forget_link, forget_sign_in
-from services.portal.http import router
-from services.portal.model.institutions import Cohort, Institution
-from services.portal.model.journey import Journey
-from services.portal.model.people import Person
-from services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink
-from services.portal.subscribers import SUBSCRIBERS
-from shared.copies import CaseCopy
-from shared.identifiers import InstitutionId
-from shared.service import Context, Service, Timer
+from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
+from firsthand.services.portal.http import router
+from firsthand.services.portal.model.institutions import Cohort, Institution
+from firsthand.services.portal.model.journey import Journey
+from firsthand.services.portal.model.people import Person
+from firsthand.services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink
+from firsthand.services.portal.subscribers import SUBSCRIBERS
+from firsthand.shared.copies import CaseCopy
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context, Service, Timer
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:

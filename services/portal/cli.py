@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from shared.client import Json, Refused, operator
-from shared.clock import SystemClock
-from shared.console import Url, console, read_settings, run, stop
-from shared.keys import Keys
+from firsthand.shared.client import Json, Refused, operator
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.console import Url, console, read_settings, run, stop
+from firsthand.shared.keys import Keys
 
 institution_cli = typer.Typer(no_args_is_help=True, help="Institutions of this deployment.")
 person_cli = typer.Typer(no_args_is_help=True, help="People of an institution.")

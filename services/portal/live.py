@@ -6,12 +6,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
-from services.portal.handlers.journeys import has_entry
-from services.portal.model.journey import Journey
-from shared.bus import Listener
-from shared.events.envelope import AnyEvent, Envelope
-from shared.identifiers import InstitutionId
-from shared.service import Context
+from firsthand.services.portal.handlers.journeys import has_entry
+from firsthand.services.portal.model.journey import Journey
+from firsthand.shared.bus import Listener
+from firsthand.shared.events.envelope import AnyEvent, Envelope
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
 
 Sees = Callable[[Journey], bool]
 

@@ -1,17 +1,17 @@
 """What the portal keeps of ONE institution. Nothing here can be made without naming it."""
 
-from services.portal.model.institutions import Cohort, Institution
-from services.portal.model.journey import Journey, Stage
-from services.portal.model.people import Person
-from services.portal.model.sign_in import SignIn, SignInLink, hashed
-from shared.copies import CaseCopy
-from shared.events.discovery import CaseState
-from shared.events.envelope import AnyEvent
-from shared.events.portal import InstitutionChangedV1, PersonChangedV1
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.refused import NotFound
-from shared.service import Context
-from shared.store import Page
+from firsthand.services.portal.model.institutions import Cohort, Institution
+from firsthand.services.portal.model.journey import Journey, Stage
+from firsthand.services.portal.model.people import Person
+from firsthand.services.portal.model.sign_in import SignIn, SignInLink, hashed
+from firsthand.shared.copies import CaseCopy
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.events.portal import InstitutionChangedV1, PersonChangedV1
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.store import Page
 
 _PERSON_ID_DIGITS = 32  # of the mark's 64 hexadecimal ones: 128 bits
 

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from services.portal.handlers.journeys import enter_event
-from shared.copies import keep_case
-from shared.events.discovery import CaseChangedV1
-from shared.events.envelope import AnyEvent
-from shared.service import Context, Subscribers
-from shared.topology import listenings_of
+from firsthand.services.portal.handlers.journeys import enter_event
+from firsthand.shared.copies import keep_case
+from firsthand.shared.events.discovery import CaseChangedV1
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.service import Context, Subscribers
+from firsthand.shared.topology import listenings_of
 
 # Everything that happens to a contact: what the open pages hear as well.
 CONTACT_EVENTS: Final[tuple[type[AnyEvent], ...]] = next(

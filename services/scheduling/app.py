@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from services.scheduling.handlers.due import on_due
-from services.scheduling.handlers.following import restore_erasure
-from services.scheduling.http import router
-from services.scheduling.model import Availability, Calendar, Meeting
-from services.scheduling.subscribers import SUBSCRIBERS
-from shared.copies import CaseCopy, InstitutionCopy
-from shared.service import Service, Timer
+from firsthand.services.scheduling.handlers.due import on_due
+from firsthand.services.scheduling.handlers.following import restore_erasure
+from firsthand.services.scheduling.http import router
+from firsthand.services.scheduling.model import Availability, Calendar, Meeting
+from firsthand.services.scheduling.subscribers import SUBSCRIBERS
+from firsthand.shared.copies import CaseCopy, InstitutionCopy
+from firsthand.shared.service import Service, Timer
 
 SERVICE: Final = Service(
     name="scheduling",

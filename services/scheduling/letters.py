@@ -5,16 +5,16 @@ from datetime import datetime
 from email.utils import parseaddr
 from urllib.parse import urlsplit
 
-from services.scheduling.model import Letter, Meeting
-from services.scheduling.model.calendar_file import CalendarEntry, Method, calendar_file
-from services.scheduling.model.slots import Slot
-from services.scheduling.words import PAGES
-from shared.events.portal import InstitutionState
-from shared.mail import Attachment
-from shared.places import territory
-from shared.service import Context
-from shared.texts import N_
-from shared.web.languages import Language
+from firsthand.services.scheduling.model import Letter, Meeting
+from firsthand.services.scheduling.model.calendar_file import CalendarEntry, Method, calendar_file
+from firsthand.services.scheduling.model.slots import Slot
+from firsthand.services.scheduling.words import PAGES
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.mail import Attachment
+from firsthand.shared.places import territory
+from firsthand.shared.service import Context
+from firsthand.shared.texts import N_
+from firsthand.shared.web.languages import Language
 
 _SUBJECTS = {
     "confirmed": N_("Your video call is booked: %(when)s"),

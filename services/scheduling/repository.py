@@ -2,15 +2,15 @@
 
 from datetime import datetime
 
-from services.scheduling.model import Availability, Calendar, Meeting, availability_id
-from shared.copies import CaseCopy
-from shared.events.discovery import CaseState
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.refused import NotFound
-from shared.service import Context
-from shared.store import Page, Range, Scalar
-from shared.texts import N_
+from firsthand.services.scheduling.model import Availability, Calendar, Meeting, availability_id
+from firsthand.shared.copies import CaseCopy
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.store import Page, Range, Scalar
+from firsthand.shared.texts import N_
 
 UNKNOWN_CONTACT = N_("This meeting does not exist, or it belongs to another institution.")
 

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from services.scheduling.handlers import following
-from shared.copies import keep_case, keep_institution
-from shared.events.consent import ConsentState, ErasureRequestedV1
-from shared.events.envelope import Event
-from shared.service import Context, Subscribers
+from firsthand.services.scheduling.handlers import following
+from firsthand.shared.copies import keep_case, keep_institution
+from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
+from firsthand.shared.events.envelope import Event
+from firsthand.shared.service import Context, Subscribers
 
 SUBSCRIBERS: Final = Subscribers("scheduling")
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.web.pages import Pages
+from firsthand.shared.web.pages import Pages
 
 PAGES = Pages("scheduling", Path(__file__).parent)
 

@@ -18,17 +18,17 @@ from nats.aio.subscription import Subscription
 from nats.js.api import PubAck
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from shared.bus.dead_letters import bury
-from shared.bus.delivery import Call, Delivery, Settling
-from shared.bus.errors import Hopeless
-from shared.bus.feeding import FedSubscriber, router_of
-from shared.bus.listeners import Heard, Listener, Since, StreamListener, Unreadable
-from shared.bus.subscriptions import Pull
-from shared.clock import Clock
-from shared.events import AnyEvent, Envelope
-from shared.metrics import Metrics
-from shared.store import OutboxEntry
-from shared.topology import (
+from firsthand.shared.bus.dead_letters import bury
+from firsthand.shared.bus.delivery import Call, Delivery, Settling
+from firsthand.shared.bus.errors import Hopeless
+from firsthand.shared.bus.feeding import FedSubscriber, router_of
+from firsthand.shared.bus.listeners import Heard, Listener, Since, StreamListener, Unreadable
+from firsthand.shared.bus.subscriptions import Pull
+from firsthand.shared.clock import Clock
+from firsthand.shared.events import AnyEvent, Envelope
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.store import OutboxEntry
+from firsthand.shared.topology import (
     ACK_WAIT,
     DEAD_LETTERS,
     STREAMS,
@@ -40,7 +40,7 @@ from shared.topology import (
 )
 
 if TYPE_CHECKING:
-    from shared.bus.times import Times
+    from firsthand.shared.bus.times import Times
 
 _PUBLISH_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 2.0  # seconds for a look at the server's state
@@ -415,7 +415,7 @@ class Bus:
         """Ask what NATS knows of the time, if wished with the newest message of all streams that concern the service.
         Raises nats.errors.Error or TimeoutError.
         """
-        from shared.bus.times import times_of  # it needs `connected`
+        from firsthand.shared.bus.times import times_of  # it needs `connected`
 
         own = {self._stream} if self.service in STREAMS else set()
         streams = own | {durable.stream.name for durable in durables_of(self.service)}
@@ -431,7 +431,7 @@ class Bus:
 
     async def problems(self) -> list[str]:
         """Tell in plain sentences what keeps the service from being ready; empty when nothing does."""
-        from shared.bus.topology_apply import differences  # the topology's own module knows what it should be
+        from firsthand.shared.bus.topology_apply import differences  # the topology's own module knows what it should be
 
         if not self.connected:
             return ["There is no connection to NATS."]

@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
-from shared.bus.delivery import ORIGINAL_SUBJECT
-from shared.topology import DEAD_LETTERS, dead_letter_subject, replay_subject
+from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT
+from firsthand.shared.topology import DEAD_LETTERS, dead_letter_subject, replay_subject
 
 _PREFIX = "Firsthand-"
 _RUBBISH = "this is no dead letter of a handler"

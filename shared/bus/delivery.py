@@ -23,10 +23,10 @@ from faststream import BaseMiddleware
 from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
-from shared.bus.errors import Hopeless, Transient
-from shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
-from shared.metrics import Metrics
-from shared.store import AlreadyExists, Conflict, StoreUnavailable, Unreadable
+from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable, Unreadable
 
 Call = Callable[[AnyEvent], Awaitable[None]]
 Bury = Callable[[str, Msg, str], Awaitable[None]]  # handler, message, reason: keep it as a dead letter

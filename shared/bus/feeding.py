@@ -28,12 +28,12 @@ from faststream.nats.subscriber.usecases import LogicSubscriber, PullStreamSubsc
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
 
-from shared.bus.delivery import Call, EventMessage, event_in, handle_at_once
-from shared.bus.errors import Hopeless
-from shared.bus.subscriptions import Pull
-from shared.events import AnyEvent, UnknownEvent, UnreadableEvent
-from shared.topology import Durable, Placement, durables_of
-from shared.tracing import traceparent
+from firsthand.shared.bus.delivery import Call, EventMessage, event_in, handle_at_once
+from firsthand.shared.bus.errors import Hopeless
+from firsthand.shared.bus.subscriptions import Pull
+from firsthand.shared.events import AnyEvent, UnknownEvent, UnreadableEvent
+from firsthand.shared.topology import Durable, Placement, durables_of
+from firsthand.shared.tracing import traceparent
 
 _GRACE: Final = 20.0  # seconds
 

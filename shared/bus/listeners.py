@@ -21,9 +21,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 
-from shared.bus.delivery import event_in, reason_of
-from shared.events import AnyEvent, Envelope, UnknownEvent, UnreadableEvent
-from shared.tasks import ended
+from firsthand.shared.bus.delivery import event_in, reason_of
+from firsthand.shared.events import AnyEvent, Envelope, UnknownEvent, UnreadableEvent
+from firsthand.shared.tasks import ended
 
 Since = datetime | int | Literal["new", "all"]  # an instant, a stream sequence that is known already, or as it says
 Heard = Callable[[AnyEvent, int], Awaitable[None]]

@@ -11,9 +11,9 @@ from faststream.nats.prometheus.provider import BaseNatsMetricsSettingsProvider
 from faststream.prometheus import ConsumeAttrs, PrometheusMiddleware
 from prometheus_client import CollectorRegistry
 
-from shared.bus.delivery import EventMessage
-from shared.events import EVENTS
-from shared.events.envelope import SUBJECT_ROOT
+from firsthand.shared.bus.delivery import EventMessage
+from firsthand.shared.events import EVENTS
+from firsthand.shared.events.envelope import SUBJECT_ROOT
 
 UNREAD: Final = "unread"  # what a message is called that is no event, or only a newer release's
 _ELSEWHERE: Final = "elsewhere"  # where FastStream publishes to, other than an event's subject

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from shared.topology import (
+from firsthand.shared.topology import (
     DEAD_LETTERS,
     PULSES,
     SERVICES,

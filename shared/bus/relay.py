@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from shared.bus.connection import Bus
-from shared.clock import Clock
-from shared.metrics import Metrics
-from shared.store import OutboxEntry, Store, StoreError
-from shared.topology import STREAMS
+from firsthand.shared.bus.connection import Bus
+from firsthand.shared.clock import Clock
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.store import OutboxEntry, Store, StoreError
+from firsthand.shared.topology import STREAMS
 
 _BATCH: Final = 256  # events in flight at once
 # Seconds between two looks for what another replica left. A withdrawal is obeyed within a second of its save, also when

@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.semconv.trace import SpanAttributes
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
 
-from shared.bus.delivery import reason_of
-from shared.bus.observing import template, template_of_subject
+from firsthand.shared.bus.delivery import reason_of
+from firsthand.shared.bus.observing import template, template_of_subject
 
 _SYSTEM = "nats"
 

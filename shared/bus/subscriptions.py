@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from shared.tasks import ended
+from firsthand.shared.tasks import ended
 
 ROOM: Final = 128  # events of one durable in work at once; 64 were no slower, 256 no faster
 _EXPIRES: Final = 30.0  # seconds that one request stays open

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 
-from shared.bus.connection import BusSettings, connected
-from shared.topology import CLOCK_KEY, DEAD_LETTERS
+from firsthand.shared.bus.connection import BusSettings, connected
+from firsthand.shared.topology import CLOCK_KEY, DEAD_LETTERS
 
 _ANSWER_WITHIN: Final = 2.0  # seconds
 

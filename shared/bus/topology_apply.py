@@ -20,8 +20,8 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from shared.bus.connection import BusSettings, connected
-from shared.topology import (
+from firsthand.shared.bus.connection import BusSettings, connected
+from firsthand.shared.topology import (
     ACK_WAIT,
     CLOCK_KEY,
     DEAD_LETTERS,

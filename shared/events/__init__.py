@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from shared.events import archive, consent, discovery, portal, scheduling
-from shared.events.envelope import AnyEvent, Envelope, Event, State, Unknown
+from firsthand.shared.events import archive, consent, discovery, portal, scheduling
+from firsthand.shared.events.envelope import AnyEvent, Envelope, Event, State, Unknown
 
 _MODULES = (portal, discovery, consent, scheduling, archive)
 

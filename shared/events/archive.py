@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.events.contact import ContactReference, Scope
-from shared.events.discovery import ErasedState
-from shared.events.envelope import Event, State, Unknown
+from firsthand.shared.events.contact import ContactReference, Scope
+from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.envelope import Event, State, Unknown
 
 RecordingStateName = Literal["awaited", "held", "released", "withdrawn", "erased"]
 

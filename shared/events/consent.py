@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.events.contact import ContactReference, Language, Scope
-from shared.events.envelope import Event, State, Unknown, is_known
+from firsthand.shared.events.contact import ContactReference, Language, Scope
+from firsthand.shared.events.envelope import Event, State, Unknown, is_known
 
 ConsentStateName = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
 InvitationStateName = Literal["prepared", "sent", "answered", "linked", "closed", "expired"]

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.events.contact import ContactReference, Language
-from shared.events.envelope import Event, State, Unknown
+from firsthand.shared.events.contact import ContactReference, Language
+from firsthand.shared.events.envelope import Event, State, Unknown
 
 ApprovalKind = Literal["ethics", "data-protection"]
 

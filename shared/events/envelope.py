@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Protocol
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from shared.identifiers import ID_PATTERN, INSTITUTION_PATTERN, InstitutionId, new_id
-from shared.tracing import traceparent
+from firsthand.shared.identifiers import ID_PATTERN, INSTITUTION_PATTERN, InstitutionId, new_id
+from firsthand.shared.tracing import traceparent
 
 SUBJECT_ROOT = "fh.v1"
 

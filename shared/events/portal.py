@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from shared.events.contact import Language
-from shared.events.envelope import Event, State, Unknown
+from firsthand.shared.events.contact import Language
+from firsthand.shared.events.envelope import Event, State, Unknown
 
 Role = Literal["student", "tutor", "coordinator", "operator", "machine"]
 

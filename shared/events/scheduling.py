@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.events.contact import ContactReference
-from shared.events.discovery import ErasedState
-from shared.events.envelope import Event, State, Unknown
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.envelope import Event, State, Unknown
 
 MeetingStateName = Literal["offered", "scheduled", "finished", "cancelled", "erased"]
 

@@ -1,6 +1,6 @@
 """The events' public contract as files: a JSON Schema an event, and one AsyncAPI document.
 
-`python -m shared.events.schemas write` renews docs/events/ and refuses what would break a consumer;
+`python -m firsthand.shared.events.schemas write` renews docs/events/ and refuses what would break a consumer;
 `... check` fails when the files are not what the models say. A version only grows: nothing is renamed, removed,
 narrowed or newly required inside it. Named values (`state`, `answer`, a scope) may grow where they are open:
 `Literal[...] | Unknown`.
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from shared.events import EVENTS, AnyEvent
-from shared.topology import DURABLES, STREAMS
+from firsthand.shared.events import EVENTS, AnyEvent
+from firsthand.shared.topology import DURABLES, STREAMS
 
-FOLDER = Path(__file__).parents[2] / "docs" / "events"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "events"
 
 Schema = dict[str, Any]
 
@@ -187,7 +187,7 @@ def main(command: str) -> int:
     ]
     if stale:
         sys.stderr.write(
-            f"docs/events/ is out of date ({', '.join(stale)}); run: python -m shared.events.schemas write\n"
+            f"docs/events/ is out of date ({', '.join(stale)}); run: python -m firsthand.shared.events.schemas write\n"
         )
     return 1 if stale else 0
 

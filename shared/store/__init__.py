@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
 
 
 class StoreError(Exception):

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Final, Literal
 
-from shared.store import Collection, D, NoSuchPlace
+from firsthand.shared.store import Collection, D, NoSuchPlace
 
 Order = Literal["asc", "desc"]
 _INTEGER: Final = 2**63  # what a database keeps as one

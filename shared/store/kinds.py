@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import AwareDatetime
 
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.store import AlreadyExists, D, Document, Index, OutboxEntry, Range, Scalar
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import AlreadyExists, D, Document, Index, OutboxEntry, Range, Scalar
 
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
 # What adapters call things of their own, and what databases keep for themselves.

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import OperationFailure
 
-from shared.clock import Clock
-from shared.identifiers import InstitutionId
-from shared.store import D, Document, OutboxEntry, Store
-from shared.store.kinds import Kind, kind_of
-from shared.store.mongo_client import Address, Driver
-from shared.store.mongo_collection import MongoCollection
-from shared.store.mongo_database import Database
-from shared.store.mongo_shape import document, key, path, sortable, waiting_events
-from shared.store.versions import Readable
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import D, Document, OutboxEntry, Store
+from firsthand.shared.store.kinds import Kind, kind_of
+from firsthand.shared.store.mongo_client import Address, Driver
+from firsthand.shared.store.mongo_collection import MongoCollection
+from firsthand.shared.store.mongo_database import Database
+from firsthand.shared.store.mongo_shape import document, key, path, sortable, waiting_events
+from firsthand.shared.store.versions import Readable
 
 _KEY: Final = [("_id", ASCENDING)]
 _INDEX_NOT_FOUND: Final = 27

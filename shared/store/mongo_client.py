@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.uri_parser import parse_uri
 
-from shared.store import StoreError, StoreUnavailable
+from firsthand.shared.store import StoreError, StoreUnavailable
 
 Driver = Literal["motor", "pymongo"]
 

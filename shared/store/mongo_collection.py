@@ -6,14 +6,24 @@ from typing import Any, Generic, Literal
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
-from shared.store.cursors import cursor, page_by_page, place_of
-from shared.store.kinds import already_there, check_adopted, check_event, kind_of
-from shared.store.mongo_client import READ_CONCERN
-from shared.store.mongo_database import Database
-from shared.store.mongo_shape import Raw, document, key, keys_of, operand, path, state, version_of, waiting_event
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from firsthand.shared.store.cursors import cursor, page_by_page, place_of
+from firsthand.shared.store.kinds import already_there, check_adopted, check_event, kind_of
+from firsthand.shared.store.mongo_client import READ_CONCERN
+from firsthand.shared.store.mongo_database import Database
+from firsthand.shared.store.mongo_shape import (
+    Raw,
+    document,
+    key,
+    keys_of,
+    operand,
+    path,
+    state,
+    version_of,
+    waiting_event,
+)
 
 _STATE = {"outbox": False, "waiting": False}  # a reader needs no events
 

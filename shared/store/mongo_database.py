@@ -8,9 +8,9 @@ from typing import Any
 import pymongo.errors as mongo_errors
 from bson.errors import InvalidDocument
 
-from shared.clock import Clock
-from shared.store import StoreUnavailable
-from shared.store.mongo_client import Address, Driver, disconnect, in_our_words
+from firsthand.shared.clock import Clock
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.mongo_client import Address, Driver, disconnect, in_our_words
 
 
 class Database:

@@ -12,8 +12,8 @@ from typing import Any, Final
 import pymongo.errors as mongo_errors
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
-from shared.store import StoreUnavailable
-from shared.store.mongo_client import Address, disconnect, in_our_words
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.mongo_client import Address, disconnect, in_our_words
 
 Say = Callable[[str], None]
 

@@ -19,10 +19,10 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from shared.identifiers import InstitutionId
-from shared.store import D, Document, OutboxEntry, Scalar
-from shared.store.kinds import Kind
-from shared.store.versions import raw_of, read
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import D, Document, OutboxEntry, Scalar
+from firsthand.shared.store.kinds import Kind
+from firsthand.shared.store.versions import raw_of, read
 
 Raw = dict[str, Any]
 

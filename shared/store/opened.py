@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from shared.clock import Clock
-from shared.settings import Settings
-from shared.store import Store
-from shared.store.mongo import MongoStore
-from shared.store.sqlite import SqliteStore
+from firsthand.shared.clock import Clock
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Store
+from firsthand.shared.store.mongo import MongoStore
+from firsthand.shared.store.sqlite import SqliteStore
 
 
 async def open_store(settings: Settings, service: str, clock: Clock) -> Store:

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from shared.clock import Clock
-from shared.identifiers import InstitutionId
-from shared.store import D, Document, OutboxEntry, Store
-from shared.store.sqlite_collection import SqliteCollection
-from shared.store.sqlite_database import Database
-from shared.store.sqlite_schema import drift, microseconds, prepare, table_of
-from shared.store.versions import Readable
-from shared.store.versions import read as read_document
+from firsthand.shared.clock import Clock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import D, Document, OutboxEntry, Store
+from firsthand.shared.store.sqlite_collection import SqliteCollection
+from firsthand.shared.store.sqlite_database import Database
+from firsthand.shared.store.sqlite_schema import drift, microseconds, prepare, table_of
+from firsthand.shared.store.versions import Readable
+from firsthand.shared.store.versions import read as read_document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, Literal
 
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.store import Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
-from shared.store.cursors import page_by_page
-from shared.store.kinds import already_there, check_adopted, check_event
-from shared.store.sqlite_database import Database
-from shared.store.sqlite_query import conditions, page_query
-from shared.store.sqlite_schema import microseconds, table_of
-from shared.store.versions import body_of
-from shared.store.versions import read as read_document
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from firsthand.shared.store.cursors import page_by_page
+from firsthand.shared.store.kinds import already_there, check_adopted, check_event
+from firsthand.shared.store.sqlite_database import Database
+from firsthand.shared.store.sqlite_query import conditions, page_query
+from firsthand.shared.store.sqlite_schema import microseconds, table_of
+from firsthand.shared.store.versions import body_of
+from firsthand.shared.store.versions import read as read_document
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.clock import Clock
-from shared.store import StoreUnavailable
-from shared.store.sqlite_file import BUSY_MILLISECONDS, FileLock, connect, unavailable
-from shared.store.sqlite_writer import Writer
+from firsthand.shared.clock import Clock
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.sqlite_file import BUSY_MILLISECONDS, FileLock, connect, unavailable
+from firsthand.shared.store.sqlite_writer import Writer
 
 R = TypeVar("R")
 

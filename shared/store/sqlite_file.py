@@ -5,8 +5,8 @@ import os
 import sqlite3
 from pathlib import Path
 
-from shared.clock import Clock
-from shared.store import StoreUnavailable
+from firsthand.shared.clock import Clock
+from firsthand.shared.store import StoreUnavailable
 
 BUSY_MILLISECONDS = 2000  # nobody else writes; only another program looking into the file can make us wait
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shared.identifiers import InstitutionId
-from shared.store import Range, Scalar
-from shared.store.cursors import Order, cursor, place_of
-from shared.store.sqlite_schema import Table, sortable
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import Range, Scalar
+from firsthand.shared.store.cursors import Order, cursor, place_of
+from firsthand.shared.store.sqlite_schema import Table, sortable
 
 
 @dataclass

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
-from shared.store import Document
-from shared.store.kinds import Kind, kind_of, named
+from firsthand.shared.store import Document
+from firsthand.shared.store.kinds import Kind, kind_of, named
 
 _MICROSECONDS = 1_000_000
 _FRAME = ("institution", "id", "version")  # fields that every table has a column for

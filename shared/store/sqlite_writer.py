@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.store import StoreError, StoreUnavailable
-from shared.store.sqlite_file import unavailable
+from firsthand.shared.store import StoreError, StoreUnavailable
+from firsthand.shared.store.sqlite_file import unavailable
 
 R = TypeVar("R")
 

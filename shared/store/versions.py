@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from shared.store import D, Document, Unreadable
+from firsthand.shared.store import D, Document, Unreadable
 
 _log = logging.getLogger("firsthand.store")
 _FRAME = ("id", "institution", "version")  # what no upgrade may change

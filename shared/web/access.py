@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.service import Context
-from shared.sessions import Family, SessionVerifier, Staff
-from shared.texts import N_
-from shared.web.problems import ElsewhereFirst, Problem
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Family, SessionVerifier, Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.problems import ElsewhereFirst, Problem
 
 STAFF_COOKIE: Final = "fh_staff"
 FAMILY_COOKIE: Final = "fh_family"

@@ -17,13 +17,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from shared.web import problems
-from shared.web.health import Condition, Examine, Measures, health_routes
-from shared.web.languages import LanguageMiddleware
-from shared.web.logging import RequestLogMiddleware
-from shared.web.openapi import describe
-from shared.web.pages import pages_of
-from shared.web.security import (
+from firsthand.shared.web import problems
+from firsthand.shared.web.health import Condition, Examine, Measures, health_routes
+from firsthand.shared.web.languages import LanguageMiddleware
+from firsthand.shared.web.logging import RequestLogMiddleware
+from firsthand.shared.web.openapi import describe
+from firsthand.shared.web.pages import pages_of
+from firsthand.shared.web.security import (
     BodyLimitMiddleware,
     ForwardedMiddleware,
     ProxiedMiddleware,

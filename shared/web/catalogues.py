@@ -1,7 +1,7 @@
 """The catalogues' check: which texts of the shell and of each service are not yet, or wrongly, translated.
 
-`python -m shared.web.catalogues check [service ...]` tells; `... update [service ...]` adds what is missing with an
-empty translation and removes what no page says any more.
+`python -m firsthand.shared.web.catalogues check [service ...]` tells; `... update [service ...]` adds what is missing
+with an empty translation and removes what no page says any more.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from shared.web.languages import DEFAULT, NAMES
+from firsthand.shared.web.languages import DEFAULT, NAMES
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).resolve().parents[2]
 _SHELL: Final = Path(__file__).parent
 _KEYWORDS: Final = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None}
 _TEMPLATE: Final = {"extensions": "jinja2.ext.do", "silent": "false"}
@@ -153,7 +153,7 @@ def update(name: str, code: str, root: Path = ROOT) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m shared.web.catalogues", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m firsthand.shared.web.catalogues", description=__doc__)
     parser.add_argument("do", choices=("check", "update"))
     parser.add_argument("service", nargs="*", help="shell or a service's name; all when none is named")
     chosen = parser.parse_args(arguments)

@@ -7,7 +7,7 @@ from typing import Protocol
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from shared.web.access import Public
+from firsthand.shared.web.access import Public
 
 
 @dataclass

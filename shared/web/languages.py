@@ -20,8 +20,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.places import city
-from shared.web.accept import accepted
+from firsthand.shared.places import city
+from firsthand.shared.web.accept import accepted
 
 COOKIE: Final = "fh_lang"
 DEFAULT: Final = "en"

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.tracing import begun, traceparent, within
+from firsthand.shared.tracing import begun, traceparent, within
 
 _OWN_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _request_log = logging.getLogger("firsthand.request")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from shared.sessions import Staff
-from shared.texts import N_
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
 
 _TEAM: Final = frozenset({"tutor", "coordinator"})
 _COORDINATOR: Final = frozenset({"coordinator"})

@@ -13,8 +13,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from shared.web import access
-from shared.web.access import FAMILY_COOKIE, STAFF_COOKIE
+from firsthand.shared.web import access
+from firsthand.shared.web.access import FAMILY_COOKIE, STAFF_COOKIE
 
 Schema = dict[str, Any]
 

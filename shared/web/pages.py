@@ -12,8 +12,8 @@ from jinja2.runtime import Context as JinjaContext
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from shared.web.languages import NAMES, Language, language, language_of, territory_of
-from shared.web.navigation import sections
+from firsthand.shared.web.languages import NAMES, Language, language, language_of, territory_of
+from firsthand.shared.web.navigation import sections
 
 STATIC: Final = Path(__file__).parent / "static"
 _SHELL: Final = Path(__file__).parent

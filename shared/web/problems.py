@@ -12,14 +12,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.identifiers import new_id
-from shared.refused import Kind, NotFound, Refused
-from shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
-from shared.texts import N_
-from shared.vault import KeyErased
-from shared.web.accept import accepted
-from shared.web.languages import Language
-from shared.web.pages import pages_of
+from firsthand.shared.identifiers import new_id
+from firsthand.shared.refused import Kind, NotFound, Refused
+from firsthand.shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import KeyErased
+from firsthand.shared.web.accept import accepted
+from firsthand.shared.web.languages import Language
+from firsthand.shared.web.pages import pages_of
 
 _log = logging.getLogger("firsthand.web")
 

@@ -8,9 +8,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.texts import N_
-from shared.web.languages import COOKIE as LANGUAGE_COOKIE
-from shared.web.problems import Problem, answer_with
+from firsthand.shared.texts import N_
+from firsthand.shared.web.languages import COOKIE as LANGUAGE_COOKIE
+from firsthand.shared.web.problems import Problem, answer_with
 
 # A form or a JSON document of ours is a few kilobytes; a consent text in one language under 100 (measured generously).
 BODY_LIMIT: Final = 1024 * 1024  # bytes

@@ -124,7 +124,7 @@ PAGES = (
 def routes_of_pages() -> Iterator[str]:
     """Every route that answers GET and is not of the JSON interfaces, with its service in front."""
     for service in SERVICES:
-        module = importlib.import_module(f"services.{service}.app")
+        module = importlib.import_module(f"firsthand.services.{service}.app")
         for context in iter_route_contexts(module.SERVICE.router.routes):
             if "GET" in (context.methods or ()) and not context.path.startswith("/api/"):
                 yield f"/{service}{context.path}"

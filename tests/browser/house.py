@@ -8,10 +8,10 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext
 
-from example import journey as play
-from example.institution import SLUG, load_example
-from shared.client import Json, operator
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.example.institution import SLUG, load_example
+from firsthand.shared.client import Json, operator
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import all_in_one
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}

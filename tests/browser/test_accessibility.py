@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
-from example import journey as play
-from example.institution import SLUG
+from firsthand.example import journey as play
+from firsthand.example.institution import SLUG
 from tests.browser.every_page import NOT_PAGES, PAGES, PageAt, routes_of_pages
 from tests.browser.house import FAMILIES, PHONE, House
 from tests.browser.reading import answer_every_question, looks_ready

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from example import journey as play
-from example.media import make_video
+from firsthand.example import journey as play
+from firsthand.example.media import make_video
 from tests.browser.house import PHONE, House
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]

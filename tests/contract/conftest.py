@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.clock import ManualClock
-from shared.store import Store
-from shared.store.mongo import MongoStore
-from shared.store.mongo_client import Driver
-from shared.store.sqlite import SqliteStore
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.store import Store
+from firsthand.shared.store.mongo import MongoStore
+from firsthand.shared.store.mongo_client import Driver
+from firsthand.shared.store.sqlite import SqliteStore
 from tests.real_servers import mongo_drivers
 
 CLOCK = ManualClock(datetime(2026, 3, 1, 9, tzinfo=UTC))

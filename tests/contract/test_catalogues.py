@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.web import catalogues
-from shared.web.languages import DEFAULT, NAMES, language
+from firsthand.shared.web import catalogues
+from firsthand.shared.web.languages import DEFAULT, NAMES, language
 
 LANGUAGES = [code for code in NAMES if code != DEFAULT]
 

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from shared.bus.times import Times
-from shared.clock import ManualClock
-from shared.identifiers import DEPLOYMENT
-from shared.store import Store
-from shared.trusted_clock import AWAY, ClockMark, TrustedClock
+from firsthand.shared.bus.times import Times
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.store import Store
+from firsthand.shared.trusted_clock import AWAY, ClockMark, TrustedClock
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

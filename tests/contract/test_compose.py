@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.__main__ import SERVICES
+from firsthand.services.__main__ import SERVICES
 from tests import real_servers
 
 ROOT = Path(__file__).parents[2]

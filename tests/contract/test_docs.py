@@ -10,11 +10,11 @@ import pytest
 import typer
 from pydantic_settings import BaseSettings
 
-from services.__main__ import cli
-from services.archive.settings import ArchiveSettings
-from shared.events import EVENTS
-from shared.settings import Settings
-from shared.topology import STREAMS
+from firsthand.services.__main__ import cli
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.shared.events import EVENTS
+from firsthand.shared.settings import Settings
+from firsthand.shared.topology import STREAMS
 from tests.buckets import URL_SETTING as S3_URL
 from tests.real_servers import MONGO_DRIVER_SETTING, MONGO_URL_SETTING
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.__main__ import SERVICES
-from shared.web.contract import breaks
-from shared.web.openapi import describe
+from firsthand.services.__main__ import SERVICES
+from firsthand.shared.web.contract import breaks
+from firsthand.shared.web.openapi import describe
 
 FOLDER = Path(__file__).parents[2] / "docs" / "openapi"
 DOCUMENTS = {name: describe(name, service.router) for name, service in SERVICES.items()}

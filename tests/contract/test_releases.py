@@ -13,14 +13,14 @@ from typing import Any, Final, Union, get_args, get_origin, is_typeddict
 import pytest
 from pydantic import BaseModel, RootModel
 
-from services.__main__ import SERVICES
-from shared.clock import SystemClock
-from shared.deployment import KEY_STORE_KINDS
-from shared.identifiers import InstitutionId
-from shared.store import Document
-from shared.store.kinds import kind_of
-from shared.store.sqlite import SqliteStore
-from shared.store.versions import models_in, raw_of, read
+from firsthand.services.__main__ import SERVICES
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.deployment import KEY_STORE_KINDS
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import Document
+from firsthand.shared.store.kinds import kind_of
+from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.store.versions import models_in, raw_of, read
 
 RELEASES: Final = Path(__file__).parents[1] / "releases"
 NEWEST: Final = max(

@@ -13,8 +13,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIRouter, iter_route_contexts
 from jinja2 import Environment
 
-from shared.web.access import CHECKS, Public
-from shared.web.health import health_routes
+from firsthand.shared.web.access import CHECKS, Public
+from firsthand.shared.web.health import health_routes
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("services/**/*.py")])
@@ -79,7 +79,7 @@ def checks_of(dependant: Dependant) -> Iterator[Any]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_route_says_who_may_use_it(service: str) -> None:
-    module = importlib.import_module(f"services.{service}.app")
+    module = importlib.import_module(f"firsthand.services.{service}.app")
     assert routes_without_one_check(module.SERVICE.router) == []
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.events import EVENTS, AnyEvent, schemas
-from shared.events.consent import ConsentGrantedV1
-from shared.topology import DURABLES, STREAMS
+from firsthand.shared.events import EVENTS, AnyEvent, schemas
+from firsthand.shared.events.consent import ConsentGrantedV1
+from firsthand.shared.topology import DURABLES, STREAMS
 
 
 @pytest.fixture

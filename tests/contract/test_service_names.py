@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from services.__main__ import SERVICES
+from firsthand.services.__main__ import SERVICES
 
 ROOT = Path(__file__).parents[2]
 NAMES = frozenset(SERVICES)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 import pytest
 from pydantic import AwareDatetime, BaseModel
 
-from shared.events import parse_event
-from shared.events.portal import PersonChangedV1, PersonState
-from shared.identifiers import InstitutionId
-from shared.store import (
+from firsthand.shared.events import parse_event
+from firsthand.shared.events.portal import PersonChangedV1, PersonState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import (
     AlreadyExists,
     Collection,
     Conflict,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
-from shared.web import access
+from firsthand.shared.web import access
 from tests.e2e.system import SERVICES
 
 _NAMES = {
@@ -47,7 +47,7 @@ def doors() -> list[Door]:
     """All doors of all services, pages and API."""
     found = []
     for service in SERVICES:
-        router = importlib.import_module(f"services.{service}.app").SERVICE.router
+        router = importlib.import_module(f"firsthand.services.{service}.app").SERVICE.router
         for route in iter_route_contexts(router.routes):
             places = tuple(parameter.alias for parameter in route.dependant.path_params)
             who = next(_checks(route.dependant))

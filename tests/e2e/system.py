@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import httpx
 
-from shared.bus import BusSettings
-from shared.bus.topology_apply import apply
-from shared.credentials import make_secrets, read_conf
-from shared.embedded_nats import EmbeddedNats
-from shared.keys import Keys
-from shared.topology import Placement
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.credentials import make_secrets, read_conf
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.keys import Keys
+from firsthand.shared.topology import Placement
 from tests.e2e.warm import Nursery, WarmProcess
 from tests.patience import PATIENCE
 from tests.ports import free_port
@@ -28,7 +28,7 @@ from tests.ports import free_port
 ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]]
 
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
-COMMAND = ("services",)  # `python -m services` is `firsthand`
+COMMAND = ("firsthand.services",)  # `python -m firsthand.services` is `firsthand`
 THIS_CODE = Path(__file__).parents[2]
 NURSERY = Nursery()
 _READY_WITHIN = 100.0  # seconds; a loaded machine of two cores that starts eight processes at once
@@ -59,10 +59,14 @@ class Program:
             return
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *self.launched, *self.arguments, cwd=self.code,
+                sys.executable, "-m", *self._module(), *self.arguments, cwd=self.code,
                 env=self.environment | {"PYTHONPATH": str(self.code)}, stdout=log, stderr=log,
             )  # fmt: skip
         await self.until_ready()
+
+    def _module(self) -> tuple[str, ...]:
+        """What runs it: until 0.1.0 the packages stood beside each other, without one around them."""
+        return ("services",) if not (self.code / "firsthand").is_dir() else self.launched
 
     async def until_ready(self) -> None:
         assert self.process

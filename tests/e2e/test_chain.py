@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from example import journey as play
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import SERVICES, System, apart, unique
 from tests.real_servers import MongoServer
 
@@ -33,7 +33,7 @@ async def _consented(journey: play.Journey) -> play.Journey:
 
 async def _shows_the_whole_chain(system: System, environment: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "demo", "--json", "--url", system.url,
+        sys.executable, "-m", "firsthand.services", "demo", "--json", "--url", system.url,
         env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()

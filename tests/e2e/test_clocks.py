@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from example import journey as play
-from shared.client import Refused, family
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.shared.client import Refused, family
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import THIS_CODE, System, all_in_one, unique
 
 AHEAD = timedelta(days=1100)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from example import journey as play
-from shared.client import operator
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.shared.client import operator
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import System, all_in_one, unique
 from tests.patience import PATIENCE
 
@@ -22,7 +22,7 @@ OAK = unique("oak-dental")
 
 async def _firsthand(*arguments: str, **environment: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", *arguments,
+        sys.executable, "-m", "firsthand.services", *arguments,
         env=os.environ | environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     out, _ = await asyncio.wait_for(process.communicate(), 60)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from example import journey as play
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import System, unique
 
 CLOCK = SystemClock()

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from example import journey as play
-from shared.client import family
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.shared.client import family
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import System
 
 CLOCK = SystemClock()

@@ -102,7 +102,7 @@ async def test_the_demo_completes_the_chain_through_the_nginx_of_the_operators_p
     async with apart(tmp_path, joined_by=lambda routes: nginx(folder, routes)) as system:
         environment = os.environ | {"FIRSTHAND_DATA": str(system.data), "SSL_CERT_FILE": str(trusted)}
         demo = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services", "demo", "--url", system.url,
+            sys.executable, "-m", "firsthand.services", "demo", "--url", system.url,
             env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         said, complained = await demo.communicate()

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from example import journey as play
-from example.media import make_video
-from shared.client import Refused
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.example.media import make_video
+from firsthand.shared.client import Refused
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import System, unique
 from tests.patience import PATIENCE
 

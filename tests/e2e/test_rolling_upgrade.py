@@ -13,13 +13,13 @@ from typing import Final
 
 import pytest
 
-from example import journey as play
-from example.media import make_video
-from shared.bus import BusSettings
-from shared.bus.connection import connected
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.topology_apply import drift
-from shared.clock import SystemClock
+from firsthand.example import journey as play
+from firsthand.example.media import make_video
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.dead_letters import DeadLetters
+from firsthand.shared.bus.topology_apply import drift
+from firsthand.shared.clock import SystemClock
 from tests.e2e.system import SERVICES, THIS_CODE, System, apart, unique
 
 CLOCK = SystemClock()

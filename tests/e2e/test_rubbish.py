@@ -14,12 +14,12 @@ import nats
 import pytest
 import pytest_asyncio
 
-from example import journey as play
-from shared.bus.dead_letters import DeadLetters
-from shared.client import Caller
-from shared.clock import SystemClock
-from shared.embedded_nats import address_of
-from shared.identifiers import new_id
+from firsthand.example import journey as play
+from firsthand.shared.bus.dead_letters import DeadLetters
+from firsthand.shared.client import Caller
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.embedded_nats import address_of
+from firsthand.shared.identifiers import new_id
 from tests.e2e.doors import Door, doors
 from tests.e2e.system import SERVICES, System, all_in_one
 

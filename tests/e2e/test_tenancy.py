@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
-from example import journey as play
-from shared.client import Caller
-from shared.clock import SystemClock
-from shared.identifiers import InstitutionId, new_id
-from shared.sessions import SessionIssuer
+from firsthand.example import journey as play
+from firsthand.shared.client import Caller
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.sessions import SessionIssuer
 from tests.e2e.doors import Door, doors
 from tests.e2e.system import System
 

@@ -25,8 +25,7 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"  # nothing is built inside the checkout
-    for name in ("services", "shared", "example"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "firsthand", tree / "firsthand", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD-PARTY-NOTICES.md"):
         shutil.copy(ROOT / name, tree)
     build = ("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(tree))
@@ -39,11 +38,12 @@ def test_the_wheel_has_every_file_that_is_no_code(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     for folder in ("services", "shared", "example"):
         there = {
-            path.relative_to(ROOT).as_posix()
+            f"firsthand/{path.relative_to(ROOT).as_posix()}"
             for path in (ROOT / folder).rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
         assert there - packed == set()
+    assert {name.partition("/")[0] for name in packed if ".dist-info/" not in name} == {"firsthand"}
     assert any(name.endswith("licenses/THIRD-PARTY-NOTICES.md") for name in packed)
 
 

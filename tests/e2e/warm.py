@@ -106,7 +106,7 @@ def _run(arguments: list[str], environment: dict[str, str], log: str) -> None:
     sys.argv = ["firsthand", *arguments]
     code = 0
     try:
-        importlib.import_module("services.__main__").main()
+        importlib.import_module("firsthand.services.__main__").main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # noqa: BLE001 - as an interpreter does
@@ -118,10 +118,10 @@ def _run(arguments: list[str], environment: dict[str, str], log: str) -> None:
 
 
 def _load() -> None:
-    command = importlib.import_module("services.__main__")
+    command = importlib.import_module("firsthand.services.__main__")
     for service in command.SERVICES.values():
         assert service.router
-    importlib.import_module("example.institution")
+    importlib.import_module("firsthand.example.institution")
 
 
 def main() -> None:

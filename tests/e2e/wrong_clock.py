@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shared.clock import SystemClock
+from firsthand.shared.clock import SystemClock
 
 _FILE = Path(sys.argv.pop(1))
 
@@ -20,6 +20,6 @@ def _now(_clock: SystemClock) -> datetime:
 
 if __name__ == "__main__":
     SystemClock.now = _now  # type: ignore[method-assign]
-    from services.__main__ import main
+    from firsthand.services.__main__ import main
 
     main()

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from shared import topology
-from shared.bus import BusSettings
-from shared.bus.topology_apply import apply
-from shared.embedded_nats import EmbeddedNats
-from shared.events.portal import InstitutionChangedV1
+from firsthand.shared import topology
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events.portal import InstitutionChangedV1
 from tests.ports import free_port
 
 

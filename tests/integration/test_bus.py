@@ -13,20 +13,20 @@ from pathlib import Path
 import nats
 import pytest
 
-from shared import topology
-from shared.bus import Bus, BusSettings, Hopeless, NotBound, Transient, topology_apply
-from shared.bus.connection import connected
-from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
-from shared.bus.topology_apply import apply, drift
-from shared.clock import SystemClock
-from shared.embedded_nats import EmbeddedNats
-from shared.events import AnyEvent
-from shared.events.discovery import CaseChangedV1, CaseState
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.metrics import Metrics
-from shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
-from shared.topology import DEAD_LETTERS, STREAMS, Durable, Placement, durables_of
+from firsthand.shared import topology
+from firsthand.shared.bus import Bus, BusSettings, Hopeless, NotBound, Transient, topology_apply
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
+from firsthand.shared.bus.topology_apply import apply, drift
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.events.discovery import CaseChangedV1, CaseState
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
+from firsthand.shared.topology import DEAD_LETTERS, STREAMS, Durable, Placement, durables_of
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.real_servers import NatsServer

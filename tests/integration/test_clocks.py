@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from services.archive.repository import Recordings
-from services.consent.handlers import decisions
-from services.discovery.app import SERVICE as DISCOVERY
-from services.scheduling.model import Meeting
-from shared.bus import BusSettings
-from shared.bus.times import confirm
-from shared.bus.topology_apply import apply
-from shared.clock import ManualClock
-from shared.service import Timer
-from shared.store import Conflict
-from shared.timers import Timers
+from firsthand.services.archive.repository import Recordings
+from firsthand.services.consent.handlers import decisions
+from firsthand.services.discovery.app import SERVICE as DISCOVERY
+from firsthand.services.scheduling.model import Meeting
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.times import confirm
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.service import Timer
+from firsthand.shared.store import Conflict
+from firsthand.shared.timers import Timers
 from tests import archive as archives
 from tests import consent_house
 from tests.archive import CONTACT, FULL, QU, START, Archive
@@ -140,7 +140,7 @@ async def test_what_a_clock_far_ahead_let_live_too_long_ends_in_time_once_it_is_
 
 
 def test_what_destroys_is_declared_and_only_what_carries_on_or_reminds_is_not() -> None:
-    from services.__main__ import SERVICES  # all of them
+    from firsthand.services.__main__ import SERVICES  # all of them
 
     harmless = {
         f"{name} {kind.kind}"

@@ -10,12 +10,12 @@ from typing import Any
 import nats
 import pytest
 
-from services.consent.app import SERVICE
-from services.consent.pulse import SUBJECT
-from services.consent.repository import Journeys
-from shared.events.contact import ContactReference
-from shared.events.discovery import CaseChangedV1, ContactDiscoveredV1, ContactState
-from shared.events.scheduling import MeetingFinishedV1, MeetingState
+from firsthand.services.consent.app import SERVICE
+from firsthand.services.consent.pulse import SUBJECT
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import CaseChangedV1, ContactDiscoveredV1, ContactState
+from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingState
 from tests.consent_house import (
     NAME,
     SLUG,

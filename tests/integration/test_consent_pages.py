@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.events.discovery import CaseChangedV1
+from firsthand.shared.events.discovery import CaseChangedV1
 from tests.consent_house import NAME, SAME_SITE, SLUG, VIDEO, House, begin, case, event, meet_institution, running
 
 

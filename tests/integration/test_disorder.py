@@ -15,16 +15,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.__main__ import SERVICES
-from services.archive.model import Recording
-from services.consent.model import Journey
-from services.discovery.model.people import Person
-from services.portal.model.journey import Journey as PortalJourney
-from services.scheduling.model import Meeting
-from shared.clock import ManualClock
-from shared.events import AnyEvent
-from shared.store import Document
-from shared.topology import durables_of
+from firsthand.services.__main__ import SERVICES
+from firsthand.services.archive.model import Recording
+from firsthand.services.consent.model import Journey
+from firsthand.services.discovery.model.people import Person
+from firsthand.services.portal.model.journey import Journey as PortalJourney
+from firsthand.services.scheduling.model import Meeting
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.store import Document
+from firsthand.shared.topology import durables_of
 from tests.told import Alone, Died, Life, Told, alone, played
 
 pytestmark = [pytest.mark.xdist_group("disorder"), pytest.mark.timeout(300)]

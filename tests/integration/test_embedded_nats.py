@@ -11,14 +11,14 @@ from pathlib import Path
 import nats
 import pytest
 
-from shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted, address_of
+from firsthand.shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted, address_of
 from tests.patience import PATIENCE
 
 # A process of ours that starts a server and then waits to be killed.
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from shared.embedded_nats import EmbeddedNats
+from firsthand.shared.embedded_nats import EmbeddedNats
 async def main():
     server = EmbeddedNats(Path(sys.argv[1]))
     await server.start()

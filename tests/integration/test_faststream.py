@@ -22,32 +22,32 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import get_tracer_provider
 from prometheus_client import CollectorRegistry
 
-from services.__main__ import SERVICES
-from services.archive.model import Recording
-from services.consent.model import Journey
-from services.discovery.model.people import Person
-from services.portal.model.journey import Journey as Board
-from services.scheduling.model import Meeting
-from shared.bus import Bus, BusSettings, Hopeless, NotBound
-from shared.bus.connection import connected
-from shared.bus.feeding import FedSubscriber, router_of
-from shared.bus.observing import event_metrics
-from shared.bus.spans import traces_with
-from shared.clock import ManualClock, SystemClock
-from shared.deployment import CannotStart, Deployment
-from shared.events import AnyEvent, State
-from shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import ApprovalState, CaseChangedV1, CaseState, ContactDiscoveredV1, ContactState
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.events.scheduling import MeetingFinishedV1, MeetingState
-from shared.identifiers import InstitutionId, new_id
-from shared.metrics import Metrics
-from shared.service import Subscribers
-from shared.settings import Settings
-from shared.store import StoreUnavailable
-from shared.topology import DEAD_LETTERS, Placement, durables_of
-from shared.tracing import traceparent
+from firsthand.services.__main__ import SERVICES
+from firsthand.services.archive.model import Recording
+from firsthand.services.consent.model import Journey
+from firsthand.services.discovery.model.people import Person
+from firsthand.services.portal.model.journey import Journey as Board
+from firsthand.services.scheduling.model import Meeting
+from firsthand.shared.bus import Bus, BusSettings, Hopeless, NotBound
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.feeding import FedSubscriber, router_of
+from firsthand.shared.bus.observing import event_metrics
+from firsthand.shared.bus.spans import traces_with
+from firsthand.shared.clock import ManualClock, SystemClock
+from firsthand.shared.deployment import CannotStart, Deployment
+from firsthand.shared.events import AnyEvent, State
+from firsthand.shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ApprovalState, CaseChangedV1, CaseState, ContactDiscoveredV1, ContactState
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingState
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.service import Subscribers
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.topology import DEAD_LETTERS, Placement, durables_of
+from firsthand.shared.tracing import traceparent
 from tests.told import Alone, alone
 
 SCHOOL = InstitutionId("oak-dental")

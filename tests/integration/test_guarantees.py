@@ -11,26 +11,26 @@ import nats
 import pytest
 from nats.js.api import ConsumerConfig, ConsumerInfo
 
-from services.__main__ import SERVICES
-from services.archive.gate import gate_of
-from services.archive.handlers.following import erase
-from services.archive.handlers.viewings import ViewLog
-from services.archive.model import Viewer
-from services.archive.repository import Recordings, Uploads, Viewings
-from services.consent.pulse import SUBJECT, beat
-from services.portal.model.sign_in import SignInLink
-from shared.bus.listeners import StreamListener
-from shared.clock import ManualClock
-from shared.events.consent import (
+from firsthand.services.__main__ import SERVICES
+from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.handlers.following import erase
+from firsthand.services.archive.handlers.viewings import ViewLog
+from firsthand.services.archive.model import Viewer
+from firsthand.services.archive.repository import Recordings, Uploads, Viewings
+from firsthand.services.consent.pulse import SUBJECT, beat
+from firsthand.services.portal.model.sign_in import SignInLink
+from firsthand.shared.bus.listeners import StreamListener
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.events.consent import (
     ConsentRecordState,
     ConsentState,
     ErasureRequestedV1,
     InvitationState,
 )
-from shared.identifiers import new_id
-from shared.service import Timer
-from shared.store import Unreadable
-from shared.timers import Timers
+from firsthand.shared.identifiers import new_id
+from firsthand.shared.service import Timer
+from firsthand.shared.store import Unreadable
+from firsthand.shared.timers import Timers
 from tests.archive import CONTACT, QU, START, Archive, running
 from tests.consent_house import running as consent_running
 from tests.media import video

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.__main__ import cli
-from shared.clock import ManualClock
-from shared.identifiers import InstitutionId
-from shared.keys import Masters
-from shared.settings import Settings
-from shared.store import Collection
-from shared.store.opened import open_key_store
-from shared.vault import KeyErased, OwnerKey, Sealed, Vault
+from firsthand.services.__main__ import cli
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Masters
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Collection
+from firsthand.shared.store.opened import open_key_store
+from firsthand.shared.vault import KeyErased, OwnerKey, Sealed, Vault
 
 OAK = InstitutionId("oak-dental")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

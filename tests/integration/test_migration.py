@@ -21,27 +21,27 @@ from pydantic import AwareDatetime
 from pymongo import MongoClient
 from typer.testing import CliRunner
 
-from example import journey as play
-from services.__main__ import cli
-from services.archive.app import SERVICE as ARCHIVE
-from services.archive.model import Viewing
-from shared import migration
-from shared.bus import BusSettings
-from shared.bus.topology_apply import apply
-from shared.clock import ManualClock, SystemClock
-from shared.credentials import make_secrets, read_conf
-from shared.deployment import KEY_STORE_KINDS
-from shared.embedded_nats import address_of, binary
-from shared.events.portal import PersonChangedV1, PersonState
-from shared.identifiers import InstitutionId
-from shared.migration import CannotMigrate, Report, compare, move, opened
-from shared.service import Service
-from shared.settings import Settings
-from shared.store import Collection, Document, Index, Store, StoreUnavailable, Upgrade
-from shared.store.opened import key_store_file, open_key_store, open_store, store_file
-from shared.store.sqlite import SqliteStore
-from shared.topology import STREAMS, Placement
-from shared.vault import OwnerKey
+from firsthand.example import journey as play
+from firsthand.services.__main__ import cli
+from firsthand.services.archive.app import SERVICE as ARCHIVE
+from firsthand.services.archive.model import Viewing
+from firsthand.shared import migration
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import ManualClock, SystemClock
+from firsthand.shared.credentials import make_secrets, read_conf
+from firsthand.shared.deployment import KEY_STORE_KINDS
+from firsthand.shared.embedded_nats import address_of, binary
+from firsthand.shared.events.portal import PersonChangedV1, PersonState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.migration import CannotMigrate, Report, compare, move, opened
+from firsthand.shared.service import Service
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Collection, Document, Index, Store, StoreUnavailable, Upgrade
+from firsthand.shared.store.opened import key_store_file, open_key_store, open_store, store_file
+from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.topology import STREAMS, Placement
+from firsthand.shared.vault import OwnerKey
 from tests.e2e.system import SERVICES, Program, _environment, _join, all_in_one, unique
 from tests.ports import free_port
 
@@ -341,7 +341,7 @@ async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mo
 
     command = ("migrate", "--to", mongo_url, "--json")
     first = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", *command, env=_environment(tmp_path, 0), stdout=subprocess.DEVNULL
+        sys.executable, "-m", "firsthand.services", *command, env=_environment(tmp_path, 0), stdout=subprocess.DEVNULL
     )
     with MongoClient[Any](mongo_url) as client:
         arrived = client[f"{urlsplit(mongo_url).path[1:]}_archive"]["viewing"]

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from pymongo import monitoring
 
-from shared.clock import ManualClock
-from shared.events.portal import PersonChangedV1, PersonState
-from shared.identifiers import InstitutionId
-from shared.store import Collection, Document, Index, Range, StoreUnavailable
-from shared.store.mongo import MongoStore
-from shared.store.mongo_client import Address, examine_server
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.events.portal import PersonChangedV1, PersonState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import Collection, Document, Index, Range, StoreUnavailable
+from firsthand.shared.store.mongo import MongoStore
+from firsthand.shared.store.mongo_client import Address, examine_server
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.real_servers import MongoServer, mongo_drivers

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.clock import SystemClock
-from shared.credentials import make_secrets
-from shared.store import StoreUnavailable
-from shared.store.mongo import MongoStore
-from shared.store.mongo_setup import prepare, read_secrets
-from shared.topology import Placement
-from shared.vault import OwnerKey
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.credentials import make_secrets
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.mongo import MongoStore
+from firsthand.shared.store.mongo_setup import prepare, read_secrets
+from firsthand.shared.topology import Placement
+from firsthand.shared.vault import OwnerKey
 from tests.real_servers import mongo_with_users
 
 

@@ -17,25 +17,25 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
-from shared import topology
-from shared.bus import Bus, BusSettings, Hopeless, NotPublished, connection, listeners
-from shared.bus.connection import NoServer, NotPermitted, connected
-from shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
-from shared.bus.delivery import ORIGINAL_SUBJECT
-from shared.bus.permissions import OPERATOR, USERS, inbox_prefix
-from shared.bus.times import confirm
-from shared.bus.topology_apply import apply, drift
-from shared.clock import SystemClock
-from shared.credentials import make_secrets
-from shared.deployment import bus_settings
-from shared.embedded_nats import EmbeddedNats, binary
-from shared.events import AnyEvent
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.metrics import Metrics
-from shared.settings import Settings
-from shared.store import OutboxEntry
-from shared.topology import CONSENT_PULSE, STREAMS, Placement, durables_of
+from firsthand.shared import topology
+from firsthand.shared.bus import Bus, BusSettings, Hopeless, NotPublished, connection, listeners
+from firsthand.shared.bus.connection import NoServer, NotPermitted, connected
+from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
+from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT
+from firsthand.shared.bus.permissions import OPERATOR, USERS, inbox_prefix
+from firsthand.shared.bus.times import confirm
+from firsthand.shared.bus.topology_apply import apply, drift
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.credentials import make_secrets
+from firsthand.shared.deployment import bus_settings
+from firsthand.shared.embedded_nats import EmbeddedNats, binary
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import OutboxEntry
+from firsthand.shared.topology import CONSENT_PULSE, STREAMS, Placement, durables_of
 from tests.e2e.system import apart
 from tests.patience import PATIENCE
 
@@ -171,7 +171,7 @@ async def kept_on(server: Server, stream: str, subject: str) -> int:
 async def test_the_whole_chain_runs_with_a_user_for_each_service_and_nothing_is_refused(tmp_path: Path) -> None:
     async with apart(tmp_path) as system:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services", "demo", "--json", "--url", system.url,
+            sys.executable, "-m", "firsthand.services", "demo", "--json", "--url", system.url,
             env=system.programs["portal"].environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()

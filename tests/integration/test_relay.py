@@ -9,17 +9,17 @@ from typing import ClassVar
 
 import pytest
 
-from shared.bus import Bus, BusSettings
-from shared.bus.relay import Relay
-from shared.clock import SystemClock
-from shared.embedded_nats import EmbeddedNats
-from shared.events import AnyEvent
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.metrics import Metrics
-from shared.store import Document, Store
-from shared.store.sqlite import SqliteStore
-from shared.topology import STREAMS, durables_of
+from firsthand.shared.bus import Bus, BusSettings
+from firsthand.shared.bus.relay import Relay
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events import AnyEvent
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.store import Document, Store
+from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.topology import STREAMS, durables_of
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("institutions_heard")
@@ -116,7 +116,7 @@ async def test_every_saved_event_is_published_in_the_order_of_the_saves(store: S
 async def test_a_save_is_published_at_once_and_not_at_the_next_sweep(
     store: SqliteStore, portal: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.bus.relay._SWEEP", 3600.0)
+    monkeypatch.setattr("firsthand.shared.bus.relay._SWEEP", 3600.0)
     relay = Relay(store, portal, SystemClock(), Metrics("portal"))
     async with running(relay):
         while not relay._wake._waiters:  # noqa: ASYNC110 - until it found nothing and waits

@@ -21,40 +21,40 @@ import nats
 import pytest
 from nats.js.api import StreamConfig
 
-from services.archive.gate import gate_of
-from services.archive.handlers.uploads import look_after_upload
-from services.archive.repository import Recordings, Uploads
-from services.consent import pulse as pulses
-from services.consent.model.records import Record
-from services.consent.repository import Records
-from services.discovery.app import SERVICE as DISCOVERY
-from services.discovery.handlers import people
-from services.discovery.repository import Ledger, Repository
-from services.portal.app import SERVICE as PORTAL
-from services.scheduling.handlers.due import on_due
-from services.scheduling.model import Letter, Meeting
-from shared.bus import Bus, BusSettings
-from shared.bus import relay as relays
-from shared.bus.listeners import StreamListener
-from shared.bus.relay import Relay
-from shared.clock import ManualClock, SystemClock
-from shared.deployment import Deployment
-from shared.events import AnyEvent, parse_event
-from shared.events.consent import ConsentChangedV1, ConsentWithdrawnV1
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.keys import Keys
-from shared.metrics import Metrics
-from shared.service import Timer
-from shared.sessions import SessionIssuer
-from shared.settings import Settings
-from shared.store import Conflict, Document, Index, OutboxEntry, Store, StoreUnavailable
-from shared.store.mongo import MongoStore
-from shared.store.sqlite import SqliteStore
-from shared.tasks import ended
-from shared.timers import Timers
-from shared.topology import STREAMS, durables_of
-from shared.vault import KeyErased
+from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.handlers.uploads import look_after_upload
+from firsthand.services.archive.repository import Recordings, Uploads
+from firsthand.services.consent import pulse as pulses
+from firsthand.services.consent.model.records import Record
+from firsthand.services.consent.repository import Records
+from firsthand.services.discovery.app import SERVICE as DISCOVERY
+from firsthand.services.discovery.handlers import people
+from firsthand.services.discovery.repository import Ledger, Repository
+from firsthand.services.portal.app import SERVICE as PORTAL
+from firsthand.services.scheduling.handlers.due import on_due
+from firsthand.services.scheduling.model import Letter, Meeting
+from firsthand.shared.bus import Bus, BusSettings
+from firsthand.shared.bus import relay as relays
+from firsthand.shared.bus.listeners import StreamListener
+from firsthand.shared.bus.relay import Relay
+from firsthand.shared.clock import ManualClock, SystemClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.events import AnyEvent, parse_event
+from firsthand.shared.events.consent import ConsentChangedV1, ConsentWithdrawnV1
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys
+from firsthand.shared.metrics import Metrics
+from firsthand.shared.service import Timer
+from firsthand.shared.sessions import SessionIssuer
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Conflict, Document, Index, OutboxEntry, Store, StoreUnavailable
+from firsthand.shared.store.mongo import MongoStore
+from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.tasks import ended
+from firsthand.shared.timers import Timers
+from firsthand.shared.topology import STREAMS, durables_of
+from firsthand.shared.vault import KeyErased
 from tests import archive as archives
 from tests import consent_house
 from tests.archive import QU, START, TUS, Archive

@@ -17,21 +17,21 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from services.scheduling.app import SERVICE
-from services.scheduling.model import Calendar, Meeting
-from services.scheduling.repository import Scheduling
-from shared.clock import ManualClock
-from shared.deployment import Deployment
-from shared.events import AnyEvent, parse_event
-from shared.events import consent as consent_events
-from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import CaseChangedV1, CaseState
-from shared.events.portal import InstitutionChangedV1, InstitutionState
-from shared.identifiers import InstitutionId
-from shared.keys import Keys
-from shared.sessions import SessionIssuer
-from shared.settings import Settings
+from firsthand.services.scheduling.app import SERVICE
+from firsthand.services.scheduling.model import Calendar, Meeting
+from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.events import AnyEvent, parse_event
+from firsthand.shared.events import consent as consent_events
+from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import CaseChangedV1, CaseState
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys
+from firsthand.shared.sessions import SessionIssuer
+from firsthand.shared.settings import Settings
 from tests.patience import PATIENCE
 
 QU, AKL = InstitutionId("qu-cdm"), InstitutionId("akl-dent")
@@ -356,8 +356,8 @@ async def _settled(world: World) -> bool:
 
 
 async def _reserve_as_read_before(world: World, calendar: Calendar, at: datetime, knew: int) -> None:
-    from services.scheduling.handlers.calendars import _changed
-    from services.scheduling.model.slots import Slot
+    from firsthand.services.scheduling.handlers.calendars import _changed
+    from firsthand.services.scheduling.model.slots import Slot
 
     calendar.reserve("c1", Slot(at, at + HOUR), knew=knew, buffer=timedelta(0), now=world.clock.now())
     await world.kept.put_calendar(calendar, _changed(world.context, calendar, "c1", "family"))

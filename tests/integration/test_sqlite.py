@@ -21,14 +21,14 @@ from typing import ClassVar
 import pytest
 from pydantic import AwareDatetime
 
-from shared.clock import ManualClock
-from shared.deployment import CannotStart
-from shared.events import parse_event
-from shared.events.portal import PersonChangedV1, PersonState
-from shared.identifiers import InstitutionId
-from shared.serving import usable_folder
-from shared.store import Conflict, Document, Index, Range, StoreUnavailable
-from shared.store.sqlite import SqliteStore
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import CannotStart
+from firsthand.shared.events import parse_event
+from firsthand.shared.events.portal import PersonChangedV1, PersonState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.serving import usable_folder
+from firsthand.shared.store import Conflict, Document, Index, Range, StoreUnavailable
+from firsthand.shared.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 DOHA = InstitutionId("qu-cdm")
@@ -83,8 +83,8 @@ def child(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 WRITES = """
 import asyncio, sys
 from pathlib import Path
-from shared.clock import SystemClock
-from shared.store.sqlite import SqliteStore
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.store.sqlite import SqliteStore
 from tests.integration.test_sqlite import DOHA, Note, event_of, note
 
 async def write(notes, id_):
@@ -106,8 +106,8 @@ asyncio.run(main())
 HOLDS = """
 import asyncio, sys
 from pathlib import Path
-from shared.clock import SystemClock
-from shared.store.sqlite import SqliteStore
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.store.sqlite import SqliteStore
 
 async def main():
     await SqliteStore.open(Path(sys.argv[1]), SystemClock())

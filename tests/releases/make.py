@@ -46,9 +46,9 @@ async def make(release: str, code: Path) -> None:
 
 async def _play(code: Path, data: Path) -> None:
     """Run the example, and besides it what the example does not leave behind."""
-    from example import journey as play  # of this tree: it goes over HTTP, as any client
-    from shared.clock import SystemClock
-    from shared.keys import Keys
+    from firsthand.example import journey as play  # of this tree: it goes over HTTP, as any client
+    from firsthand.shared.clock import SystemClock
+    from firsthand.shared.keys import Keys
     from tests.ports import free_port
 
     port = free_port()
@@ -56,7 +56,7 @@ async def _play(code: Path, data: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("FIRSTHAND_")}
     environment = {"FIRSTHAND_DATA": str(data), "FIRSTHAND_PORT": str(port), "PYTHONPATH": str(code)}
     system = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "up", "--example", cwd=code, env=inherited | environment,
+        sys.executable, "-m", "firsthand.services", "up", "--example", cwd=code, env=inherited | environment,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     assert system.stdout

@@ -11,9 +11,9 @@ from typing import Any
 import nats.errors
 import pytest
 
-from example import journey as play
-from shared.bus import BusSettings
-from shared.bus.connection import NoServer, connected
+from firsthand.example import journey as play
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.connection import NoServer, connected
 from tests.e2e.system import ServerWithUsers, apart
 from tests.ports import free_port
 from tests.soak.test_kills import MINUTES, SEED, nothing_doubled_and_nothing_left, one_chain

@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from example import journey as play
-from shared.bus import BusSettings
-from shared.bus.connection import connected
-from shared.bus.dead_letters import DeadLetters
-from shared.client import Refused
-from shared.clock import SystemClock
-from shared.embedded_nats import EmbeddedNats
-from shared.events import parse_event
-from shared.topology import STREAMS
+from firsthand.example import journey as play
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.bus.dead_letters import DeadLetters
+from firsthand.shared.client import Refused
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events import parse_event
+from firsthand.shared.topology import STREAMS
 from tests.e2e.system import System, apart
 
 MINUTES = float(os.environ.get("FIRSTHAND_SOAK_MINUTES", "5"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from example import journey as play
+from firsthand.example import journey as play
 from tests.e2e.system import System, apart, unique
 from tests.e2e.test_obeying import released
 from tests.real_servers import MongoServer

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.web.accept import accepted
-from shared.web.languages import negotiate
+from firsthand.shared.web.accept import accepted
+from firsthand.shared.web.languages import negotiate
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.archive.http.playing import NotSatisfiable, Span, span_of
-from services.archive.model import Learners, Media, Recording, Viewer
-from shared.events.archive import (
+from firsthand.services.archive.http.playing import NotSatisfiable, Span, span_of
+from firsthand.services.archive.model import Learners, Media, Recording, Viewer
+from firsthand.shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
     RecordingChangedV1,
     RecordingPublishedV1,
     RecordingWithdrawnV1,
 )
-from shared.events.consent import ConsentRecordState
-from shared.events.contact import ContactReference, Scope
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
+from firsthand.shared.events.consent import ConsentRecordState
+from firsthand.shared.events.contact import ContactReference, Scope
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 QU = InstitutionId("qu-cdm")

@@ -9,15 +9,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.consent.handlers.templates import languages, template
-from services.consent.model import ErasureAnswer, Journey, Pace, Permission, Recording
-from services.consent.model.invitation import Invitation
-from services.consent.model.scopes import RECORD, covers, ordered, settled, unmet
-from services.consent.model.texts import TextBody, filled
-from shared.events.consent import Answer
-from shared.events.contact import SCOPES, ContactReference, Scope
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
+from firsthand.services.consent.handlers.templates import languages, template
+from firsthand.services.consent.model import ErasureAnswer, Journey, Pace, Permission, Recording
+from firsthand.services.consent.model.invitation import Invitation
+from firsthand.services.consent.model.scopes import RECORD, covers, ordered, settled, unmet
+from firsthand.services.consent.model.texts import TextBody, filled
+from firsthand.shared.events.consent import Answer
+from firsthand.shared.events.contact import SCOPES, ContactReference, Scope
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
 
 START = datetime(2027, 1, 10, tzinfo=UTC)
 PACE = Pace()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.consent.handlers.templates import languages, length_of, template
-from services.consent.http.questions import answers_of, scopes_asked
-from services.consent.model.scopes import included_in, widest
-from shared.events.contact import SCOPES, Scope
+from firsthand.services.consent.handlers.templates import languages, length_of, template
+from firsthand.services.consent.http.questions import answers_of, scopes_asked
+from firsthand.services.consent.model.scopes import included_in, widest
+from firsthand.shared.events.contact import SCOPES, Scope
 
 
 @pytest.mark.parametrize(

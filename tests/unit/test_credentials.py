@@ -8,16 +8,16 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from services.__main__ import cli
-from services.archive.settings import ArchiveSettings
-from shared.bus.permissions import USERS, permissions_of
-from shared.credentials import make_secrets, read_conf
-from shared.deployment import bus_settings
-from shared.keys import Keys
-from shared.settings import Settings
-from shared.store import StoreUnavailable
-from shared.store.mongo_client import Address
-from shared.topology import STREAMS, Placement
+from firsthand.services.__main__ import cli
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.shared.bus.permissions import USERS, permissions_of
+from firsthand.shared.credentials import make_secrets, read_conf
+from firsthand.shared.deployment import bus_settings
+from firsthand.shared.keys import Keys
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store.mongo_client import Address
+from firsthand.shared.topology import STREAMS, Placement
 
 MONGO = "mongodb://one:27017,two:27018/school?replicaSet=rs0"
 

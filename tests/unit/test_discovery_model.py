@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
-from services.discovery.model.leads import REASONS, Checks, Lead, RefusalReason, week_ends, week_of
-from services.discovery.model.people import ASKED_AT_MOST, Asked, standing_of
-from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import ApprovalKind
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.refused import Refused
+from firsthand.services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
+from firsthand.services.discovery.model.leads import REASONS, Checks, Lead, RefusalReason, week_ends, week_of
+from firsthand.services.discovery.model.people import ASKED_AT_MOST, Asked, standing_of
+from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ApprovalKind
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.refused import Refused
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 OAK = InstitutionId("oak-dental")

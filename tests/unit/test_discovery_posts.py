@@ -8,11 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.discovery.model.addresses import read_address
-from services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
-from services.discovery.posts import Format, Ignored, Post, Removed, Unreadable, entries_of, read_entry, recognise
-from services.discovery.posts.bounds import Bounds
-from shared.refused import Refused
+from firsthand.services.discovery.model.addresses import read_address
+from firsthand.services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
+from firsthand.services.discovery.posts import (
+    Format,
+    Ignored,
+    Post,
+    Removed,
+    Unreadable,
+    entries_of,
+    read_entry,
+    recognise,
+)
+from firsthand.services.discovery.posts.bounds import Bounds
+from firsthand.shared.refused import Refused
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
 HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.clock import SystemClock
-from shared.identifiers import InstitutionId
-from shared.keys import Keys, KeysError, rotate
-from shared.sessions import SessionIssuer, SessionVerifier
+from firsthand.shared.clock import SystemClock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys, KeysError, rotate
+from firsthand.shared.sessions import SessionIssuer, SessionVerifier
 
 SCHOOL = InstitutionId("qu-cdm")
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.bus.errors import Hopeless, Transient
-from shared.clock import ManualClock
-from shared.identifiers import InstitutionId
-from shared.mail import FolderMailer, MailRefused, MailUnavailable, SmtpMailer
+from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.mail import FolderMailer, MailRefused, MailUnavailable, SmtpMailer
 
 QU = InstitutionId("qu-cdm")
 OTHER = InstitutionId("other-school")

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.media import CHUNK, FileSource, MediaBusy, MediaDamaged, SealedReader, SealedWriter, in_hand, remove_media
+from firsthand.shared.media import (
+    CHUNK,
+    FileSource,
+    MediaBusy,
+    MediaDamaged,
+    SealedReader,
+    SealedWriter,
+    in_hand,
+    remove_media,
+)
 
 KEY = bytes(range(32))
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 17]

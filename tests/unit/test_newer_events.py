@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from services.archive.model import Learners, Media, Recording, Viewer
-from services.discovery.model.people import NO
-from services.portal.http.words import STAGES, happened
-from services.portal.model.journey import Journey
-from services.portal.model.today import today
-from shared.clock import ManualClock
-from shared.deployment import _revocation, _sign_out
-from shared.events import EVENTS, AnyEvent, UnknownEvent, UnreadableEvent, parse_event
-from shared.events.consent import ConsentRecordState, ConsentState, ConsentWithdrawnV1
-from shared.events.contact import ContactReference
-from shared.events.portal import PersonChangedV1
-from shared.identifiers import InstitutionId
-from shared.keys import SigningKey
-from shared.sessions import SessionIssuer, SessionVerifier
+from firsthand.services.archive.model import Learners, Media, Recording, Viewer
+from firsthand.services.discovery.model.people import NO
+from firsthand.services.portal.http.words import STAGES, happened
+from firsthand.services.portal.model.journey import Journey
+from firsthand.services.portal.model.today import today
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import _revocation, _sign_out
+from firsthand.shared.events import EVENTS, AnyEvent, UnknownEvent, UnreadableEvent, parse_event
+from firsthand.shared.events.consent import ConsentRecordState, ConsentState, ConsentWithdrawnV1
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.portal import PersonChangedV1
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import SigningKey
+from firsthand.shared.sessions import SessionIssuer, SessionVerifier
 from tests.event_samples import AT, Path, named_values, put, sample
 
 NEWER = "what-only-a-newer-release-knows"

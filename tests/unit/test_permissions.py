@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from shared.bus.permissions import OPERATOR, USERS, permissions_of
-from shared.events import EVENTS
-from shared.identifiers import InstitutionId
-from shared.topology import (
+from firsthand.shared.bus.permissions import OPERATOR, USERS, permissions_of
+from firsthand.shared.events import EVENTS
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.topology import (
     CONSENT_PULSE,
     DEAD_LETTERS,
     DURABLES,
@@ -128,7 +128,7 @@ def test_a_service_without_a_stream_of_its_own_tells_nothing_and_hears_all_the_s
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     silent = {service: stream for service, stream in STREAMS.items() if service != "portal"}
-    monkeypatch.setattr("shared.bus.permissions.STREAMS", silent)
+    monkeypatch.setattr("firsthand.shared.bus.permissions.STREAMS", silent)
     assert not [one for one in permissions_of("portal", EVERYWHERE).publish if one.startswith("fh.v1.")]
     assert may("portal", "$JS.API.CONSUMER.MSG.NEXT.FH_CONSENT.portal_follow_consent_all")
     assert not may("portal", "$JS.API.STREAM.INFO.FH_PORTAL.x")

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.portal.http.shapes import NewInstitution, Policies
-from services.portal.model.institutions import POLICIES, check
-from services.portal.model.journey import STAGES, Journey
-from services.portal.model.limits import Limit
-from services.portal.model.people import Person, check_roles
-from services.portal.model.sign_in import LINK_LIFE, SignInLink
-from shared.events.archive import RecordingArchivedV1, RecordingPublishedV1, RecordingState
-from shared.events.consent import (
+from firsthand.services.portal.http.shapes import NewInstitution, Policies
+from firsthand.services.portal.model.institutions import POLICIES, check
+from firsthand.services.portal.model.journey import STAGES, Journey
+from firsthand.services.portal.model.limits import Limit
+from firsthand.services.portal.model.people import Person, check_roles
+from firsthand.services.portal.model.sign_in import LINK_LIFE, SignInLink
+from firsthand.shared.events.archive import RecordingArchivedV1, RecordingPublishedV1, RecordingState
+from firsthand.shared.events.consent import (
     ConsentGrantedV1,
     ConsentRecordState,
     ConsentState,
@@ -26,13 +26,13 @@ from shared.events.consent import (
     InvitationSentV1,
     InvitationState,
 )
-from shared.events.contact import ContactReference
-from shared.events.discovery import ContactDiscoveredV1, ContactState, DiscoveryErasedV1, ErasedState
-from shared.events.envelope import AnyEvent
-from shared.events.portal import InstitutionState
-from shared.events.scheduling import MeetingFinishedV1, MeetingScheduledV1, MeetingState
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ContactDiscoveredV1, ContactState, DiscoveryErasedV1, ErasedState
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingScheduledV1, MeetingState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 SCHOOL = InstitutionId("qu-cdm")

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from services.portal.model.journey import Journey
-from services.portal.model.today import approvals_to_renew, today
-from shared.events.archive import RecordingState
-from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import ApprovalState, CaseState
-from shared.events.scheduling import MeetingState
-from shared.identifiers import InstitutionId
+from firsthand.services.portal.model.journey import Journey
+from firsthand.services.portal.model.today import approvals_to_renew, today
+from firsthand.shared.events.archive import RecordingState
+from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ApprovalState, CaseState
+from firsthand.shared.events.scheduling import MeetingState
+from firsthand.shared.identifiers import InstitutionId
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 PATIENCE = timedelta(days=5)

@@ -4,9 +4,9 @@ import httpx
 import pytest
 from fastapi import APIRouter, Request
 
-from shared.web.access import Public
-from shared.web.app import MountedPart, build_app
-from shared.web.health import Condition
+from firsthand.shared.web.access import Public
+from firsthand.shared.web.app import MountedPart, build_app
+from firsthand.shared.web.health import Condition
 
 
 async def client_seen(*, behind_proxy: bool, forwarded_for: str) -> str:

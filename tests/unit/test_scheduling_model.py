@@ -9,17 +9,29 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import ValidationError
 
-from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Participant, Reservation, SlotTaken
-from services.scheduling.model.calendar_file import CalendarEntry, calendar_file
-from services.scheduling.model.slots import Slot
-from services.scheduling.model.zones import is_zone, places
-from services.scheduling.providers import Room
-from shared.events.consent import ConsentRecordState
-from shared.events.contact import ContactReference
-from shared.events.scheduling import MeetingCancelledV1, MeetingFinishedV1, MeetingOfferedV1, MeetingScheduledV1
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
-from shared.vault import Sealed
+from firsthand.services.scheduling.model import (
+    AvailabilityRules,
+    Calendar,
+    Meeting,
+    Participant,
+    Reservation,
+    SlotTaken,
+)
+from firsthand.services.scheduling.model.calendar_file import CalendarEntry, calendar_file
+from firsthand.services.scheduling.model.slots import Slot
+from firsthand.services.scheduling.model.zones import is_zone, places
+from firsthand.services.scheduling.providers import Room
+from firsthand.shared.events.consent import ConsentRecordState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.scheduling import (
+    MeetingCancelledV1,
+    MeetingFinishedV1,
+    MeetingOfferedV1,
+    MeetingScheduledV1,
+)
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
+from firsthand.shared.vault import Sealed
 
 QU = InstitutionId("qu-cdm")
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scheduling.model.slots import Hours, Rules, Slot, by_day, free_slots, instant, is_shown
+from firsthand.services.scheduling.model.slots import Hours, Rules, Slot, by_day, free_slots, instant, is_shown
 
 ZONES = ["Asia/Qatar", "America/Phoenix", "America/New_York", "Pacific/Auckland", "Australia/Lord_Howe"]
 YEARS = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2030, 12, 31, tzinfo=UTC))

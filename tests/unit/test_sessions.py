@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from shared.clock import ManualClock
-from shared.identifiers import InstitutionId
-from shared.keys import KeysError, SigningKey
-from shared.sessions import Family, SessionIssuer, SessionVerifier, Staff
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import KeysError, SigningKey
+from firsthand.shared.sessions import Family, SessionIssuer, SessionVerifier, Staff
 
 QU = InstitutionId("qu-cdm")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

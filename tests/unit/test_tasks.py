@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from shared import tasks
+from firsthand.shared import tasks
 
 
 async def test_a_task_ends_that_heard_nothing_of_its_first_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:

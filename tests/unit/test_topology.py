@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.events import EVENTS
-from shared.identifiers import InstitutionId
-from shared.topology import DURABLES, ERASURE_ANSWERS, STREAMS, Durable, Placement, durables_of
+from firsthand.shared.events import EVENTS
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.topology import DURABLES, ERASURE_ANSWERS, STREAMS, Durable, Placement, durables_of
 
 
 def test_every_event_has_a_stream_that_takes_it_and_no_other_does() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clock import ManualClock, SystemClock
-from shared.trusted_clock import AWAY, TOLERANCE, Reckoning, State, agrees, spelled
+from firsthand.shared.clock import ManualClock, SystemClock
+from firsthand.shared.trusted_clock import AWAY, TOLERANCE, Reckoning, State, agrees, spelled
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

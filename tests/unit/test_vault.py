@@ -8,11 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.clock import ManualClock
-from shared.identifiers import InstitutionId
-from shared.keys import Keys, KeysError, Masters, encode_key, exposed
-from shared.store.sqlite import SqliteStore
-from shared.vault import KeyErased, KeyMissing, OwnerKey, SealBroken, Sealed, Vault, WrongMasterKey
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.keys import Keys, KeysError, Masters, encode_key, exposed
+from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.vault import KeyErased, KeyMissing, OwnerKey, SealBroken, Sealed, Vault, WrongMasterKey
 
 QU = InstitutionId("qu-cdm")
 OTHER = InstitutionId("other-school")

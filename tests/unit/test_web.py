@@ -14,12 +14,12 @@ import pytest
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from shared.identifiers import InstitutionId
-from shared.sessions import Family, Staff
-from shared.settings import Settings
-from shared.store import Conflict, StoreUnavailable
-from shared.tracing import begun
-from shared.web.access import (
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.sessions import Family, Staff
+from firsthand.shared.settings import Settings
+from firsthand.shared.store import Conflict, StoreUnavailable
+from firsthand.shared.tracing import begun
+from firsthand.shared.web.access import (
     AnyStaff,
     Coordinator,
     FamilySession,
@@ -29,13 +29,13 @@ from shared.web.access import (
     safe_next,
     served_here,
 )
-from shared.web.app import MountedPart, build_app
-from shared.web.health import Condition
-from shared.web.languages import language, negotiate
-from shared.web.logging import JsonLines
-from shared.web.pages import Pages
-from shared.web.problems import Problem
-from shared.web.security import BODY_LIMIT, Streamed
+from firsthand.shared.web.app import MountedPart, build_app
+from firsthand.shared.web.health import Condition
+from firsthand.shared.web.languages import language, negotiate
+from firsthand.shared.web.logging import JsonLines
+from firsthand.shared.web.pages import Pages
+from firsthand.shared.web.problems import Problem
+from firsthand.shared.web.security import BODY_LIMIT, Streamed
 
 STAFF = {
     "tutor": Staff("qu-cdm", "p-1", frozenset({"tutor"}), frozenset()),

@@ -4,17 +4,17 @@ What they store about a recording's end goes by the time that surely is. The gat
 the machine's clock.
 """
 
-from services.archive.model import Recording, RecordingEvent
-from services.archive.repository import Recordings, Uploads, Viewings, shelf_of
-from shared.bus.errors import Transient
-from shared.events.archive import ArchiveErasedV1
-from shared.events.consent import ConsentState, ErasureRequestedV1
-from shared.events.discovery import ErasedState
-from shared.events.envelope import Event
-from shared.events.scheduling import MeetingFinishedV1
-from shared.identifiers import InstitutionId
-from shared.media import MediaBusy
-from shared.service import Context
+from firsthand.services.archive.model import Recording, RecordingEvent
+from firsthand.services.archive.repository import Recordings, Uploads, Viewings, shelf_of
+from firsthand.shared.bus.errors import Transient
+from firsthand.shared.events.archive import ArchiveErasedV1
+from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
+from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.envelope import Event
+from firsthand.shared.events.scheduling import MeetingFinishedV1
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.media import MediaBusy
+from firsthand.shared.service import Context
 
 ERASED = ["media", "uploads", "key", "view-log"]
 KEPT = ["recording-tombstone"]  # that there was one, so that nothing of it comes back

@@ -7,21 +7,21 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.archive.gate import gate_of
-from services.archive.model import Media, Recording, Upload
-from services.archive.model.refusals import not_taken_in
-from services.archive.probing import Findings, NotMedia, examine
-from services.archive.repository import Recordings, Uploads, shelf_of
-from services.archive.settings import ArchiveSettings
-from services.archive.storage import Shelf
-from shared.bucket import BucketUnavailable
-from shared.copies import institution_of
-from shared.identifiers import InstitutionId, new_id
-from shared.media import MediaBusy, SealedWriter
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.store import Conflict
-from shared.vault import KeyErased
+from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.model import Media, Recording, Upload
+from firsthand.services.archive.model.refusals import not_taken_in
+from firsthand.services.archive.probing import Findings, NotMedia, examine
+from firsthand.services.archive.repository import Recordings, Uploads, shelf_of
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.services.archive.storage import Shelf
+from firsthand.shared.bucket import BucketUnavailable
+from firsthand.shared.copies import institution_of
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.media import MediaBusy, SealedWriter
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.store import Conflict
+from firsthand.shared.vault import KeyErased
 
 _WRITE: Final = 1024 * 1024  # bytes handed to the disk at once
 _SYNC: Final = 16 * 1024 * 1024  # bytes after which what came is made safe, though the request goes on

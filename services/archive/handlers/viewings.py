@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.archive.model import Viewer
-from services.archive.repository import Recordings, Viewings
-from shared.identifiers import InstitutionId
-from shared.service import Context
+from firsthand.services.archive.model import Viewer
+from firsthand.services.archive.repository import Recordings, Viewings
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
 
 _SAVE_EVERY: Final = timedelta(minutes=1)
 _LOOK_EVERY: Final = 20.0  # seconds

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.archive.http import (
+from firsthand.services.archive.http import (
     api_family,
     api_staff,
     api_staff_uploads,

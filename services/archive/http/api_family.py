@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Request
 
-from services.archive.gate import NotOpen, gate_of
-from services.archive.http.doors import context_of, family_viewer, told
-from services.archive.http.shapes import FamilyRecordingOut, PlaysOut
-from shared.web.access import FamilySession
+from firsthand.services.archive.gate import NotOpen, gate_of
+from firsthand.services.archive.http.doors import context_of, family_viewer, told
+from firsthand.services.archive.http.shapes import FamilyRecordingOut, PlaysOut
+from firsthand.shared.web.access import FamilySession
 
 router = APIRouter()
 

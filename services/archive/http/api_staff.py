@@ -5,17 +5,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from services.archive.gate import CannotTell, Gate, NotOpen, gate_of
-from services.archive.http.doors import context_of, told, viewer_of
-from services.archive.http.shapes import CardOut, PlaysOut, RecordingOut, RecordingsOut
-from services.archive.model import Recording, Viewer
-from services.archive.repository import Recordings
-from shared.identifiers import Id, InstitutionId
-from shared.service import Context
-from shared.sessions import Staff
-from shared.store import Page
-from shared.web.access import Student, Tutor
-from shared.web.problems import Problem
+from firsthand.services.archive.gate import CannotTell, Gate, NotOpen, gate_of
+from firsthand.services.archive.http.doors import context_of, told, viewer_of
+from firsthand.services.archive.http.shapes import CardOut, PlaysOut, RecordingOut, RecordingsOut
+from firsthand.services.archive.model import Recording, Viewer
+from firsthand.services.archive.repository import Recordings
+from firsthand.shared.identifiers import Id, InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.store import Page
+from firsthand.shared.web.access import Student, Tutor
+from firsthand.shared.web.problems import Problem
 
 router = APIRouter(prefix="/api/v1")
 

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from services.archive.handlers.uploads import (
+from firsthand.services.archive.handlers.uploads import (
     ChecksumMismatch,
     NotThere,
     WrongOffset,
@@ -24,18 +24,18 @@ from services.archive.handlers.uploads import (
     offset_of,
     receive,
 )
-from services.archive.http.doors import context_of, told
-from services.archive.model import Upload
-from services.archive.repository import Uploads
-from services.archive.settings import ArchiveSettings
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import Public, Tutor
-from shared.web.problems import Problem, answer_with, problem_of
-from shared.web.security import Streamed
+from firsthand.services.archive.http.doors import context_of, told
+from firsthand.services.archive.model import Upload
+from firsthand.services.archive.repository import Uploads
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import Public, Tutor
+from firsthand.shared.web.problems import Problem, answer_with, problem_of
+from firsthand.shared.web.security import Streamed
 
 VERSION: Final = "1.0.0"
 CONTENT_TYPE: Final = "application/offset+octet-stream"

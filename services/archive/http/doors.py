@@ -6,17 +6,17 @@ from typing import Final
 
 from fastapi import Request
 
-from services.archive.gate import CannotTell, NotOpen
-from services.archive.handlers.uploads import NotThere
-from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE
-from services.archive.model import Viewer
-from shared.bucket import BucketUnavailable
-from shared.media import MediaBusy, MediaDamaged
-from shared.service import Context
-from shared.sessions import Family, Staff
-from shared.texts import N_
-from shared.vault import KeyErased
-from shared.web.problems import Problem
+from firsthand.services.archive.gate import CannotTell, NotOpen
+from firsthand.services.archive.handlers.uploads import NotThere
+from firsthand.services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE
+from firsthand.services.archive.model import Viewer
+from firsthand.shared.bucket import BucketUnavailable
+from firsthand.shared.media import MediaBusy, MediaDamaged
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Family, Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import KeyErased
+from firsthand.shared.web.problems import Problem
 
 _RETRY_AFTER: Final = "2"  # seconds; the pulse comes every second
 

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.archive.gate import NotOpen, gate_of
-from services.archive.handlers.viewings import ViewLog
-from services.archive.http.doors import context_of, family_viewer, told, viewer_of
-from services.archive.http.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
-from services.archive.model import Viewer
-from services.archive.repository import shelf_of
-from shared.identifiers import Id, InstitutionId
-from shared.web.access import FamilySession, Student
+from firsthand.services.archive.gate import NotOpen, gate_of
+from firsthand.services.archive.handlers.viewings import ViewLog
+from firsthand.services.archive.http.doors import context_of, family_viewer, told, viewer_of
+from firsthand.services.archive.http.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
+from firsthand.services.archive.model import Viewer
+from firsthand.services.archive.repository import shelf_of
+from firsthand.shared.identifiers import Id, InstitutionId
+from firsthand.shared.web.access import FamilySession, Student
 
 router = APIRouter()
 

@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from services.archive.gate import CannotTell, NotOpen, gate_of
-from services.archive.http.doors import context_of, family_viewer
-from services.archive.http.pages import pages
-from services.archive.http.pages_staff import audience_of
-from services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
-from services.archive.repository import Viewings
-from shared.web.access import FamilySession
+from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.http.doors import context_of, family_viewer
+from firsthand.services.archive.http.pages import pages
+from firsthand.services.archive.http.pages_staff import audience_of
+from firsthand.services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
+from firsthand.services.archive.repository import Viewings
+from firsthand.shared.web.access import FamilySession
 
 router = APIRouter()
 

@@ -6,27 +6,34 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
-from services.archive.gate import CannotTell, NotOpen, gate_of
-from services.archive.handlers.uploads import receive_whole
-from services.archive.http.api_staff import is_team, listed
-from services.archive.http.doors import context_of, told, viewer_of
-from services.archive.http.multipart import NotAForm, file_of
-from services.archive.http.pages import pages
-from services.archive.http.shapes import CardOut
-from services.archive.http.words import AUDIENCES, CANNOT_TELL, CANNOT_TELL_TITLE, NOT_OPEN, NOT_OPEN_TITLE, widest
-from services.archive.model import Recording
-from services.archive.probing import PLAYED_BY_BROWSERS
-from services.archive.repository import Viewings
-from services.archive.settings import ArchiveSettings
-from shared.copies import case_of, institution_of
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import Student, Tutor
-from shared.web.problems import Problem, status_of
-from shared.web.security import Streamed
+from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.handlers.uploads import receive_whole
+from firsthand.services.archive.http.api_staff import is_team, listed
+from firsthand.services.archive.http.doors import context_of, told, viewer_of
+from firsthand.services.archive.http.multipart import NotAForm, file_of
+from firsthand.services.archive.http.pages import pages
+from firsthand.services.archive.http.shapes import CardOut
+from firsthand.services.archive.http.words import (
+    AUDIENCES,
+    CANNOT_TELL,
+    CANNOT_TELL_TITLE,
+    NOT_OPEN,
+    NOT_OPEN_TITLE,
+    widest,
+)
+from firsthand.services.archive.model import Recording
+from firsthand.services.archive.probing import PLAYED_BY_BROWSERS
+from firsthand.services.archive.repository import Viewings
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.shared.copies import case_of, institution_of
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import Student, Tutor
+from firsthand.shared.web.problems import Problem, status_of
+from firsthand.shared.web.security import Streamed
 
 router = APIRouter(include_in_schema=False)
 

@@ -11,11 +11,11 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from services.archive.gate import CannotTell, Gate, NotOpen
-from services.archive.model import Media, Viewer
-from shared.identifiers import InstitutionId
-from shared.media import CHUNK, SealedReader
-from shared.web.connection import connection_of
+from firsthand.services.archive.gate import CannotTell, Gate, NotOpen
+from firsthand.services.archive.model import Media, Viewer
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.media import CHUNK, SealedReader
+from firsthand.shared.web.connection import connection_of
 
 _log = logging.getLogger("firsthand.archive")
 

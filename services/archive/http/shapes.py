@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from services.archive.model import Recording, Viewer
-from services.archive.model.recording import Stage
-from services.archive.repository import Viewings
-from shared.copies import case_of
-from shared.events.archive import RecordingState
-from shared.events.contact import Scope
-from shared.refused import Refused
-from shared.service import Context
+from firsthand.services.archive.model import Recording, Viewer
+from firsthand.services.archive.model.recording import Stage
+from firsthand.services.archive.repository import Viewings
+from firsthand.shared.copies import case_of
+from firsthand.shared.events.archive import RecordingState
+from firsthand.shared.events.contact import Scope
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
 
 MediaKind = Literal["video", "audio"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from shared.events.contact import Scope
-from shared.texts import N_
+from firsthand.shared.events.contact import Scope
+from firsthand.shared.texts import N_
 
 CANNOT_TELL_TITLE: Final = N_("We cannot check the family's permission right now")
 CANNOT_TELL: Final = N_("The family has not changed anything. Try again in a moment.")

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from services.archive.model.refusals import not_taken_in
-from shared.events.archive import (
+from firsthand.services.archive.model.refusals import not_taken_in
+from firsthand.shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
     RecordingChangedV1,
@@ -19,9 +19,9 @@ from shared.events.archive import (
     RecordingState,
     RecordingWithdrawnV1,
 )
-from shared.events.consent import ConsentRecordState
-from shared.events.contact import SCOPES, ContactReference, Scope
-from shared.store import Document, Index
+from firsthand.shared.events.consent import ConsentRecordState
+from firsthand.shared.events.contact import SCOPES, ContactReference, Scope
+from firsthand.shared.store import Document, Index
 
 RecordingEvent = (
     type[RecordingAwaitedV1]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from shared.refused import Kind, Refused
-from shared.texts import N_
+from firsthand.shared.refused import Kind, Refused
+from firsthand.shared.texts import N_
 
 RefusalCode = Literal[
     "closed", "not-expected", "released", "not-allowed", "expired", "empty", "too-large", "too-long", "not-media"

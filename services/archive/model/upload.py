@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime
 
-from shared.store import Document, Index
+from firsthand.shared.store import Document, Index
 
 UploadStage = Literal["receiving", "checking", "done", "refused"]
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime
 
-from shared.store import Document, Index
+from firsthand.shared.store import Document, Index
 
 
 class Viewing(Document):

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.consent.handlers.erasure import begin_if_due
-from services.consent.handlers.policies import Ground, ground_of
-from services.consent.model import Erase, Journey, Signer, comes_of_age
-from services.consent.model.records import Act, Assent, Statement
-from services.consent.model.scopes import ordered
-from services.consent.repository import Journeys
-from shared.events.consent import (
+from firsthand.services.consent.handlers.erasure import begin_if_due
+from firsthand.services.consent.handlers.policies import Ground, ground_of
+from firsthand.services.consent.model import Erase, Journey, Signer, comes_of_age
+from firsthand.services.consent.model.records import Act, Assent, Statement
+from firsthand.services.consent.model.scopes import ordered
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.events.consent import (
     ConsentChangedV1,
     ConsentDeclinedV1,
     ConsentGrantedV1,
@@ -19,12 +19,12 @@ from shared.events.consent import (
     ConsentState,
     ConsentWithdrawnV1,
 )
-from shared.events.contact import Scope
-from shared.events.envelope import Event
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.texts import N_
+from firsthand.shared.events.contact import Scope
+from firsthand.shared.events.envelope import Event
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.texts import N_
 
 FAMILY = "family"
 _RECENT = timedelta(days=366)  # how far back something that reached staff by message may be logged

@@ -1,14 +1,14 @@
 """Erasure: asked of every service, answered by each, completed by our own, and proved by a certificate."""
 
-from services.consent.model import ErasureAnswer, Journey
-from services.consent.repository import Journeys, Links, Records
-from shared.events.consent import ErasureCompletedV1, ErasureRequestedV1
-from shared.events.discovery import ErasedState
-from shared.events.envelope import AnyEvent, Event
-from shared.identifiers import InstitutionId, new_id
-from shared.service import Context
-from shared.store import Conflict
-from shared.topology import ERASURE_ANSWERS
+from firsthand.services.consent.model import ErasureAnswer, Journey
+from firsthand.services.consent.repository import Journeys, Links, Records
+from firsthand.shared.events.consent import ErasureCompletedV1, ErasureRequestedV1
+from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.envelope import AnyEvent, Event
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.service import Context
+from firsthand.shared.store import Conflict
+from firsthand.shared.topology import ERASURE_ANSWERS
 
 
 async def begin_if_due(context: Context, journey: Journey, *, actor: str) -> Journey:

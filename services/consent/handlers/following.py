@@ -1,11 +1,11 @@
 """Keep what the family's page shows of the meeting and the recording. Nothing personal."""
 
-from services.consent.model import Meeting, Recording
-from services.consent.repository import Journeys
-from shared.events.archive import RecordingState
-from shared.events.envelope import Event
-from shared.events.scheduling import MeetingState
-from shared.service import Context
+from firsthand.services.consent.model import Meeting, Recording
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.events.archive import RecordingState
+from firsthand.shared.events.envelope import Event
+from firsthand.shared.events.scheduling import MeetingState
+from firsthand.shared.service import Context
 
 
 async def follow_meeting(context: Context, event: Event[MeetingState]) -> None:

@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from services.consent.handlers.policies import Ground, ground_of
-from services.consent.model import Journey
-from services.consent.model.records import Link
-from services.consent.repository import Journeys, Links, Texts
-from shared.copies import case_of
-from shared.events.consent import (
+from firsthand.services.consent.handlers.policies import Ground, ground_of
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.model.records import Link
+from firsthand.services.consent.repository import Journeys, Links, Texts
+from firsthand.shared.copies import case_of
+from firsthand.shared.events.consent import (
     Answer,
     InvitationAnsweredV1,
     InvitationLinkedV1,
     InvitationPreparedV1,
     InvitationSentV1,
 )
-from shared.events.discovery import ContactDiscoveredV1
-from shared.identifiers import new_secret
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.sessions import Staff
+from firsthand.shared.events.discovery import ContactDiscoveredV1
+from firsthand.shared.identifiers import new_secret
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
 
 
 @dataclass(frozen=True)

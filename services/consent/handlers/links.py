@@ -1,9 +1,9 @@
 """The personal link: from its token to the journey, and to a short family session."""
 
-from services.consent.model import Journey
-from services.consent.repository import Journeys, Links
-from shared.identifiers import InstitutionId
-from shared.service import Context
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.repository import Journeys, Links
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
 
 
 async def journey_behind(context: Context, institution: InstitutionId, token: str) -> Journey | None:

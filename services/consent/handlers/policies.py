@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.consent.model import Pace, Permission
-from services.consent.model.texts import Text
-from services.consent.repository import Texts
-from shared.copies import case_of, institution_of
-from shared.events.discovery import CaseState
-from shared.events.portal import InstitutionState
-from shared.identifiers import InstitutionId
-from shared.service import Context
+from firsthand.services.consent.model import Pace, Permission
+from firsthand.services.consent.model.texts import Text
+from firsthand.services.consent.repository import Texts
+from firsthand.shared.copies import case_of, institution_of
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
 
 
 @dataclass(frozen=True)

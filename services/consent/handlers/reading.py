@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.consent.handlers.policies import Ground, ground_of
-from services.consent.model import Journey, in_plain_order
-from services.consent.model.consent import Consent
-from services.consent.model.receipt import receipt_of
-from services.consent.model.records import Record
-from services.consent.repository import Journeys, Records
-from shared.identifiers import InstitutionId
-from shared.service import Context, use_case
-from shared.topology import ERASURE_ANSWERS
-from shared.vault import KeyErased
+from firsthand.services.consent.handlers.policies import Ground, ground_of
+from firsthand.services.consent.model import Journey, in_plain_order
+from firsthand.services.consent.model.consent import Consent
+from firsthand.services.consent.model.receipt import receipt_of
+from firsthand.services.consent.model.records import Record
+from firsthand.services.consent.repository import Journeys, Records
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.topology import ERASURE_ANSWERS
+from firsthand.shared.vault import KeyErased
 
 
 @dataclass(frozen=True)

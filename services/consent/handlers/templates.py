@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from babel import Locale
 
-from services.consent.model.texts import TextBody
-from shared.events.discovery import CaseState
-from shared.events.portal import InstitutionState
+from firsthand.services.consent.model.texts import TextBody
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.events.portal import InstitutionState
 
 _FOLDER: Final = Path(__file__).parents[1] / "texts"
 _DAYS_A_MONTH: Final = 365 / 12

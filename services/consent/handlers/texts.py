@@ -5,17 +5,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.consent.handlers.templates import PLACES, places, template
-from services.consent.model.texts import Text, TextBody, checked, filled
-from services.consent.repository import Texts
-from shared.copies import case_of, institution_of
-from shared.events.discovery import CaseState
-from shared.events.portal import InstitutionState
-from shared.identifiers import InstitutionId
-from shared.refused import NotFound, Refused
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.texts import N_
+from firsthand.services.consent.handlers.templates import PLACES, places, template
+from firsthand.services.consent.model.texts import Text, TextBody, checked, filled
+from firsthand.services.consent.repository import Texts
+from firsthand.shared.copies import case_of, institution_of
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
 
 
 @use_case

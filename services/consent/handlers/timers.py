@@ -1,10 +1,10 @@
 """What happens when a journey's time has come, by the time that surely is: all of it ends something for good."""
 
-from services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure
-from services.consent.model import Journey
-from services.consent.repository import Journeys
-from shared.events.consent import ConsentWithdrawnV1, InvitationExpiredV1
-from shared.service import Context
+from firsthand.services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.events.consent import ConsentWithdrawnV1, InvitationExpiredV1
+from firsthand.shared.service import Context
 
 SYSTEM = "system"
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.consent.http import (
+from firsthand.services.consent.http import (
     api_family,
     api_staff,
     pages_family,

@@ -2,15 +2,23 @@
 
 from fastapi import APIRouter, Request
 
-from services.consent.handlers import decisions, reading
-from services.consent.http.doors import context_of
-from services.consent.http.shapes import CertificateOut, Change, Decision, FamilyOut, ReceiptOut, Release, Withdrawal
-from services.consent.model import Journey
-from shared.events.contact import Language
-from shared.refused import NotFound
-from shared.service import Context
-from shared.sessions import Family
-from shared.web.access import FamilySession
+from firsthand.services.consent.handlers import decisions, reading
+from firsthand.services.consent.http.doors import context_of
+from firsthand.services.consent.http.shapes import (
+    CertificateOut,
+    Change,
+    Decision,
+    FamilyOut,
+    ReceiptOut,
+    Release,
+    Withdrawal,
+)
+from firsthand.services.consent.model import Journey
+from firsthand.shared.events.contact import Language
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Family
+from firsthand.shared.web.access import FamilySession
 
 router = APIRouter(prefix="/api/v1")
 

@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 
-from services.consent.handlers import decisions, invitations, reading, texts
-from services.consent.handlers.templates import PLACES, languages
-from services.consent.http.doors import context_of, guided
-from services.consent.http.shapes import (
+from firsthand.services.consent.handlers import decisions, invitations, reading, texts
+from firsthand.services.consent.handlers.templates import PLACES, languages
+from firsthand.services.consent.http.doors import context_of, guided
+from firsthand.services.consent.http.shapes import (
     AnswerGiven,
     Approval,
     ChangeTold,
@@ -24,13 +24,13 @@ from services.consent.http.shapes import (
     WholeInvitationOut,
     WithdrawalTold,
 )
-from services.consent.http.urls import link_url
-from services.consent.model import Stage
-from services.consent.repository import Journeys, Texts
-from shared.identifiers import Id
-from shared.service import Context
-from shared.sessions import Staff
-from shared.web.access import Coordinator, Tutor
+from firsthand.services.consent.http.urls import link_url
+from firsthand.services.consent.model import Stage
+from firsthand.services.consent.repository import Journeys, Texts
+from firsthand.shared.identifiers import Id
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.web.access import Coordinator, Tutor
 
 router = APIRouter(prefix="/api/v1")
 

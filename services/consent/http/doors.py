@@ -2,12 +2,12 @@
 
 from fastapi import Request
 
-from services.consent.handlers.invitations import visible_to
-from services.consent.model import Journey
-from services.consent.repository import Journeys
-from shared.refused import NotFound
-from shared.service import Context
-from shared.sessions import Staff
+from firsthand.services.consent.handlers.invitations import visible_to
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
 
 
 def context_of(request: Request) -> Context:

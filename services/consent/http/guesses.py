@@ -6,8 +6,8 @@ from typing import Final
 
 from fastapi import Request
 
-from shared.service import Context
-from shared.web.problems import Problem
+from firsthand.shared.service import Context
+from firsthand.shared.web.problems import Problem
 
 _ALLOWED: Final = 30  # wrong links
 _WITHIN: Final = timedelta(minutes=1)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from services.consent.http.words import ACTS, SCOPES
-from services.consent.model import Journey
-from services.consent.model.records import Record
-from services.consent.model.scopes import widest
-from shared.texts import N_
-from shared.web.languages import Language
+from firsthand.services.consent.http.words import ACTS, SCOPES
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.model.records import Record
+from firsthand.services.consent.model.scopes import widest
+from firsthand.shared.texts import N_
+from firsthand.shared.web.languages import Language
 
 _TONES: Final = {"granted": "good", "released": "good", "declined": "off", "withdrawn": "stop", "paused": "wait"}
 

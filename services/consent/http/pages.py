@@ -3,6 +3,6 @@
 from pathlib import Path
 from typing import Final
 
-from shared.web.pages import Pages
+from firsthand.shared.web.pages import Pages
 
 pages: Final = Pages("consent", Path(__file__).parents[1])

@@ -6,20 +6,27 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Path, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.consent.handlers import decisions, reading
-from services.consent.handlers.reading import FamilyView
-from services.consent.http.doors import context_of
-from services.consent.http.pages import pages
-from services.consent.http.questions import ABOUT_THE_SIGNER, answers_of, before, questions, scopes_asked, unanswered
-from services.consent.http.words import ASSENTS, SCOPES, SIGNERS
-from services.consent.model.scopes import included_in
-from shared.events.contact import SCOPES as ALL_SCOPES
-from shared.refused import Refused
-from shared.sessions import Family
-from shared.texts import N_
-from shared.web.access import FamilySession
-from shared.web.languages import language_of
-from shared.web.problems import ElsewhereFirst, Problem
+from firsthand.services.consent.handlers import decisions, reading
+from firsthand.services.consent.handlers.reading import FamilyView
+from firsthand.services.consent.http.doors import context_of
+from firsthand.services.consent.http.pages import pages
+from firsthand.services.consent.http.questions import (
+    ABOUT_THE_SIGNER,
+    answers_of,
+    before,
+    questions,
+    scopes_asked,
+    unanswered,
+)
+from firsthand.services.consent.http.words import ASSENTS, SCOPES, SIGNERS
+from firsthand.services.consent.model.scopes import included_in
+from firsthand.shared.events.contact import SCOPES as ALL_SCOPES
+from firsthand.shared.refused import Refused
+from firsthand.shared.sessions import Family
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import FamilySession
+from firsthand.shared.web.languages import language_of
+from firsthand.shared.web.problems import ElsewhereFirst, Problem
 
 router = APIRouter(prefix="/family", include_in_schema=False)
 

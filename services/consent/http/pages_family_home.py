@@ -5,21 +5,21 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.consent.handlers import decisions, reading
-from services.consent.handlers.reading import FamilyView
-from services.consent.http import words
-from services.consent.http.doors import context_of
-from services.consent.http.history import history_of
-from services.consent.http.pages import pages
-from services.consent.http.pages_family import HOME, facts_of, view_of
-from services.consent.model import Erase, in_plain_order
-from services.consent.model.consent import wider_text
-from services.consent.model.scopes import ASKED, SHARE, covers, included_in, widest
-from shared.events.contact import SCOPES, Scope
-from shared.refused import Refused
-from shared.sessions import Family
-from shared.web.access import FamilySession
-from shared.web.problems import ElsewhereFirst
+from firsthand.services.consent.handlers import decisions, reading
+from firsthand.services.consent.handlers.reading import FamilyView
+from firsthand.services.consent.http import words
+from firsthand.services.consent.http.doors import context_of
+from firsthand.services.consent.http.history import history_of
+from firsthand.services.consent.http.pages import pages
+from firsthand.services.consent.http.pages_family import HOME, facts_of, view_of
+from firsthand.services.consent.model import Erase, in_plain_order
+from firsthand.services.consent.model.consent import wider_text
+from firsthand.services.consent.model.scopes import ASKED, SHARE, covers, included_in, widest
+from firsthand.shared.events.contact import SCOPES, Scope
+from firsthand.shared.refused import Refused
+from firsthand.shared.sessions import Family
+from firsthand.shared.web.access import FamilySession
+from firsthand.shared.web.problems import ElsewhereFirst
 
 router = APIRouter(prefix="/family", include_in_schema=False)
 

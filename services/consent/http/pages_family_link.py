@@ -6,16 +6,16 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
 
-from services.consent.handlers import links
-from services.consent.http.doors import context_of
-from services.consent.http.guesses import Guesses
-from services.consent.http.pages import pages
-from services.consent.http.shapes import SessionOut
-from services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
-from services.consent.model import Journey
-from shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug
-from shared.web.access import Public, safe_next
-from shared.web.problems import Problem
+from firsthand.services.consent.handlers import links
+from firsthand.services.consent.http.doors import context_of
+from firsthand.services.consent.http.guesses import Guesses
+from firsthand.services.consent.http.pages import pages
+from firsthand.services.consent.http.shapes import SessionOut
+from firsthand.services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
+from firsthand.services.consent.model import Journey
+from firsthand.shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug
+from firsthand.shared.web.access import Public, safe_next
+from firsthand.shared.web.problems import Problem
 
 router = APIRouter()
 HOME = "/consent/family"

@@ -7,24 +7,24 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.consent.handlers import decisions, invitations, reading
-from services.consent.handlers.policies import ground_of
-from services.consent.http import words
-from services.consent.http.doors import context_of, guided
-from services.consent.http.history import history_of
-from services.consent.http.pages import pages
-from services.consent.http.urls import link_path, link_url
-from services.consent.model import Erase, Journey, Stage
-from services.consent.repository import Journeys
-from shared.events.consent import Answer
-from shared.events.contact import SCOPES, Scope
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import Tutor
-from shared.web.problems import status_of
+from firsthand.services.consent.handlers import decisions, invitations, reading
+from firsthand.services.consent.handlers.policies import ground_of
+from firsthand.services.consent.http import words
+from firsthand.services.consent.http.doors import context_of, guided
+from firsthand.services.consent.http.history import history_of
+from firsthand.services.consent.http.pages import pages
+from firsthand.services.consent.http.urls import link_path, link_url
+from firsthand.services.consent.model import Erase, Journey, Stage
+from firsthand.services.consent.repository import Journeys
+from firsthand.shared.events.consent import Answer
+from firsthand.shared.events.contact import SCOPES, Scope
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import Tutor
+from firsthand.shared.web.problems import status_of
 
 router = APIRouter(prefix="/invitations", include_in_schema=False)
 

@@ -5,21 +5,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.consent.handlers import texts
-from services.consent.handlers.templates import PLACES, languages
-from services.consent.http import words
-from services.consent.http.doors import context_of
-from services.consent.http.pages import pages
-from services.consent.model.texts import TextBody
-from services.consent.repository import Texts
-from shared.copies import case_of
-from shared.events.contact import SCOPES
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import Coordinator, Tutor
-from shared.web.problems import Problem, status_of
+from firsthand.services.consent.handlers import texts
+from firsthand.services.consent.handlers.templates import PLACES, languages
+from firsthand.services.consent.http import words
+from firsthand.services.consent.http.doors import context_of
+from firsthand.services.consent.http.pages import pages
+from firsthand.services.consent.model.texts import TextBody
+from firsthand.services.consent.repository import Texts
+from firsthand.shared.copies import case_of
+from firsthand.shared.events.contact import SCOPES
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import Coordinator, Tutor
+from firsthand.shared.web.problems import Problem, status_of
 
 router = APIRouter(prefix="/texts", include_in_schema=False)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.consent.handlers.decisions import Answers
-from services.consent.model.scopes import ASKED, NEEDS
-from shared.events.contact import SCOPES, Scope
+from firsthand.services.consent.handlers.decisions import Answers
+from firsthand.services.consent.model.scopes import ASKED, NEEDS
+from firsthand.shared.events.contact import SCOPES, Scope
 
 Draft = Mapping[str, Any]
 

@@ -4,13 +4,22 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.consent.handlers import invitations, reading
-from services.consent.model import Erase, ErasureAnswer, Journey, Meeting, MinimalReceipt, Recording, Signer, Stage
-from services.consent.model.records import Act, Assent
-from services.consent.model.texts import Text, TextBody
-from shared.events.consent import Answer, ConsentRecordState, InvitationState
-from shared.events.contact import Language, Scope
-from shared.service import Context
+from firsthand.services.consent.handlers import invitations, reading
+from firsthand.services.consent.model import (
+    Erase,
+    ErasureAnswer,
+    Journey,
+    Meeting,
+    MinimalReceipt,
+    Recording,
+    Signer,
+    Stage,
+)
+from firsthand.services.consent.model.records import Act, Assent
+from firsthand.services.consent.model.texts import Text, TextBody
+from firsthand.shared.events.consent import Answer, ConsentRecordState, InvitationState
+from firsthand.shared.events.contact import Language, Scope
+from firsthand.shared.service import Context
 
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from fastapi import Response
 
-from shared.identifiers import InstitutionId
-from shared.service import Context
-from shared.web.access import FAMILY_COOKIE
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.web.access import FAMILY_COOKIE
 
 LINK_COOKIE: Final = "fh_link"
 _SESSION_SECONDS: Final = 15 * 60

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from shared.events.contact import Scope
-from shared.texts import N_
+from firsthand.shared.events.contact import Scope
+from firsthand.shared.texts import N_
 
 SCOPES: Final[Mapping[Scope, str]] = {
     "meet": N_("A video call with students"),

@@ -1,8 +1,8 @@
 """The rules of consent, without I/O or a clock: times are passed in, an impossible step raises Refused."""
 
-from services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
-from services.consent.model.invitation import Invitation, Pace, Permission
-from services.consent.model.journey import (
+from firsthand.services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
+from firsthand.services.consent.model.invitation import Invitation, Pace, Permission
+from firsthand.services.consent.model.journey import (
     CERTIFICATE_FOR,
     ErasureAnswer,
     Journey,
@@ -12,7 +12,7 @@ from services.consent.model.journey import (
     comes_of_age,
     in_plain_order,
 )
-from shared.refused import NotFound, Refused
+from firsthand.shared.refused import NotFound, Refused
 
 __all__ = [
     "CERTIFICATE_FOR",

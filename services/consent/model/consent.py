@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from services.consent.model.scopes import RECORD, SHARE, Media, covers, ordered, settled, unmet
-from shared.events.consent import ConsentRecordState
-from shared.events.contact import Language, Scope
-from shared.events.envelope import Unknown
-from shared.refused import Refused
-from shared.texts import N_
+from firsthand.services.consent.model.scopes import RECORD, SHARE, Media, covers, ordered, settled, unmet
+from firsthand.shared.events.consent import ConsentRecordState
+from firsthand.shared.events.contact import Language, Scope
+from firsthand.shared.events.envelope import Unknown
+from firsthand.shared.refused import Refused
+from firsthand.shared.texts import N_
 
 State = Literal["none", "granted", "paused", "declined", "withdrawn", "erased"]
 Signer = Literal["self", "parent", "guardian", "carer"]

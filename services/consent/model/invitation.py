@@ -6,9 +6,9 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from shared.events.consent import Answer, InvitationState
-from shared.refused import Refused
-from shared.texts import N_
+from firsthand.shared.events.consent import Answer, InvitationState
+from firsthand.shared.refused import Refused
+from firsthand.shared.texts import N_
 
 State = Literal["prepared", "sent", "answered", "linked", "closed", "expired"]
 ClosedBecause = Literal["no", "wrong-person", "declined", "withdrawn", "approval-ended"]

@@ -6,16 +6,16 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
-from services.consent.model.invitation import Invitation, Pace, Permission
-from shared.events.consent import Answer, ConsentState
-from shared.events.contact import ContactReference, Scope
-from shared.events.discovery import ErasedState
-from shared.events.envelope import Unknown
-from shared.refused import Refused
-from shared.store import Document, Index
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
+from firsthand.services.consent.model.invitation import Invitation, Pace, Permission
+from firsthand.shared.events.consent import Answer, ConsentState
+from firsthand.shared.events.contact import ContactReference, Scope
+from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.envelope import Unknown
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document, Index
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 # Who did not answer, or said no, is still named on the tutor's list for so long, to thank them or to log a late answer.
 QUIET_FOR: Final = UNDO_FOR

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from services.consent.model import Journey
-from services.consent.model.records import Record
-from services.consent.model.scopes import included_in
-from shared.events.portal import InstitutionState
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.model.records import Record
+from firsthand.services.consent.model.scopes import included_in
+from firsthand.shared.events.portal import InstitutionState
 
 _SCHEMA: Final = "ISO/IEC TS 27560:2023"
 

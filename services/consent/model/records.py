@@ -4,11 +4,11 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from services.consent.model.consent import Signer
-from services.consent.model.texts import TextBody
-from shared.events.contact import Language, Scope
-from shared.store import Document, Index
-from shared.vault import Sealed
+from firsthand.services.consent.model.consent import Signer
+from firsthand.services.consent.model.texts import TextBody
+from firsthand.shared.events.contact import Language, Scope
+from firsthand.shared.store import Document, Index
+from firsthand.shared.vault import Sealed
 
 Act = Literal["granted", "declined", "changed", "paused", "resumed", "released", "withdrawn", "undone"]
 Assent = Literal["agrees", "too-young", "objects"]

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
-from shared.events.contact import SCOPES, Scope
-from shared.events.envelope import Unknown
+from firsthand.shared.events.contact import SCOPES, Scope
+from firsthand.shared.events.envelope import Unknown
 
 RECORD: Final[frozenset[Scope]] = frozenset({"record-video", "record-audio"})
 SHARE: Final[frozenset[Scope]] = frozenset({"share-cohort", "share-institution", "share-partners", "share-public"})

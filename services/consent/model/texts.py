@@ -11,10 +11,10 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.events.contact import SCOPES, Language, Scope
-from shared.refused import Refused
-from shared.store import Document, Index
-from shared.texts import N_
+from firsthand.shared.events.contact import SCOPES, Language, Scope
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document, Index
+from firsthand.shared.texts import N_
 
 _PLACE: Final = re.compile(r"\{([a-z_]*)\}")
 _LINK: Final = re.compile(r"https?://|www\.|\b[a-z0-9-]+\.(?:com|org|net|edu|io|app|link)\b", re.IGNORECASE)

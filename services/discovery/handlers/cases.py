@@ -6,14 +6,14 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
-from services.discovery.repository import Repository
-from shared.events.discovery import ApprovalKind, CaseChangedV1
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.store import AlreadyExists
-from shared.texts import N_
+from firsthand.services.discovery.model.cases import Approval, Case, CaseChange, CaseDetails, CaseDraft, Places
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.events.discovery import ApprovalKind, CaseChangedV1
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.store import AlreadyExists
+from firsthand.shared.texts import N_
 
 
 @use_case

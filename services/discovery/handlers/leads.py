@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.discovery.handlers.cases import keep_places, places_of
-from services.discovery.handlers.people import close_leads, settle
-from services.discovery.model.addresses import Platform, read_address
-from services.discovery.model.cases import Case, Place
-from services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
-from services.discovery.model.people import Mark, Person, not_available
-from services.discovery.repository import Account, Ledger, Repository
-from shared.copies import institution_of
-from shared.events.discovery import ContactDiscoveredV1
-from shared.events.portal import InstitutionState
-from shared.identifiers import new_id
-from shared.refused import NotFound, Refused
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.store import AlreadyExists
-from shared.texts import N_
+from firsthand.services.discovery.handlers.cases import keep_places, places_of
+from firsthand.services.discovery.handlers.people import close_leads, settle
+from firsthand.services.discovery.model.addresses import Platform, read_address
+from firsthand.services.discovery.model.cases import Case, Place
+from firsthand.services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
+from firsthand.services.discovery.model.people import Mark, Person, not_available
+from firsthand.services.discovery.repository import Account, Ledger, Repository
+from firsthand.shared.copies import institution_of
+from firsthand.shared.events.discovery import ContactDiscoveredV1
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import new_id
+from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.store import AlreadyExists
+from firsthand.shared.texts import N_
 
 # How long after the contact was made the timer finishes what a crash may have left of a clearing.
 _SETTLE_AFTER = timedelta(seconds=5)

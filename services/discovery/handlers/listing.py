@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.discovery.model.leads import Content, Lead, LeadState
-from services.discovery.repository import Repository
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.store import Page, Scalar
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.services.discovery.model.leads import Content, Lead, LeadState
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.store import Page, Scalar
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 
 @dataclass(frozen=True)

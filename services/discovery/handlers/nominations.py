@@ -1,14 +1,14 @@
 """A person is named by hand: one address of a post or a profile, found in public."""
 
-from services.discovery.handlers.posts import Intake, keep_week, lead_of, opened
-from services.discovery.model.addresses import Address, read_address
-from services.discovery.model.leads import LONGEST_TEXT, Content, Lead
-from services.discovery.model.people import not_available
-from services.discovery.repository import Repository
-from shared.refused import NotFound
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.store import AlreadyExists
+from firsthand.services.discovery.handlers.posts import Intake, keep_week, lead_of, opened
+from firsthand.services.discovery.model.addresses import Address, read_address
+from firsthand.services.discovery.model.leads import LONGEST_TEXT, Content, Lead
+from firsthand.services.discovery.model.people import not_available
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.store import AlreadyExists
 
 
 @use_case

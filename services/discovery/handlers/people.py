@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from services.discovery.handlers.cases import keep_places, places_of
-from services.discovery.model.people import NO, Mark, Person, standing_of
-from services.discovery.repository import Ledger, Repository
-from shared.events.consent import ConsentState, ErasureRequestedV1
-from shared.events.discovery import DiscoveryErasedV1
-from shared.events.envelope import Event
-from shared.identifiers import InstitutionId
-from shared.refused import NotFound
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.vault import KeyErased
+from firsthand.services.discovery.handlers.cases import keep_places, places_of
+from firsthand.services.discovery.model.people import NO, Mark, Person, standing_of
+from firsthand.services.discovery.repository import Ledger, Repository
+from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
+from firsthand.shared.events.discovery import DiscoveryErasedV1
+from firsthand.shared.events.envelope import Event
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.vault import KeyErased
 
 # What owners in the erasure ledger are called that are no contacts.
 _WEEK: Final = "leads-"

@@ -8,11 +8,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from services.discovery.model.addresses import Platform
-from services.discovery.model.cases import Case
-from services.discovery.model.hashtags import matching, wanted
-from services.discovery.model.leads import KEPT_FOR, LONGEST_TEXT, Content, Lead, Source, Week, week_ends, week_of
-from services.discovery.posts import (
+from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.cases import Case
+from firsthand.services.discovery.model.hashtags import matching, wanted
+from firsthand.services.discovery.model.leads import (
+    KEPT_FOR,
+    LONGEST_TEXT,
+    Content,
+    Lead,
+    Source,
+    Week,
+    week_ends,
+    week_of,
+)
+from firsthand.services.discovery.posts import (
     Entries,
     Entry,
     Format,
@@ -24,13 +33,13 @@ from services.discovery.posts import (
     read_entry,
     recognise,
 )
-from services.discovery.repository import Repository
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.store import AlreadyExists
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.store import AlreadyExists
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 # So many posts are sealed with one reading of the key and committed together.
 _GROUP: Final = 256

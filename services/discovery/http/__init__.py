@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.discovery.http import (
+from firsthand.services.discovery.http import (
     api_staff,
     pages_staff_cases,
     pages_staff_leads,

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from services.discovery.handlers import cases, leads, listing, nominations, people, posts
-from services.discovery.http.shapes import (
+from firsthand.services.discovery.handlers import cases, leads, listing, nominations, people, posts
+from firsthand.services.discovery.http.shapes import (
     ApprovalGiven,
     CaseOut,
     CasesOut,
@@ -17,16 +17,16 @@ from services.discovery.http.shapes import (
     Refusal,
     ReportOut,
 )
-from services.discovery.model.cases import Case, CaseChange, CaseDraft
-from services.discovery.model.leads import Clearing, LeadState
-from services.discovery.posts import Format
-from services.discovery.repository import Repository
-from shared.events.contact import Language
-from shared.events.discovery import ApprovalKind
-from shared.identifiers import Id
-from shared.service import Context
-from shared.web.access import ContextDep, Coordinator, Student, Tutor
-from shared.web.security import Streamed
+from firsthand.services.discovery.model.cases import Case, CaseChange, CaseDraft
+from firsthand.services.discovery.model.leads import Clearing, LeadState
+from firsthand.services.discovery.posts import Format
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.events.contact import Language
+from firsthand.shared.events.discovery import ApprovalKind
+from firsthand.shared.identifiers import Id
+from firsthand.shared.service import Context
+from firsthand.shared.web.access import ContextDep, Coordinator, Student, Tutor
+from firsthand.shared.web.security import Streamed
 
 router = APIRouter(prefix="/api/v1")
 

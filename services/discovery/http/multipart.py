@@ -7,7 +7,7 @@ from typing import Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from shared.web.problems import Problem
+from firsthand.shared.web.problems import Problem
 
 _LONGEST_FIELD: Final = 1000  # bytes of an ordinary field
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-from shared.copies import institution_of
-from shared.service import Context
-from shared.sessions import Staff
-from shared.web.pages import Pages
+from firsthand.shared.copies import institution_of
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.web.pages import Pages
 
 pages: Final = Pages("discovery", Path(__file__).parents[1])
 

@@ -10,22 +10,22 @@ from fastapi import APIRouter, Form, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from services.discovery.handlers import cases, nominations, posts
-from services.discovery.handlers.cases import faults_of
-from services.discovery.http.multipart import Upload
-from services.discovery.http.pages import pages, zone_of
-from services.discovery.http.shapes import WRONG, case_fields, day_ends, filled, what_is_wrong
-from services.discovery.model.cases import APPROVALS, ENDS_SOON, Approval, Case, CaseChange, CaseDraft
-from services.discovery.posts import FORMATS
-from services.discovery.repository import Repository
-from shared.events.discovery import ApprovalKind
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.web.access import ContextDep, Coordinator, Student, Tutor
-from shared.web.languages import NAMES
-from shared.web.security import Streamed
+from firsthand.services.discovery.handlers import cases, nominations, posts
+from firsthand.services.discovery.handlers.cases import faults_of
+from firsthand.services.discovery.http.multipart import Upload
+from firsthand.services.discovery.http.pages import pages, zone_of
+from firsthand.services.discovery.http.shapes import WRONG, case_fields, day_ends, filled, what_is_wrong
+from firsthand.services.discovery.model.cases import APPROVALS, ENDS_SOON, Approval, Case, CaseChange, CaseDraft
+from firsthand.services.discovery.posts import FORMATS
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.events.discovery import ApprovalKind
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.web.access import ContextDep, Coordinator, Student, Tutor
+from firsthand.shared.web.languages import NAMES
+from firsthand.shared.web.security import Streamed
 
 Errors = Sequence[tuple[str, str]]
 Text = Annotated[str, Form()]

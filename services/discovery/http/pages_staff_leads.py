@@ -5,18 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.discovery.handlers import leads, listing, people
-from services.discovery.http.pages import pages, zone_of
-from services.discovery.model.cases import Case
-from services.discovery.model.leads import REASONS, Checks, Clearing, RefusalReason
-from services.discovery.repository import Repository
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import ContextDep, Tutor
-from shared.web.problems import status_of
+from firsthand.services.discovery.handlers import leads, listing, people
+from firsthand.services.discovery.http.pages import pages, zone_of
+from firsthand.services.discovery.model.cases import Case
+from firsthand.services.discovery.model.leads import REASONS, Checks, Clearing, RefusalReason
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Tutor
+from firsthand.shared.web.problems import status_of
 
 Text = Annotated[str, Form()]
 Yes = Annotated[bool, Form()]

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
-from services.discovery.handlers.posts import Report
-from services.discovery.model.cases import Case, CaseDetails, Line
-from services.discovery.model.leads import Content, Lead, LeadState, RefusalReason
-from services.discovery.model.people import Person
-from shared.events.discovery import ApprovalKind
-from shared.texts import N_
-from shared.web.languages import NAMES
+from firsthand.services.discovery.handlers.posts import Report
+from firsthand.services.discovery.model.cases import Case, CaseDetails, Line
+from firsthand.services.discovery.model.leads import Content, Lead, LeadState, RefusalReason
+from firsthand.services.discovery.model.people import Person
+from firsthand.shared.events.discovery import ApprovalKind
+from firsthand.shared.texts import N_
+from firsthand.shared.web.languages import NAMES
 
 _SEPARATORS: Final = re.compile(r"[\s,،;]+")
 

@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, u
 
 import idna
 
-from shared.refused import Refused
-from shared.texts import N_
+from firsthand.shared.refused import Refused
+from firsthand.shared.texts import N_
 
 Platform = Literal["bluesky", "mastodon", "instagram", "other"]
 

@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from services.discovery.model.hashtags import is_hashtag
-from shared.events.contact import Language
-from shared.events.discovery import ApprovalKind, ApprovalState, CaseState
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.store import Document
-from shared.texts import N_
+from firsthand.services.discovery.model.hashtags import is_hashtag
+from firsthand.shared.events.contact import Language
+from firsthand.shared.events.discovery import ApprovalKind, ApprovalState, CaseState
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document
+from firsthand.shared.texts import N_
 
 APPROVALS: Final[tuple[ApprovalKind, ...]] = ("ethics", "data-protection")
 ENDS_SOON: Final = timedelta(days=30)

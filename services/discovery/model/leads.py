@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.discovery.model.addresses import Platform
-from shared.events.contact import Language
-from shared.refused import Refused
-from shared.store import Document, Index
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.services.discovery.model.addresses import Platform
+from firsthand.shared.events.contact import Language
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document, Index
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 KEPT_FOR: Final = timedelta(days=30)  # product.md: a post's text waits for a decision 30 days at most
 WEEK_KEPT_FOR: Final = KEPT_FOR + timedelta(days=7)  # a week's key, from its first lead on

@@ -5,14 +5,14 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime
 
-from services.discovery.model.addresses import Platform
-from shared.events.consent import ConsentState
-from shared.events.contact import ContactReference
-from shared.events.discovery import ContactState, ErasedState
-from shared.refused import Refused
-from shared.store import Document
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.services.discovery.model.addresses import Platform
+from firsthand.shared.events.consent import ConsentState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ContactState, ErasedState
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 # Across all institutions of a deployment nobody is asked more often than this, ever.
 ASKED_AT_MOST: Final = 3

@@ -1,6 +1,6 @@
 """Posts in the real formats of the platforms, read as they stream in, in flat memory."""
 
-from services.discovery.posts.entries import (
+from firsthand.services.discovery.posts.entries import (
     FORMATS,
     Entries,
     Entry,
@@ -9,8 +9,8 @@ from services.discovery.posts.entries import (
     entries_of,
     recognise,
 )
-from services.discovery.posts.formats import read_entry
-from services.discovery.posts.post import Ignored, Post, Removed
+from firsthand.services.discovery.posts.formats import read_entry
+from firsthand.services.discovery.posts.post import Ignored, Post, Removed
 
 __all__ = [
     "FORMATS",

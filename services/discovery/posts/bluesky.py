@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from services.discovery.model.addresses import bluesky_post, bluesky_profile
-from services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
+from firsthand.services.discovery.model.addresses import bluesky_post, bluesky_profile
+from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
 
 _TAG_FEATURE: Final = "app.bsky.richtext.facet#tag"
 # An author who asks apps to show nothing to visitors does not speak to the public.

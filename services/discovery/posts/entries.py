@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 import ijson
 
-from services.discovery.posts.bounds import Bounds
+from firsthand.services.discovery.posts.bounds import Bounds
 
 Format = Literal["bluesky", "jetstream", "mastodon", "instagram"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)

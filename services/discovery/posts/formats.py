@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from services.discovery.posts import bluesky, instagram, jetstream, mastodon
-from services.discovery.posts.entries import Entry, Format, Unreadable
-from services.discovery.posts.post import Ignored, Malformed, Post, Removed
+from firsthand.services.discovery.posts import bluesky, instagram, jetstream, mastodon
+from firsthand.services.discovery.posts.entries import Entry, Format, Unreadable
+from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, Removed
 
 _READERS: Final[Mapping[Format, Callable[[dict[str, Any]], Post | Ignored | Removed]]] = {
     "bluesky": bluesky.read_post,

@@ -5,9 +5,9 @@ https://developers.facebook.com/docs/instagram-platform/instagram-graph-api/refe
 
 from typing import Any
 
-from services.discovery.model.addresses import read_address
-from services.discovery.posts.post import Malformed, Post, maybe, need, time_of
-from shared.refused import Refused
+from firsthand.services.discovery.model.addresses import read_address
+from firsthand.services.discovery.posts.post import Malformed, Post, maybe, need, time_of
+from firsthand.shared.refused import Refused
 
 
 def read_post(raw: dict[str, Any]) -> Post:

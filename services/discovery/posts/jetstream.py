@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from services.discovery.model.addresses import bluesky_post
-from services.discovery.posts.bluesky import from_record
-from services.discovery.posts.post import Ignored, Malformed, Post, Removed, need
+from firsthand.services.discovery.model.addresses import bluesky_post
+from firsthand.services.discovery.posts.bluesky import from_record
+from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, Removed, need
 
 _POSTS: Final = "app.bsky.feed.post"
 

@@ -5,9 +5,9 @@ import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from services.discovery.model.addresses import read_address
-from services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
-from shared.refused import Refused
+from firsthand.services.discovery.model.addresses import read_address
+from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
+from firsthand.shared.refused import Refused
 
 # `unlisted` is public, only not promoted; followers-only and direct posts are not for us.
 _PUBLIC: Final = frozenset({"public", "unlisted"})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
-from services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.addresses import Platform
 
 IgnoredBecause = Literal["not-a-post", "not-public", "bot", "opted-out", "no-hashtag", "asked-before"]
 

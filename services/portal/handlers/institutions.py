@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from services.portal.model.institutions import Cohort, Institution, check
-from services.portal.repository import Institutions, all_slugs
-from shared.events.portal import InstitutionState
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.texts import N_
+from firsthand.services.portal.model.institutions import Cohort, Institution, check
+from firsthand.services.portal.repository import Institutions, all_slugs
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.texts import N_
 
 
 @use_case

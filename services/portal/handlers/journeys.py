@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from services.portal.model.journey import STAGES, Journey, Stage
-from services.portal.repository import Journeys, cases_of
-from shared.events.discovery import CaseState
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.refused import NotFound
-from shared.service import Context
-from shared.sessions import Staff
+from firsthand.services.portal.model.journey import STAGES, Journey, Stage
+from firsthand.services.portal.repository import Journeys, cases_of
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
 
 
 async def enter_event(context: Context, event: AnyEvent) -> None:

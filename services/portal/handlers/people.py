@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.portal.model.people import Person, check_roles
-from services.portal.repository import Institutions, People
-from shared.events.portal import Role
-from shared.identifiers import DEPLOYMENT, InstitutionId, new_id
-from shared.refused import NotFound, Refused
-from shared.service import Context, use_case
-from shared.sessions import MACHINE_LIFE, Staff
-from shared.texts import N_
+from firsthand.services.portal.model.people import Person, check_roles
+from firsthand.services.portal.repository import Institutions, People
+from firsthand.shared.events.portal import Role
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId, new_id
+from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import MACHINE_LIFE, Staff
+from firsthand.shared.texts import N_
 
 _ADDRESS: Final = re.compile(r"[^@\s<>,;:\"\x00-\x1f]{1,64}@[^@\s<>,;:\"\x00-\x1f]{1,190}")
 _LONGEST_NAME: Final = 120

@@ -4,14 +4,14 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.portal.model.people import Person
-from services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink, hashed
-from services.portal.repository import People, SignIns, known
-from shared.identifiers import InstitutionId, new_secret
-from shared.refused import NotFound, Refused
-from shared.service import Context, use_case
-from shared.store import Conflict
-from shared.texts import N_
+from firsthand.services.portal.model.people import Person
+from firsthand.services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink, hashed
+from firsthand.services.portal.repository import People, SignIns, known
+from firsthand.shared.identifiers import InstitutionId, new_secret
+from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.store import Conflict
+from firsthand.shared.texts import N_
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from services.portal.model.journey import Journey
-from services.portal.model.today import OPEN, Today, today
-from services.portal.repository import Institutions, Journeys
-from shared.service import Context
-from shared.sessions import Staff
+from firsthand.services.portal.model.journey import Journey
+from firsthand.services.portal.model.today import OPEN, Today, today
+from firsthand.services.portal.repository import Institutions, Journeys
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
 
 _OF_A_STAGE = 200  # journeys looked at; who has more to do than this sees the earliest moved last
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.portal.http import (
+from firsthand.services.portal.http import (
     api_operator,
     api_staff_institution,
     api_staff_journeys,

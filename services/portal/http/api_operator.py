@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from services.portal.handlers import institutions, people, sign_in
-from services.portal.http.doors import link_address, token_of
-from services.portal.http.shapes import (
+from firsthand.services.portal.handlers import institutions, people, sign_in
+from firsthand.services.portal.http.doors import link_address, token_of
+from firsthand.services.portal.http.shapes import (
     Address,
     InstitutionsOut,
     NewInstitution,
@@ -15,13 +15,13 @@ from services.portal.http.shapes import (
     TokenOut,
     UrlOut,
 )
-from services.portal.repository import known
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import ContextDep, Operator
-from shared.web.problems import Problem
+from firsthand.services.portal.repository import known
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Operator
+from firsthand.shared.web.problems import Problem
 
 router = APIRouter(prefix="/api/v1", tags=["operators"])
 

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from services.portal.handlers import institutions
-from services.portal.http.shapes import CohortFields, CohortOut, CohortsOut, Policies
-from services.portal.repository import Institutions
-from shared.events.portal import InstitutionState
-from shared.identifiers import Id
-from shared.web.access import AnyStaff, ContextDep, Coordinator
+from firsthand.services.portal.handlers import institutions
+from firsthand.services.portal.http.shapes import CohortFields, CohortOut, CohortsOut, Policies
+from firsthand.services.portal.repository import Institutions
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import Id
+from firsthand.shared.web.access import AnyStaff, ContextDep, Coordinator
 
 router = APIRouter(prefix="/api/v1", tags=["institution"])
 

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
-from services.portal.handlers import journeys
-from services.portal.http.shapes import JourneyOut, JourneysOut, WholeJourneyOut
-from services.portal.live import LivePages, stream
-from services.portal.model.journey import Stage
-from shared.identifiers import Id
-from shared.web.access import STAFF_COOKIE, ContextDep, Tutor
+from firsthand.services.portal.handlers import journeys
+from firsthand.services.portal.http.shapes import JourneyOut, JourneysOut, WholeJourneyOut
+from firsthand.services.portal.live import LivePages, stream
+from firsthand.services.portal.model.journey import Stage
+from firsthand.shared.identifiers import Id
+from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Tutor
 
 router = APIRouter(prefix="/api/v1/journeys", tags=["journeys"])
 

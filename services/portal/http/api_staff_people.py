@@ -3,9 +3,9 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.handlers import people
-from services.portal.http.doors import token_of
-from services.portal.http.shapes import (
+from firsthand.services.portal.handlers import people
+from firsthand.services.portal.http.doors import token_of
+from firsthand.services.portal.http.shapes import (
     ChangedPerson,
     LabelOut,
     LabelsOut,
@@ -17,9 +17,9 @@ from services.portal.http.shapes import (
     PersonOut,
     TokenOut,
 )
-from shared.events.portal import Role
-from shared.identifiers import Id
-from shared.web.access import AnyStaff, ContextDep, Coordinator, Tutor
+from firsthand.shared.events.portal import Role
+from firsthand.shared.identifiers import Id
+from firsthand.shared.web.access import AnyStaff, ContextDep, Coordinator, Tutor
 
 router = APIRouter(prefix="/api/v1", tags=["people"])
 

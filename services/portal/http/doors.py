@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Mapping
 from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.handlers import people
-from services.portal.http.pages import pages
-from services.portal.http.shapes import NewToken, TokenOut
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.web.problems import status_of
+from firsthand.services.portal.handlers import people
+from firsthand.services.portal.http.pages import pages
+from firsthand.services.portal.http.shapes import NewToken, TokenOut
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.web.problems import status_of
 
 
 async def submit(

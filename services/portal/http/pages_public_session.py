@@ -9,14 +9,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.handlers import sign_in
-from services.portal.http.pages import pages
-from services.portal.model.sign_in import SIGN_IN_LIFE
-from shared.identifiers import Id
-from shared.service import Context
-from shared.sessions import STAFF_LIFE
-from shared.web.access import STAFF_COOKIE, ContextDep, Public, safe_next
-from shared.web.problems import Problem
+from firsthand.services.portal.handlers import sign_in
+from firsthand.services.portal.http.pages import pages
+from firsthand.services.portal.model.sign_in import SIGN_IN_LIFE
+from firsthand.shared.identifiers import Id
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import STAFF_LIFE
+from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Public, safe_next
+from firsthand.shared.web.problems import Problem
 
 SIGN_IN_COOKIE: Final = "fh_signin"
 TODAY: Final = "/portal/today"

@@ -9,18 +9,18 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from services.portal.handlers import institutions, sign_in
-from services.portal.http.doors import link_address
-from services.portal.http.pages import pages
-from services.portal.http.shapes import AskedSignIn, DetailOut
-from services.portal.model.limits import Limit
-from services.portal.model.sign_in import hashed
-from shared.bus.errors import Hopeless, Transient
-from shared.service import Context
-from shared.store import StoreError
-from shared.texts import N_
-from shared.web.access import ContextDep, Public, safe_next
-from shared.web.problems import Problem
+from firsthand.services.portal.handlers import institutions, sign_in
+from firsthand.services.portal.http.doors import link_address
+from firsthand.services.portal.http.pages import pages
+from firsthand.services.portal.http.shapes import AskedSignIn, DetailOut
+from firsthand.services.portal.model.limits import Limit
+from firsthand.services.portal.model.sign_in import hashed
+from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.service import Context
+from firsthand.shared.store import StoreError
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Public, safe_next
+from firsthand.shared.web.problems import Problem
 
 _WITHIN: Final = timedelta(minutes=15)
 _AN_ADDRESS: Final = 5  # links in that time

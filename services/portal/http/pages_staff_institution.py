@@ -7,18 +7,18 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.handlers import institutions
-from services.portal.http.doors import number, submit
-from services.portal.http.pages import pages
-from services.portal.http.pages_public_sign_in import mail_is_shown
-from services.portal.model.institutions import POLICIES
-from services.portal.repository import Institutions, all_slugs
-from shared.events.portal import InstitutionState
-from shared.identifiers import DEPLOYMENT
-from shared.mail import Letter
-from shared.service import Context
-from shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
-from shared.web.languages import NAMES
+from firsthand.services.portal.handlers import institutions
+from firsthand.services.portal.http.doors import number, submit
+from firsthand.services.portal.http.pages import pages
+from firsthand.services.portal.http.pages_public_sign_in import mail_is_shown
+from firsthand.services.portal.model.institutions import POLICIES
+from firsthand.services.portal.repository import Institutions, all_slugs
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.mail import Letter
+from firsthand.shared.service import Context
+from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
+from firsthand.shared.web.languages import NAMES
 
 _TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reward")
 _LINK: Final = re.compile(r"https?://\S+/portal/sign-in/\S+")

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.handlers import institutions, journeys
-from services.portal.handlers.today import today_of
-from services.portal.http import words
-from services.portal.http.pages import pages
-from services.portal.model.journey import ON_THE_WAY, STAGES, Stage
-from services.portal.model.today import approvals_to_renew
-from services.portal.repository import Institutions
-from shared.identifiers import DEPLOYMENT, Id, InstitutionId
-from shared.service import Context
-from shared.topology import SERVICES
-from shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
+from firsthand.services.portal.handlers import institutions, journeys
+from firsthand.services.portal.handlers.today import today_of
+from firsthand.services.portal.http import words
+from firsthand.services.portal.http.pages import pages
+from firsthand.services.portal.model.journey import ON_THE_WAY, STAGES, Stage
+from firsthand.services.portal.model.today import approvals_to_renew
+from firsthand.services.portal.repository import Institutions
+from firsthand.shared.identifiers import DEPLOYMENT, Id, InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.topology import SERVICES
+from firsthand.shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
 
 _TEAM = frozenset({"tutor", "coordinator"})
 _SHOWN = 50  # journeys a page

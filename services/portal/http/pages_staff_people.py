@@ -7,19 +7,19 @@ from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
-from services.portal.handlers import institutions, people, sign_in
-from services.portal.http import words
-from services.portal.http.doors import link_address, number, submit
-from services.portal.http.pages import pages
-from services.portal.http.pages_staff_journeys import zone_of
-from services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
-from shared.events.portal import Role
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import ContextDep, Coordinator
+from firsthand.services.portal.handlers import institutions, people, sign_in
+from firsthand.services.portal.http import words
+from firsthand.services.portal.http.doors import link_address, number, submit
+from firsthand.services.portal.http.pages import pages
+from firsthand.services.portal.http.pages_staff_journeys import zone_of
+from firsthand.services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
+from firsthand.shared.events.portal import Role
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Coordinator
 
 Text = Annotated[str, Form(max_length=300)]
 

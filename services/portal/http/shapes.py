@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
-from services.portal.handlers.people import Shown
-from services.portal.model.institutions import POLICIES, Cohort
-from services.portal.model.journey import Entry, Journey, Stage
-from shared.events.contact import Language
-from shared.events.portal import InstitutionState, Role
-from shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
+from firsthand.services.portal.handlers.people import Shown
+from firsthand.services.portal.model.institutions import POLICIES, Cohort
+from firsthand.services.portal.model.journey import Entry, Journey, Stage
+from firsthand.shared.events.contact import Language
+from firsthand.shared.events.portal import InstitutionState, Role
+from firsthand.shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
 
 Text = Annotated[str, Field(max_length=300)]
 

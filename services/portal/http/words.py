@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.portal.model.journey import Entry, Stage
-from services.portal.model.today import Doing
-from shared.events.portal import Role
-from shared.texts import N_
+from firsthand.services.portal.model.journey import Entry, Stage
+from firsthand.services.portal.model.today import Doing
+from firsthand.shared.events.portal import Role
+from firsthand.shared.texts import N_
 
 Tone = Literal["good", "go", "wait", "stop", "off"]
 

@@ -6,11 +6,11 @@ from datetime import date
 from typing import ClassVar, Final
 from zoneinfo import available_timezones
 
-from shared.events.portal import InstitutionState
-from shared.identifiers import DEPLOYMENT
-from shared.refused import Refused
-from shared.store import Document
-from shared.texts import N_
+from firsthand.shared.events.portal import InstitutionState
+from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document
+from firsthand.shared.texts import N_
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 

@@ -9,13 +9,13 @@ from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel
 
-from shared.events.archive import RecordingState, RecordingStateName
-from shared.events.consent import ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import ContactState, ErasedState
-from shared.events.envelope import AnyEvent, is_known
-from shared.events.scheduling import MeetingState, MeetingStateName
-from shared.store import Document, Index
+from firsthand.shared.events.archive import RecordingState, RecordingStateName
+from firsthand.shared.events.consent import ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import ContactState, ErasedState
+from firsthand.shared.events.envelope import AnyEvent, is_known
+from firsthand.shared.events.scheduling import MeetingState, MeetingStateName
+from firsthand.shared.store import Document, Index
 
 Stage = Literal[
     "discovered",

@@ -6,12 +6,12 @@ from typing import ClassVar, Final, get_args
 
 from pydantic import AwareDatetime
 
-from shared.events.portal import PersonState, Role
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.refused import Refused
-from shared.store import Document, Index
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.shared.events.portal import PersonState, Role
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document, Index
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 # What a coordinator may give. Operators are made by operators; a machine is made with its token.

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from pydantic import AwareDatetime
 
-from shared.store import Document, Index
+from firsthand.shared.store import Document, Index
 
 LINK_LIFE: Final = timedelta(minutes=15)
 SIGN_IN_LIFE: Final = timedelta(hours=12)  # a working day

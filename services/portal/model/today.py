@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from services.portal.model.journey import Journey, Stage
-from shared.events.discovery import CaseState
+from firsthand.services.portal.model.journey import Journey, Stage
+from firsthand.shared.events.discovery import CaseState
 
 Doing = Literal[
     "send-message",

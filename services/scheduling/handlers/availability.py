@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from services.scheduling.model import Availability, AvailabilityRules, availability_id
-from services.scheduling.repository import Scheduling
-from shared.copies import case_of
-from shared.events.discovery import CaseState
-from shared.identifiers import InstitutionId
-from shared.refused import NotFound, Refused
-from shared.service import Context, use_case
-from shared.sessions import Staff
-from shared.texts import N_
+from firsthand.services.scheduling.model import Availability, AvailabilityRules, availability_id
+from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.copies import case_of
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
 
 
 async def case_named(context: Context, institution: InstitutionId, case_id: str) -> CaseState:

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from services.scheduling.handlers.calendars import Times, reserve_slot, reserved, times_for
-from services.scheduling.handlers.personal import Personal, open_personal, seal
-from services.scheduling.handlers.rooms import join_url
-from services.scheduling.letters import entry_of
-from services.scheduling.model import Meeting, ReachBy
-from services.scheduling.model.calendar_file import calendar_file
-from services.scheduling.model.slots import Slot
-from services.scheduling.model.zones import is_zone
-from services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
-from shared.copies import institution_of
-from shared.refused import NotFound, Refused
-from shared.service import Context, use_case
-from shared.sessions import Family
-from shared.texts import N_
+from firsthand.services.scheduling.handlers.calendars import Times, reserve_slot, reserved, times_for
+from firsthand.services.scheduling.handlers.personal import Personal, open_personal, seal
+from firsthand.services.scheduling.handlers.rooms import join_url
+from firsthand.services.scheduling.letters import entry_of
+from firsthand.services.scheduling.model import Meeting, ReachBy
+from firsthand.services.scheduling.model.calendar_file import calendar_file
+from firsthand.services.scheduling.model.slots import Slot
+from firsthand.services.scheduling.model.zones import is_zone
+from firsthand.services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
+from firsthand.shared.copies import institution_of
+from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Family
+from firsthand.shared.texts import N_
 
 FamilySees = Literal["not-open", "offered", "scheduled", "finished", "cancelled"]
 

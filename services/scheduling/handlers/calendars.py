@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.scheduling.model import AvailabilityRules, Calendar, Meeting, Reservation, SlotTaken
-from services.scheduling.model.slots import Slot, free_slots
-from services.scheduling.repository import Scheduling
-from shared.events.envelope import AnyEvent
-from shared.events.scheduling import CalendarChangedV1
-from shared.identifiers import InstitutionId
-from shared.refused import Refused
-from shared.service import Context, use_case
-from shared.texts import N_
+from firsthand.services.scheduling.model import AvailabilityRules, Calendar, Meeting, Reservation, SlotTaken
+from firsthand.services.scheduling.model.slots import Slot, free_slots
+from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.events.scheduling import CalendarChangedV1
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.texts import N_
 
 # How far ahead a tutor may set a time that was agreed by message.
 _FARTHEST = timedelta(days=365)

@@ -3,16 +3,16 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.scheduling.handlers.calendars import free_time
-from services.scheduling.handlers.personal import open_personal
-from services.scheduling.handlers.rooms import join_url, provider_of
-from services.scheduling.letters import Particulars, compose
-from services.scheduling.model import Meeting
-from services.scheduling.repository import Scheduling
-from shared.bus.errors import Transient
-from shared.copies import institution_of
-from shared.mail import MailRefused
-from shared.service import Context, use_case
+from firsthand.services.scheduling.handlers.calendars import free_time
+from firsthand.services.scheduling.handlers.personal import open_personal
+from firsthand.services.scheduling.handlers.rooms import join_url, provider_of
+from firsthand.services.scheduling.letters import Particulars, compose
+from firsthand.services.scheduling.model import Meeting
+from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.bus.errors import Transient
+from firsthand.shared.copies import institution_of
+from firsthand.shared.mail import MailRefused
+from firsthand.shared.service import Context, use_case
 
 # Whoever sends a meeting's letters says so in the document: for so long no other replica begins to send them too. A
 # mail server may take 20 seconds for each of the one or two; a killed sender's letters wait until it is over.

@@ -2,17 +2,17 @@
 
 from datetime import datetime
 
-from services.scheduling.handlers.calendars import free_time
-from services.scheduling.handlers.due import claim, write_at_once
-from services.scheduling.handlers.rooms import room_for
-from services.scheduling.model import Meeting, Reservation
-from services.scheduling.repository import Scheduling
-from shared.events.consent import ConsentState, ErasureRequestedV1
-from shared.events.discovery import ErasedState
-from shared.events.envelope import AnyEvent, Event
-from shared.events.scheduling import CalendarChangedV1, SchedulingErasedV1
-from shared.identifiers import InstitutionId
-from shared.service import Context
+from firsthand.services.scheduling.handlers.calendars import free_time
+from firsthand.services.scheduling.handlers.due import claim, write_at_once
+from firsthand.services.scheduling.handlers.rooms import room_for
+from firsthand.services.scheduling.model import Meeting, Reservation
+from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
+from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.envelope import AnyEvent, Event
+from firsthand.shared.events.scheduling import CalendarChangedV1, SchedulingErasedV1
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
 
 
 async def follow_consent(context: Context, event: Event[ConsentState]) -> None:

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.scheduling.handlers.calendars import Times, reserve_time, reserved, times_for
-from services.scheduling.handlers.personal import Personal, open_personal, seal
-from services.scheduling.handlers.rooms import join_url
-from services.scheduling.model import Meeting, NotHeldBecause, Participant
-from services.scheduling.model.slots import Slot
-from services.scheduling.repository import Scheduling, coming, past
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.service import Context, use_case
-from shared.sessions import Staff
+from firsthand.services.scheduling.handlers.calendars import Times, reserve_time, reserved, times_for
+from firsthand.services.scheduling.handlers.personal import Personal, open_personal, seal
+from firsthand.services.scheduling.handlers.rooms import join_url
+from firsthand.services.scheduling.model import Meeting, NotHeldBecause, Participant
+from firsthand.services.scheduling.model.slots import Slot
+from firsthand.services.scheduling.repository import Scheduling, coming, past
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from services.scheduling.model import Meeting
-from shared.service import Context
-from shared.vault import KeyErased, Sealed
+from firsthand.services.scheduling.model import Meeting
+from firsthand.shared.service import Context
+from firsthand.shared.vault import KeyErased, Sealed
 
 
 @dataclass(frozen=True)

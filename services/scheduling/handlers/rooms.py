@@ -1,10 +1,10 @@
 """Which provider makes the rooms of meetings."""
 
-from services.scheduling.model import Meeting, Reservation
-from services.scheduling.model.room import Room
-from services.scheduling.providers import Booking, MeetingProvider
-from services.scheduling.providers.own_link import OwnLink
-from shared.service import Context
+from firsthand.services.scheduling.model import Meeting, Reservation
+from firsthand.services.scheduling.model.room import Room
+from firsthand.services.scheduling.providers import Booking, MeetingProvider
+from firsthand.services.scheduling.providers.own_link import OwnLink
+from firsthand.shared.service import Context
 
 
 def provider_of(context: Context) -> MeetingProvider:

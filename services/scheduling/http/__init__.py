@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from services.scheduling.http import (
+from firsthand.services.scheduling.http import (
     api_family,
     api_staff,
     pages_family,

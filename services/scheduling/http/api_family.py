@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from services.scheduling.handlers import booking
-from services.scheduling.http.shapes import BookingBody, FamilyMeetingOut, SlotsOut
-from services.scheduling.model.zones import is_zone
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Family
-from shared.web.access import ContextDep, FamilySession
-from shared.web.problems import Problem, answer_with, problem_of
+from firsthand.services.scheduling.handlers import booking
+from firsthand.services.scheduling.http.shapes import BookingBody, FamilyMeetingOut, SlotsOut
+from firsthand.services.scheduling.model.zones import is_zone
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Family
+from firsthand.shared.web.access import ContextDep, FamilySession
+from firsthand.shared.web.problems import Problem, answer_with, problem_of
 
 # Refusals after which the family is shown what is free instead.
 _WITH_SLOTS = frozenset({"slot-taken", "slot-gone"})

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from services.scheduling.handlers import availability, meetings
-from services.scheduling.http.shapes import (
+from firsthand.services.scheduling.handlers import availability, meetings
+from firsthand.services.scheduling.http.shapes import (
     AvailabilityBody,
     AvailabilityOut,
     CancelBody,
@@ -14,12 +14,12 @@ from services.scheduling.http.shapes import (
     MoveBody,
     Whose,
 )
-from services.scheduling.model import AvailabilityRules
-from shared.refused import NotFound
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import ContextDep, Tutor
+from firsthand.services.scheduling.model import AvailabilityRules
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Tutor
 
 router = APIRouter(prefix="/api/v1")
 

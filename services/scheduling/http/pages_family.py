@@ -9,20 +9,20 @@ from fastapi import APIRouter, Form, Query, Request
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from services.scheduling.handlers import booking
-from services.scheduling.http.shapes import EmailAddress
-from services.scheduling.http.words import short_time
-from services.scheduling.model import ReachBy
-from services.scheduling.model.slots import Slot, by_day
-from services.scheduling.model.zones import places
-from services.scheduling.words import PAGES
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Family
-from shared.texts import N_
-from shared.web.access import ContextDep, FamilySession
-from shared.web.languages import DEFAULT
-from shared.web.problems import ElsewhereFirst
+from firsthand.services.scheduling.handlers import booking
+from firsthand.services.scheduling.http.shapes import EmailAddress
+from firsthand.services.scheduling.http.words import short_time
+from firsthand.services.scheduling.model import ReachBy
+from firsthand.services.scheduling.model.slots import Slot, by_day
+from firsthand.services.scheduling.model.zones import places
+from firsthand.services.scheduling.words import PAGES
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Family
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, FamilySession
+from firsthand.shared.web.languages import DEFAULT
+from firsthand.shared.web.problems import ElsewhereFirst
 
 HOME: Final = "/scheduling/family"
 _DAYS_A_PAGE: Final = 6

@@ -9,19 +9,19 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from services.scheduling.handlers import availability
-from services.scheduling.http.pages_staff_meetings import LIST
-from services.scheduling.http.words import short_when
-from services.scheduling.model import AvailabilityRules
-from services.scheduling.model.slots import Slot, free_slots
-from services.scheduling.model.zones import places
-from services.scheduling.words import PAGES
-from shared.copies import institution_of
-from shared.events.discovery import CaseState
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import ContextDep, Tutor
+from firsthand.services.scheduling.handlers import availability
+from firsthand.services.scheduling.http.pages_staff_meetings import LIST
+from firsthand.services.scheduling.http.words import short_when
+from firsthand.services.scheduling.model import AvailabilityRules
+from firsthand.services.scheduling.model.slots import Slot, free_slots
+from firsthand.services.scheduling.model.zones import places
+from firsthand.services.scheduling.words import PAGES
+from firsthand.shared.copies import institution_of
+from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Tutor
 
 _ENTRIES_A_DAY: Final = 3  # that are shown at least
 _MOST_A_DAY: Final = 10

@@ -9,18 +9,18 @@ from fastapi import APIRouter, Form, Request
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
-from services.scheduling.handlers import availability, meetings
-from services.scheduling.http.shapes import Whose
-from services.scheduling.model import NotHeldBecause, Participant
-from services.scheduling.model.slots import instant, is_shown
-from services.scheduling.words import PAGES
-from shared.identifiers import Id
-from shared.refused import Refused
-from shared.service import Context
-from shared.sessions import Staff
-from shared.texts import N_
-from shared.web.access import ContextDep, Tutor
-from shared.web.problems import status_of
+from firsthand.services.scheduling.handlers import availability, meetings
+from firsthand.services.scheduling.http.shapes import Whose
+from firsthand.services.scheduling.model import NotHeldBecause, Participant
+from firsthand.services.scheduling.model.slots import instant, is_shown
+from firsthand.services.scheduling.words import PAGES
+from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.texts import N_
+from firsthand.shared.web.access import ContextDep, Tutor
+from firsthand.shared.web.problems import status_of
 
 LIST: Final = "/scheduling/meetings"
 _YEARS: Final = range(2000, 2200)

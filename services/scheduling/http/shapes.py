@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
-from services.scheduling.handlers.booking import FamilySees, FamilyView, Wish
-from services.scheduling.handlers.meetings import Held, StaffView
-from services.scheduling.model import AvailabilityRules, NotHeldBecause, Participant, ReachBy
-from services.scheduling.model.slots import Slot
-from shared.identifiers import Id
+from firsthand.services.scheduling.handlers.booking import FamilySees, FamilyView, Wish
+from firsthand.services.scheduling.handlers.meetings import Held, StaffView
+from firsthand.services.scheduling.model import AvailabilityRules, NotHeldBecause, Participant, ReachBy
+from firsthand.services.scheduling.model.slots import Slot
+from firsthand.shared.identifiers import Id
 
 # One address, as a mail server would take it; what it really takes is found out by sending.
 _ADDRESS = r"^[^@\s\"<>(),;:\\]+@[^@\s\"<>(),;:\\]+\.[^@\s\"<>(),;:\\]+$"

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_skeleton
 
-from shared.web.languages import Language
+from firsthand.shared.web.languages import Language
 
 
 def short_time(words: Language, at: datetime, zone: str) -> str:

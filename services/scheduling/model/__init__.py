@@ -1,10 +1,15 @@
 """The pure part: documents, their changes and the refusals. No I/O, no clock."""
 
-from services.scheduling.model.availability import Availability, AvailabilityRules, WeeklyHours, availability_id
-from services.scheduling.model.calendar import Calendar, Reservation, SlotTaken
-from services.scheduling.model.letters import Letter
-from services.scheduling.model.meeting import Meeting, NotHeldBecause, Participant, ReachBy
-from shared.refused import NotFound, Refused
+from firsthand.services.scheduling.model.availability import (
+    Availability,
+    AvailabilityRules,
+    WeeklyHours,
+    availability_id,
+)
+from firsthand.services.scheduling.model.calendar import Calendar, Reservation, SlotTaken
+from firsthand.services.scheduling.model.letters import Letter
+from firsthand.services.scheduling.model.meeting import Meeting, NotHeldBecause, Participant, ReachBy
+from firsthand.shared.refused import NotFound, Refused
 
 __all__ = [
     "Availability",

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from services.scheduling.model.slots import END_OF_DAY, Hours, Rules
-from services.scheduling.model.zones import is_zone
-from shared.store import Document
+from firsthand.services.scheduling.model.slots import END_OF_DAY, Hours, Rules
+from firsthand.services.scheduling.model.zones import is_zone
+from firsthand.shared.store import Document
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 

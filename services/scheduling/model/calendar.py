@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from services.scheduling.model.slots import Slot
-from shared.events.scheduling import CalendarState, ReservationState
-from shared.refused import Refused
-from shared.store import Document
-from shared.texts import N_
+from firsthand.services.scheduling.model.slots import Slot
+from firsthand.shared.events.scheduling import CalendarState, ReservationState
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document
+from firsthand.shared.texts import N_
 
 # What ended this long ago leaves the calendar with its next save.
 _KEPT_AFTER_THE_END = timedelta(days=1)

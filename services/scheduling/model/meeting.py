@@ -9,23 +9,23 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from services.scheduling.model.calendar import Reservation
-from services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
-from services.scheduling.model.room import Room
-from shared.events.consent import ConsentRecordState, ConsentStateName
-from shared.events.contact import ContactReference
-from shared.events.envelope import AnyEvent, is_known
-from shared.events.scheduling import (
+from firsthand.services.scheduling.model.calendar import Reservation
+from firsthand.services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
+from firsthand.services.scheduling.model.room import Room
+from firsthand.shared.events.consent import ConsentRecordState, ConsentStateName
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.envelope import AnyEvent, is_known
+from firsthand.shared.events.scheduling import (
     MeetingCancelledV1,
     MeetingFinishedV1,
     MeetingOfferedV1,
     MeetingScheduledV1,
     MeetingState,
 )
-from shared.refused import Refused
-from shared.store import Document, Index
-from shared.texts import N_
-from shared.vault import Sealed
+from firsthand.shared.refused import Refused
+from firsthand.shared.store import Document, Index
+from firsthand.shared.texts import N_
+from firsthand.shared.vault import Sealed
 
 ReachBy = Literal["email", "page"]
 NotHeldBecause = Literal["nobody-came", "technical", "other"]

@@ -10,7 +10,7 @@ from babel import Locale
 from babel.core import get_global
 from babel.dates import get_timezone_name
 
-from shared.places import city
+from firsthand.shared.places import city
 
 # Places that people look for and that stand under another one's name, as families would type them.
 _ALSO = {

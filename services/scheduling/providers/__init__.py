@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.scheduling.model.room import ProviderName, Room
-from shared.identifiers import InstitutionId
+from firsthand.services.scheduling.model.room import ProviderName, Room
+from firsthand.shared.identifiers import InstitutionId
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """A meeting room of the institution's own: the link that the tutor wrote into their availability."""
 
-from services.scheduling.model import availability_id
-from services.scheduling.model.room import ProviderName, Room
-from services.scheduling.providers import Booking
-from services.scheduling.repository import Scheduling
-from shared.identifiers import InstitutionId
-from shared.service import Context
+from firsthand.services.scheduling.model import availability_id
+from firsthand.services.scheduling.model.room import ProviderName, Room
+from firsthand.services.scheduling.providers import Booking
+from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
 
 
 class OwnLink:

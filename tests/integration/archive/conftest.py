@@ -8,7 +8,7 @@ from pathlib import Path
 import obstore
 import pytest
 
-from shared.clock import ManualClock
+from firsthand.shared.clock import ManualClock
 from tests.archive import START, Archive, running
 from tests.buckets import URL_SETTING, S3Server, Way
 from tests.media import noise, video

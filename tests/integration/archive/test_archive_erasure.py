@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from shared.clock import ManualClock
+from firsthand.shared.clock import ManualClock
 from tests.archive import AKL, QU, START, TUS, Archive, running
 
 

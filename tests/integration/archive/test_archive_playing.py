@@ -13,8 +13,8 @@ from pathlib import Path
 import nats
 import pytest
 
-from services.archive.gate import gate_of
-from shared.clock import ManualClock
+from firsthand.services.archive.gate import gate_of
+from firsthand.shared.clock import ManualClock
 from tests.archive import AKL, FULL, Archive, running, served
 from tests.patience import PATIENCE
 

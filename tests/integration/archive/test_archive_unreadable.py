@@ -11,14 +11,14 @@ from typing import Any
 import nats
 import pytest
 
-from services.archive.gate import gate_of
-from shared.bus import BusSettings
-from shared.bus.dead_letters import DeadLetters
-from shared.bus.topology_apply import apply
-from shared.clock import ManualClock
-from shared.events.consent import ConsentWithdrawnV1, InvitationSentV1
-from shared.events.portal import PersonChangedV1
-from shared.topology import Placement
+from firsthand.services.archive.gate import gate_of
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.dead_letters import DeadLetters
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.events.consent import ConsentWithdrawnV1, InvitationSentV1
+from firsthand.shared.events.portal import PersonChangedV1
+from firsthand.shared.topology import Placement
 from tests.archive import QU, TUS, Archive, running
 from tests.event_samples import put, sample
 from tests.patience import PATIENCE

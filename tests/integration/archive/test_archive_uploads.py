@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from services.archive.gate import gate_of
-from services.archive.handlers.uploads import begin_upload, receive
-from services.archive.repository import Recordings
-from shared.clock import ManualClock
-from shared.topology import STREAMS
+from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.handlers.uploads import begin_upload, receive
+from firsthand.services.archive.repository import Recordings
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.topology import STREAMS
 from tests.archive import AKL, QU, TUS, Archive, running, served
 from tests.media import sound
 from tests.patience import PATIENCE

@@ -16,15 +16,15 @@ import httpx
 import obstore
 import pytest
 
-from services.archive import bucket as bucket_watch
-from services.archive.bucket import erase_what_came_late
-from services.archive.handlers.uploads import _tidy
-from services.archive.repository import Recordings, shelf_of
-from shared.bucket import Bucket, BucketUnavailable, bucket_of
-from shared.clock import ManualClock
-from shared.doctor import examine
-from shared.media import CHUNK, FileSource, MediaDamaged, SealedReader, SealedWriter
-from shared.settings import Settings
+from firsthand.services.archive import bucket as bucket_watch
+from firsthand.services.archive.bucket import erase_what_came_late
+from firsthand.services.archive.handlers.uploads import _tidy
+from firsthand.services.archive.repository import Recordings, shelf_of
+from firsthand.shared.bucket import Bucket, BucketUnavailable, bucket_of
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.doctor import examine
+from firsthand.shared.media import CHUNK, FileSource, MediaDamaged, SealedReader, SealedWriter
+from firsthand.shared.settings import Settings
 from tests.archive import QU, TUS, Archive, running, served
 from tests.buckets import S3Server, Way
 from tests.media import noise
@@ -239,7 +239,7 @@ async def test_a_crash_at_any_step_of_moving_loses_nothing_and_is_repeated(
         elif where == "remove":
             patched.setattr(Bucket, "size", crash)
         else:
-            patched.setattr("services.archive.handlers.uploads._tidy", removed)
+            patched.setattr("firsthand.services.archive.handlers.uploads._tidy", removed)
         answer = await archive.patch(place, len(long_sound) - 1000, long_sound[-1000:])
         assert answer.status_code == 500
         assert len(archive.media_files()) == (0 if where == "tell" else 1)
@@ -266,9 +266,9 @@ async def test_a_process_that_is_killed_while_it_puts_leaves_the_file_whole_and_
     program = f"""
 import asyncio, sys
 from pathlib import Path
-from shared.bucket import bucket_of
-from shared.media import SealedWriter
-from shared.settings import Settings
+from firsthand.shared.bucket import bucket_of
+from firsthand.shared.media import SealedWriter
+from firsthand.shared.settings import Settings
 
 async def still(): pass
 
@@ -387,8 +387,8 @@ async def test_a_bucket_that_hangs_is_told_in_time_and_holds_up_nothing_else(
     film: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shared.bucket._QUICK", {"connect_timeout": "1s", "timeout": "2s"})
-    monkeypatch.setattr("shared.bucket._AGAIN", {"max_retries": 0})
+    monkeypatch.setattr("firsthand.shared.bucket._QUICK", {"connect_timeout": "1s", "timeout": "2s"})
+    monkeypatch.setattr("firsthand.shared.bucket._AGAIN", {"max_retries": 0})
     async with running(tmp_path / "data", nats_url, clock, **s3.settings(way.port)) as archive:
         await archive.released(film)
         way.flowing.clear()
@@ -598,9 +598,9 @@ def test_memory_stays_flat_for_a_recording_of_two_hundred_megabytes(tmp_path: Pa
     program = f"""
 import asyncio, hashlib, os, resource
 from pathlib import Path
-from shared.bucket import bucket_of
-from shared.media import FileSource, SealedReader, SealedWriter
-from shared.settings import Settings
+from firsthand.shared.bucket import bucket_of
+from firsthand.shared.media import FileSource, SealedReader, SealedWriter
+from firsthand.shared.settings import Settings
 
 async def still(): pass
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from services.discovery.app import SERVICE
-from shared.clock import ManualClock
-from shared.deployment import Deployment
-from shared.keys import Keys
-from shared.sessions import SessionIssuer
-from shared.settings import Settings
+from firsthand.services.discovery.app import SERVICE
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.keys import Keys
+from firsthand.shared.sessions import SessionIssuer
+from firsthand.shared.settings import Settings
 from tests.integration.discovery.house import ELM, NOW, OAK, House
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import httpx
 
-from services.discovery.repository import Repository
-from shared.clock import ManualClock
-from shared.copies import keep_institution
-from shared.deployment import Deployment
-from shared.events.consent import ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.portal import InstitutionChangedV1, InstitutionState, Role
-from shared.identifiers import InstitutionId
-from shared.service import Context
-from shared.sessions import SessionIssuer
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.copies import keep_institution
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState, Role
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import SessionIssuer
 from tests.patience import PATIENCE
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

@@ -4,9 +4,9 @@ import asyncio
 import json
 from datetime import timedelta
 
-from services.discovery.handlers import people
-from services.discovery.repository import Repository
-from shared.events.consent import ConsentChangedV1, ConsentDeclinedV1, ConsentWithdrawnV1, ErasureRequestedV1
+from firsthand.services.discovery.handlers import people
+from firsthand.services.discovery.repository import Repository
+from firsthand.shared.events.consent import ConsentChangedV1, ConsentDeclinedV1, ConsentWithdrawnV1, ErasureRequestedV1
 from tests.integration.discovery.house import (
     CASE,
     ELM,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from services.discovery.cli import ImportRefused, Totals, import_posts
+from firsthand.services.discovery.cli import ImportRefused, Totals, import_posts
 from tests.integration.discovery.house import House, mastodon
 from tests.patience import PATIENCE
 

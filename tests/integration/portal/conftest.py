@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services.portal.app import SERVICE
-from shared.clock import ManualClock
-from shared.deployment import Deployment
-from shared.settings import Settings
+from firsthand.services.portal.app import SERVICE
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.settings import Settings
 from tests.integration.portal.running import Portal
 
 

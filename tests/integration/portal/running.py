@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from shared.clock import ManualClock
-from shared.deployment import Deployment
-from shared.identifiers import DEPLOYMENT, InstitutionId
-from shared.mail import Letter
-from shared.service import Context
+from firsthand.shared.clock import ManualClock
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.mail import Letter
+from firsthand.shared.service import Context
 from tests.patience import PATIENCE
 
 HERE = "http://127.0.0.1:8080"

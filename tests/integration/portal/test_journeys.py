@@ -8,15 +8,15 @@ from typing import Any
 
 import httpx
 
-from shared.bus import BusSettings
-from shared.bus.connection import connected
-from shared.events.archive import RecordingArchivedV1, RecordingState
-from shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
-from shared.events.contact import ContactReference
-from shared.events.discovery import CaseChangedV1, CaseState, ContactDiscoveredV1, ContactState
-from shared.events.envelope import AnyEvent
-from shared.identifiers import InstitutionId
-from shared.serving import WebServer, bound_socket
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.connection import connected
+from firsthand.shared.events.archive import RecordingArchivedV1, RecordingState
+from firsthand.shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import CaseChangedV1, CaseState, ContactDiscoveredV1, ContactState
+from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.serving import WebServer, bound_socket
 from tests.integration.portal.running import Portal
 from tests.patience import PATIENCE
 

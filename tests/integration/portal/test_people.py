@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from services.portal.app import SERVICE
-from shared.identifiers import InstitutionId
+from firsthand.services.portal.app import SERVICE
+from firsthand.shared.identifiers import InstitutionId
 from tests.integration.portal.running import COLLEGE, Portal
 
 
