@@ -1,11 +1,14 @@
 """What holds for all tests."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from _pytest.nodeid import coerce_node_id
 
 _HERE = Path(__file__).parent
+for name in ("example", "services", "shared"):  # a string that names one would load modules a second time
+    sys.modules[name] = None  # type: ignore[assignment]
 pytest_plugins = ["tests.real_servers"]
 
 

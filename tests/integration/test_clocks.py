@@ -234,7 +234,7 @@ async def test_a_deletion_that_a_family_asks_for_now_is_never_held_not_even_afte
 
     with monkeypatch.context() as crash:
         crash.setattr(decisions, "begin_if_due", dies)  # between the withdrawal and the deletion
-        crash.setattr("shared.service._TRIES", 1)
+        crash.setattr("firsthand.shared.service._TRIES", 1)
         await house.api("POST", "/family/withdraw", {"erase": "now"}, who=family, ok=False)
     assert (await house.journey()).current_stage() == "withdrawn"
     await look(house)
