@@ -33,6 +33,7 @@ from firsthand.shared.settings import Settings
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.web.contract import breaks
 from firsthand.shared.web.logging import configure as configure_logging
+from firsthand.shared.web.navigation import Section
 from firsthand.shared.web.openapi import describe
 
 gc.freeze()
@@ -55,6 +56,11 @@ class _Services(Mapping[str, Service]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def menu(self) -> list[Section]:
+        """The staff's navigation to all services, of which none is imported for it."""
+        menus = [importlib.import_module(f"firsthand.services.{name}.menu").MENU for name in self._names]
+        return [section for menu in menus for section in menu]
 
 
 SERVICES = _Services()
@@ -180,7 +186,7 @@ async def _serve(settings: Settings, name: str) -> None:
     sock = bound_socket(settings)
     settings = settings.model_copy(update={"port": sock.getsockname()[1]})
     configure_logging(name, settings.log_level)
-    async with Deployment.started(settings, [SERVICES[name]]) as deployment:
+    async with Deployment.started(settings, [SERVICES[name]], menu=SERVICES.menu()) as deployment:
         server = WebServer(deployment)
         serving = asyncio.create_task(server.serve_until_ended(sock))
         await server.until_started()

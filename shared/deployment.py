@@ -34,6 +34,7 @@ from firsthand.shared.trusted_clock import ClockMark, TrustedClock
 from firsthand.shared.vault import OwnerKey, Vault
 from firsthand.shared.web.app import MountedPart, build_app
 from firsthand.shared.web.health import Condition
+from firsthand.shared.web.navigation import Section
 
 Progress = Callable[[str], None]
 
@@ -113,9 +114,12 @@ class Deployment:
         *,
         clock: Clock | None = None,
         create_keys: bool = False,
+        menu: Sequence[Section] | None = None,
         progress: Progress = lambda _: None,
     ) -> AsyncIterator[Self]:
         """Start the services against the NATS server of `settings.nats_url`, whose topology must be applied.
+
+        `menu`: the staff's navigation, also to services that run elsewhere; by default to these.
 
         Raises CannotStart, KeysError or StoreUnavailable, each with one line on what to do. On leaving: stops fetching,
         finishes what is in hand, publishes outboxes, closes.
@@ -139,7 +143,9 @@ class Deployment:
             ]
             gc.freeze()  # what was loaded at the start is not garbage; the collector need not look at it again
             gc.set_threshold(*_COLLECTED_AFTER)
-            app = build_app(parts, public_url=settings.public_url, behind_proxy=settings.proxied)
+            if menu is None:
+                menu = [section for service in services for section in service.menu]
+            app = build_app(parts, menu=menu, public_url=settings.public_url, behind_proxy=settings.proxied)
             yield cls(settings, running, app)
 
 

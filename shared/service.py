@@ -25,6 +25,7 @@ from firsthand.shared.store import AlreadyExists, Conflict, Document, Store
 from firsthand.shared.topology import Placement, durables_of
 from firsthand.shared.trusted_clock import TrustedClock
 from firsthand.shared.vault import Vault
+from firsthand.shared.web.navigation import Section
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -151,6 +152,7 @@ class Service:
     handlers: Subscribers
     timers: Mapping[type[Document], Timer]
     router: APIRouter
+    menu: tuple[Section, ...]  # its entries of the staff navigation, which also those see who are with another service
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()

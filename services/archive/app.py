@@ -6,6 +6,7 @@ from firsthand.services.archive.handlers.following import end_when_due, restore_
 from firsthand.services.archive.handlers.uploads import look_after_upload
 from firsthand.services.archive.handlers.viewings import keep_view_log
 from firsthand.services.archive.http import router
+from firsthand.services.archive.menu import MENU
 from firsthand.services.archive.model import Recording, Upload, Viewing
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.subscribers import SUBSCRIBERS
@@ -18,6 +19,7 @@ SERVICE = Service(
     handlers=SUBSCRIBERS,
     timers={Recording: Timer(end_when_due, destroys=True), Upload: Timer(look_after_upload, destroys=True)},
     router=router,
+    menu=MENU,
     restore_erasure=restore_erasure,
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
     settings=ArchiveSettings,

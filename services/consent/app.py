@@ -3,6 +3,7 @@
 from firsthand.services.consent.handlers.erasure import restore_erasure
 from firsthand.services.consent.handlers.timers import on_due
 from firsthand.services.consent.http import router
+from firsthand.services.consent.menu import MENU
 from firsthand.services.consent.model import Journey
 from firsthand.services.consent.model.records import Link, Record
 from firsthand.services.consent.model.texts import Text
@@ -17,6 +18,7 @@ SERVICE = Service(
     handlers=SUBSCRIBERS,
     timers={Journey: Timer(on_due, destroys=True)},
     router=router,
+    menu=MENU,
     restore_erasure=restore_erasure,
     background=(pulse,),
 )

@@ -4,6 +4,7 @@ from typing import Final
 
 from firsthand.services.discovery.handlers.people import restore_erasure
 from firsthand.services.discovery.http import router
+from firsthand.services.discovery.menu import MENU
 from firsthand.services.discovery.repository import DOCUMENTS
 from firsthand.services.discovery.subscribers import SUBSCRIBERS, TIMERS
 from firsthand.shared.copies import InstitutionCopy
@@ -15,5 +16,6 @@ SERVICE: Final = Service(
     handlers=SUBSCRIBERS,
     timers=TIMERS,
     router=router,
+    menu=MENU,
     restore_erasure=restore_erasure,
 )

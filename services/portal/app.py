@@ -2,6 +2,7 @@
 
 from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
 from firsthand.services.portal.http import router
+from firsthand.services.portal.menu import MENU
 from firsthand.services.portal.model.institutions import Cohort, Institution
 from firsthand.services.portal.model.journey import Journey
 from firsthand.services.portal.model.people import Person
@@ -26,5 +27,6 @@ SERVICE = Service(
         SignIn: Timer(forget_sign_in, destroys=True, longest=SIGN_IN_LIFE),
     },
     router=router,
+    menu=MENU,
     restore_erasure=restore_erasure,
 )

@@ -5,6 +5,7 @@ from typing import Final
 from firsthand.services.scheduling.handlers.due import on_due
 from firsthand.services.scheduling.handlers.following import restore_erasure
 from firsthand.services.scheduling.http import router
+from firsthand.services.scheduling.menu import MENU
 from firsthand.services.scheduling.model import Availability, Calendar, Meeting
 from firsthand.services.scheduling.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy, InstitutionCopy
@@ -16,5 +17,6 @@ SERVICE: Final = Service(
     handlers=SUBSCRIBERS,
     timers={Meeting: Timer(on_due, destroys=False)},  # it sets times free and sends letters
     router=router,
+    menu=MENU,
     restore_erasure=restore_erasure,
 )

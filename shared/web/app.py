@@ -21,6 +21,7 @@ from firsthand.shared.web import problems
 from firsthand.shared.web.health import Condition, Examine, Measures, health_routes
 from firsthand.shared.web.languages import LanguageMiddleware
 from firsthand.shared.web.logging import RequestLogMiddleware
+from firsthand.shared.web.navigation import Section
 from firsthand.shared.web.openapi import describe
 from firsthand.shared.web.pages import pages_of
 from firsthand.shared.web.security import (
@@ -48,11 +49,16 @@ class MountedPart:
 def build_app(
     parts: Sequence[MountedPart],
     *,
+    menu: Sequence[Section] = (),
     public_url: str = "",
     behind_proxy: bool = False,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
 ) -> Starlette:
-    """Mount the services. `public_url` decides on HTTPS-only headers; `behind_proxy` says who tells the client."""
+    """Mount the services.
+
+    `menu` is the staff's navigation, of whatever services there are. `public_url` decides on HTTPS-only headers;
+    `behind_proxy` says who tells the client.
+    """
     https = public_url.startswith("https://")
 
     async def examine_all() -> Condition:
@@ -69,7 +75,7 @@ def build_app(
         routes=[
             Route("/", _home),
             Route("/robots.txt", _robots),
-            *(Mount(f"/{part.name}", _part_app(part)) for part in parts),
+            *(Mount(f"/{part.name}", _part_app(part, menu)) for part in parts),
             Mount("/", whole),
         ],
         middleware=[
@@ -82,12 +88,13 @@ def build_app(
         lifespan=lifespan,
     )
     outer.state.service = whole.state.service = parts[0].name if parts else "portal"
+    outer.state.menu = whole.state.menu = menu
     problems.install(whole)
     problems.install(outer)
     return outer
 
 
-def _part_app(part: MountedPart) -> FastAPI:
+def _part_app(part: MountedPart, menu: Sequence[Section]) -> FastAPI:
     app = FastAPI(
         title=f"Firsthand {part.name}",
         version="1",
@@ -97,6 +104,7 @@ def _part_app(part: MountedPart) -> FastAPI:
     app.openapi = partial(describe, part.name, part.router)  # type: ignore[method-assign]
     app.state.context = part.context
     app.state.service = part.name
+    app.state.menu = menu
     # not `include_router`, here and in the services: it makes every route anew, which takes most of a start
     app.router.routes.extend(part.router.routes)
     app.router.routes.extend(health_routes(part.examine, part.metrics).routes)

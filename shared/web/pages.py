@@ -1,7 +1,7 @@
 """Pages: a service's templates, rendered in the visitor's language inside the shared layouts."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from firsthand.shared.web.languages import NAMES, Language, language, language_of, territory_of
-from firsthand.shared.web.navigation import sections
+from firsthand.shared.web.navigation import Section, sections
 
 STATIC: Final = Path(__file__).parent / "static"
 _SHELL: Final = Path(__file__).parent
@@ -55,7 +55,7 @@ class Pages:
                     "request": request,
                     "staff": getattr(request.state, "staff", None),
                     "family": getattr(request.state, "family", None),
-                    "sections": sections(getattr(request.state, "staff", None)),
+                    "sections": _sections(request, words),
                     "switches": _language_links(request),
                     **context,
                 }
@@ -123,6 +123,15 @@ def pages_of(service: str) -> Pages:
 def _fingerprint(name: str, folders: tuple[Path, ...]) -> str:
     path = next(folder / name for folder in folders if (folder / name).is_file())
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _sections(request: Request, words: Language) -> list[dict[str, str]]:
+    """The entries of the navigation that the visitor may open, in the words of the services that brought them."""
+    menu: Sequence[Section] = getattr(request.app.state, "menu", ())
+    return [
+        {"key": one.key, "url": one.url, "text": language(words.code, one.catalogues).gettext(one.text)}
+        for one in sections(menu, getattr(request.state, "staff", None))
+    ]
 
 
 def _language_links(request: Request) -> Mapping[str, str]:

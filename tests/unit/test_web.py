@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from firsthand.services.__main__ import SERVICES
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.sessions import Family, Staff
 from firsthand.shared.settings import Settings
@@ -147,7 +149,7 @@ async def site(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
             return b"up 1\n"
 
     part = MountedPart("consent", routes(pages), Context(), examine, Figures())
-    app = build_app([part], public_url="https://firsthand.example")
+    app = build_app([part], menu=SERVICES.menu(), public_url="https://firsthand.example")
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
         client.reasons = reasons  # type: ignore[attr-defined]
@@ -287,6 +289,18 @@ async def test_navigation_shows_what_a_role_may_open(site: httpx.AsyncClient) ->
     assert "/portal/people" not in tutor.text
     coordinator = await site.get("/consent/cases", headers={"Authorization": "Bearer coordinator"})
     assert "/portal/people" in coordinator.text
+
+
+async def test_every_service_shows_the_entries_of_all_in_the_words_of_each(site: httpx.AsyncClient) -> None:
+    headers = {"Authorization": "Bearer tutor"}
+    arabic = await site.get("/consent/cases?lang=ar", headers=headers)
+    assert '<a href="/discovery/leads">الترشيحات</a>' in arabic.text
+    assert '<a href="/archive/recordings">التسجيلات</a>' in arabic.text
+    addresses = re.findall(r'<li><a href="(/[a-z]+/[a-z]+)"', arabic.text)
+    assert addresses[-7:] == [
+        "/portal/today", "/portal/journeys", "/discovery/cases", "/discovery/leads", "/consent/invitations",
+        "/scheduling/meetings", "/archive/recordings",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
