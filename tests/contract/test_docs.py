@@ -25,7 +25,7 @@ CONSUME = (ROOT / "docs" / "consume-events.md").read_text(encoding="utf-8")
 
 # Read elsewhere than in Settings: the command's token, make's Python, and keys, named after their files.
 OTHER_VARIABLES = {
-    "FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON", S3_URL, MONGO_URL_SETTING, MONGO_DRIVER_SETTING
+    "FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON", "FIRSTHAND_TEST_SEED", S3_URL, MONGO_URL_SETTING, MONGO_DRIVER_SETTING
 }  # fmt: skip
 _VARIABLE = re.compile(r"\bFIRSTHAND_[A-Z0-9_]*[A-Z0-9]")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
