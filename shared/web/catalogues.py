@@ -9,6 +9,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -73,12 +74,18 @@ def _in_python(path: Path) -> Iterator[Text]:
                     yield text.value
 
 
+@cache
+def _shells() -> Texts:
+    """What the shell says, which no service says again."""
+    return texts_of(_SHELL)
+
+
 def needed(name: str, root: Path = ROOT) -> Texts:
     """Give the texts that the catalogues of `name` must have: a service's own, without those that the shell says."""
     texts = texts_of(folders(root)[name])
     if name == "shell":
         return texts
-    common = texts_of(_SHELL)
+    common = _shells()
     return {text: None for text in texts if text not in common}
 
 
