@@ -152,10 +152,10 @@ class Service:
     handlers: Subscribers
     timers: Mapping[type[Document], Timer]
     router: APIRouter
-    menu: tuple[Section, ...]  # its entries of the staff navigation, which also those see who are with another service
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
+    menu: tuple[Section, ...] = ()  # its entries of the staff navigation, which every service shows
     settings: type[ToldSettings] | None = None  # knobs of its own; a wrong one is told before the service starts
 
 
