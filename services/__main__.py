@@ -142,11 +142,19 @@ async def _up(settings: Settings, *, example: bool) -> None:
                 serving = asyncio.create_task(server.serve_until_ended(sock))
                 await server.until_started()
                 doors = asyncio.create_task(_open_doors(placed, example, progress, load_example, print_doors, status))
+                doors.add_done_callback(lambda _: _say_of_the_clock(deployment))
                 await serving
                 doors.cancel()
                 status.start()
                 progress("finishing what is in hand")
     console.print("Firsthand has ended; everything is kept in " + str(settings.data))
+
+
+def _say_of_the_clock(deployment: Deployment) -> None:
+    """After a pause of days, what ends by the time waits for a word; whoever starts it reads so here."""
+    said = {line for context in deployment.contexts.values() for line in context.impairments.get("clock", ())}
+    for line in sorted(said):
+        console.print(f"[yellow]{escape(line)}[/]\n")
 
 
 async def _open_doors(
