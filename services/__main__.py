@@ -70,7 +70,7 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-import_cli = typer.Typer(no_args_is_help=True, help="Bring something in.")
+import_cli = typer.Typer(no_args_is_help=True, help="Import posts into a case.")
 cli.add_typer(topology_cli, name="topology")
 cli.add_typer(dead_letters_cli, name="dead-letters")
 cli.add_typer(import_cli, name="import")
@@ -93,7 +93,7 @@ def _print_version(asked: bool) -> None:
 @cli.callback()
 def command(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and end")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
     ] = False,
 ) -> None:
     """Students of the health professions learn first hand from patients and families."""
@@ -227,15 +227,15 @@ def demo(
 
 @import_cli.command("posts")
 def import_posts_command(
-    file: Annotated[Path, typer.Argument(help="posts as a platform's interface gave them")],
+    file: Annotated[Path, typer.Argument(help="posts as a platform's API returned them")],
     case: Annotated[str, typer.Option(help="the case's prefix, e.g. CLP")],
     token: Annotated[str, typer.Option(help="a machine token", envvar="FIRSTHAND_TOKEN")],
     format_: Annotated[
-        str, typer.Option("--format", help="bluesky, jetstream, mastodon or instagram; default: told by the content")
+        str, typer.Option("--format", help="bluesky, jetstream, mastodon or instagram; default: as the content shows")
     ] = "",
     url: Url = "",
 ) -> None:
-    """Import public posts from a file into a case; unreadable entries are reported, the rest goes in."""
+    """Import public posts from a file into a case; unreadable entries are reported, the rest is imported."""
     from firsthand.services.discovery.cli import ImportRefused, import_posts
 
     try:
@@ -250,7 +250,7 @@ def migrate(
         str, typer.Option(help="mongodb://..., whose path names the databases' prefix; default: FIRSTHAND_MONGO_URL")
     ] = "",
     keys_to: Annotated[str, typer.Option(help="another server for contacts' keys")] = "",
-    compare_only: Annotated[bool, typer.Option("--compare-only", help="move nothing, tell what differs")] = False,
+    compare_only: Annotated[bool, typer.Option("--compare-only", help="only report what differs")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Move the SQLite databases of a stopped deployment to MongoDB, and compare both sides journey by journey."""
@@ -261,7 +261,7 @@ def migrate(
 
 @cli.command()
 def doctor() -> None:
-    """Examine this deployment: settings, keys, stores, topology; say what to do."""
+    """Check this deployment: settings, keys, stores, topology, clocks; say what to do about each problem."""
     findings = run(examine(read_settings(), list(SERVICES.values())))
     for finding in findings:
         mark = "[green]ok [/]" if finding.good else "[red]BAD[/]"
@@ -274,7 +274,7 @@ def doctor() -> None:
 def openapi(
     folder: Annotated[Path, typer.Argument(help="where <service>.json is written")] = Path("docs/openapi"),
 ) -> None:
-    """Write the OpenAPI descriptions of the services' APIs; refuse what breaks a client of those that are there."""
+    """Write the OpenAPI descriptions of the services' APIs; refuse a change that breaks existing clients."""
     documents = {name: describe(name, service.router) for name, service in SERVICES.items()}
     broken = [
         f"{name}: {what}"

@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 topology_cli = typer.Typer(no_args_is_help=True, help="The streams and durables on the NATS server.")
 dead_letters_cli = typer.Typer(no_args_is_help=True, help="Events that a service could not handle.")
-secrets_cli = typer.Typer(no_args_is_help=True, help="Everything that is secret in a deployment of single services.")
-mongo_cli = typer.Typer(no_args_is_help=True, help="The MongoDB server, where there is one.")
-keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's secrets.")
-ledger_cli = typer.Typer(no_args_is_help=True, help="Whose keys were destroyed, to be applied to restored keys.")
+secrets_cli = typer.Typer(no_args_is_help=True, help="All secrets of a deployment whose services run separately.")
+mongo_cli = typer.Typer(no_args_is_help=True, help="Set up a MongoDB server.")
+keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's keys.")
+ledger_cli = typer.Typer(no_args_is_help=True, help="The list of destroyed keys, for a restore of keys.")
 
 
 def _reachable(settings: Settings) -> BusSettings:
@@ -45,7 +45,7 @@ def _placement(settings: Settings) -> Placement:
 
 @topology_cli.command("show")
 def topology_show() -> None:
-    """Show the table, and how the server differs from it."""
+    """Show the topology, and how the server differs from it."""
     settings = read_settings()
     for stream in STREAMS.values():
         print(f"{stream.name:<16} {', '.join(stream.subjects)}   kept {stream.max_age.days} days")
@@ -62,7 +62,7 @@ def topology_show() -> None:
 
 @topology_cli.command("apply")
 def topology_apply() -> None:
-    """Bring the server to the table; may be run any number of times."""
+    """Create or update what the server lacks; may be run any number of times."""
     settings = read_settings()
     changes = run(apply(_reachable(settings)))
     print("\n".join(changes) or "Nothing to change.")
@@ -102,7 +102,7 @@ def _readable(letter: DeadLetter) -> dict[str, Any]:
 
 @dead_letters_cli.command("show")
 def dead_letters_show(number: int) -> None:
-    """Show one dead letter whole."""
+    """Show one dead letter in full."""
     print(json.dumps(_readable(_dead_letters(lambda letters: letters.show(number))), indent=2))
 
 
@@ -122,9 +122,9 @@ def dead_letters_discard(number: int) -> None:
 
 @mongo_cli.command("prepare")
 def mongo_prepare(
-    folder: Annotated[Path, typer.Argument(help="where mongo-root-password and mongo-users.json lie")],
+    folder: Annotated[Path, typer.Argument(help="the folder with mongo-root-password and mongo-users.json")],
 ) -> None:
-    """Initiate the replica set of FIRSTHAND_MONGO_URL, an address without user, and make the services' users."""
+    """Initiate the replica set of FIRSTHAND_MONGO_URL, an address without a user, and create the services' users."""
     settings = read_settings()
     if not settings.mongo_url:
         raise stop("FIRSTHAND_MONGO_URL is not set: the databases are files, and there is nothing to prepare.")
@@ -134,7 +134,7 @@ def mongo_prepare(
 
 @keys_cli.command("create")
 def keys_create() -> None:
-    """Make the keys that are missing from FIRSTHAND_KEYS_DIR; `up` does so by itself, `serve` never."""
+    """Create the keys that are missing from FIRSTHAND_KEYS_DIR; `up` does so by itself, `serve` never."""
     folder = read_settings().key_folder
     before = {path.name for path in folder.glob("*.key")}
     Keys.load(folder, create=True)
@@ -146,20 +146,20 @@ def keys_create() -> None:
 def keys_rotate(
     who: Annotated[Who, typer.Argument(help="whose sessions the pair signs: staff or family")],
 ) -> None:
-    """Make the next pair of signing keys. Give the public one to all services before the private one signs."""
+    """Create the next pair of signing keys. Give the public one to all services before the private one signs."""
     for path in rotate(read_settings().key_folder, who):
         print(path)
 
 
 @secrets_cli.command("make")
 def secrets_make(
-    folder: Annotated[Path, typer.Argument(help="where they are to lie; keep it as safe as the keys")],
+    folder: Annotated[Path, typer.Argument(help="where to create them; keep it as safe as the keys")],
     mongo: Annotated[
         str, typer.Option(help="MongoDB's address without a user, e.g. mongodb://mongo:27017/firsthand?replicaSet=rs0")
     ] = "",
-    nats_store: Annotated[str, typer.Option(help="where the NATS server is to keep its streams")] = "/data",
+    nats_store: Annotated[str, typer.Option(help="where the NATS server keeps its streams")] = "/data",
 ) -> None:
-    """Make what is missing of keys, users and passwords, a folder a service, and nats.conf for the server."""
+    """Create missing keys, users and passwords, one folder for each service, and nats.conf for the server."""
     try:
         made = make_secrets(folder, placement=_placement(read_settings()), mongo=mongo, nats_store=nats_store)
     except (OSError, ValueError) as error:
@@ -168,8 +168,8 @@ def secrets_make(
 
 
 @ledger_cli.command("export")
-def ledger_export(file: Annotated[Path, typer.Argument(help="is written anew, whole or not at all")]) -> None:
-    """Write down every erasure. In the embedded deployment: while it does not run."""
+def ledger_export(file: Annotated[Path, typer.Argument(help="the file to write; an existing one is replaced")]) -> None:
+    """Write every erasure to a file. With SQLite, stop Firsthand first."""
 
     async def export() -> list[str]:
         return [entry.model_dump_json() async for entry in erasures(read_settings(), SERVICES, SystemClock())]
@@ -186,7 +186,7 @@ def ledger_export(file: Annotated[Path, typer.Argument(help="is written anew, wh
 
 @ledger_cli.command("apply")
 def ledger_apply(file: Annotated[Path, typer.Argument(help="what `ledger export` wrote")]) -> None:
-    """Destroy again, after keys were restored from a backup and before anything starts, what the ledger names."""
+    """Destroy again the keys that the ledger names: after restoring keys, before anything starts."""
     try:
         with file.open(encoding="utf-8") as lines:
             entries = read_ledger(lines, SERVICES)

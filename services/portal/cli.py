@@ -11,7 +11,7 @@ from firsthand.shared.keys import Keys
 
 institution_cli = typer.Typer(no_args_is_help=True, help="Institutions of this deployment.")
 person_cli = typer.Typer(no_args_is_help=True, help="People of an institution.")
-token_cli = typer.Typer(no_args_is_help=True, help="Tokens with which machines use the interfaces.")
+token_cli = typer.Typer(no_args_is_help=True, help="Tokens for programs that use the JSON API.")
 
 
 @institution_cli.command("add")
