@@ -57,7 +57,7 @@ def topology_show() -> None:
         console.print(f"[yellow]drift:[/] {difference}")
     if differences:
         raise typer.Exit(1)
-    console.print("The server agrees with the table.")
+    console.print("The server has everything, as it should be.")
 
 
 @topology_cli.command("apply")

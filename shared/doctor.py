@@ -71,12 +71,12 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         return [Finding(False, str(error))]
     for service in services:
         if not settings.mongo_url and not store_file(settings, service.name).exists():
-            found.append(Finding(True, f"{service.name} has no database yet; it is made at the first start"))
+            found.append(Finding(True, f"{service.name} has no database yet; it is created at the first start"))
             continue
         try:
             store = await open_store(settings, service.name, SystemClock())
         except StoreUnavailable as error:
-            in_use = Finding(True, f"{service.name} is in use by a running process ({error})")
+            in_use = Finding(True, f"{service.name} is running, so its database is not examined now")
             found.append(Finding(False, f"{service.name}: {error}") if settings.mongo_url else in_use)
             continue
         try:
@@ -113,7 +113,7 @@ async def _topology(settings: Settings) -> list[Finding]:
     except NoServer as error:
         return [Finding(False, f"{error} Is FIRSTHAND_NATS_URL right, and the server up?")]
     return [Finding(False, f"topology: {one}") for one in differences] or [
-        Finding(True, "the NATS server has the streams and durables of the table")
+        Finding(True, "the NATS server has all streams and durables, as they should be")
     ]
 
 

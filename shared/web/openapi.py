@@ -76,7 +76,7 @@ def describe(service: str, router: APIRouter) -> Schema:
         version="1",
         routes=routes,
         servers=[{"url": f"/{service}"}],
-        description="Answers are JSON; what is no success is a problem document (RFC 9457).",
+        description="Responses are JSON; every error is a problem document (RFC 9457).",
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
