@@ -9,8 +9,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -25,8 +26,8 @@ _LOOK_EVERY = 0.05
 _CHUNK = 64 * 1024  # bytes a PATCH of the upload
 _APPROVED_FOR = timedelta(days=365)
 
-ALL_BUT_PUBLIC: tuple[Scope, ...] = (
-    "meet", "record-video", "record-audio", "transcript", "share-cohort", "share-institution",
+ALLOWED: tuple[Scope, ...] = (
+    "meet", "record-video", "record-audio", "share-cohort", "share-institution",
 )  # fmt: skip
 
 
@@ -234,7 +235,7 @@ async def open_link(journey: Journey) -> AsyncIterator[Journey]:
         yield journey
 
 
-async def decide(journey: Journey, scopes: Iterable[Scope] = ALL_BUT_PUBLIC) -> None:
+async def decide(journey: Journey, scopes: Iterable[Scope] = ALLOWED) -> None:
     """Say yes to these scopes and no to every other one."""
     allowed = set(scopes)
     body = {
@@ -258,11 +259,15 @@ async def free_times(journey: Journey, zone: str = "America/Phoenix") -> list[Js
 
 
 async def book(journey: Journey, zone: str = "America/Phoenix", number: int = 0) -> Json:
-    """Choose one of the free times; returns when the meeting is made."""
-    slots = await free_times(journey, zone)
+    """Choose one of the free times, by day if there is one; returns when the meeting is made."""
+    slots = sorted(await free_times(journey, zone), key=lambda slot: _at_night(slot["starts_at"], zone))
     body = {"starts_at": slots[number]["starts_at"], "zone": zone, "reach": {"by": "page"}}
     await journey.family.call("POST", "/scheduling/api/v1/family/meeting", body)
     return await meeting(journey, "scheduled")
+
+
+def _at_night(starts_at: str, zone: str) -> bool:
+    return not 8 <= datetime.fromisoformat(starts_at).astimezone(ZoneInfo(zone)).hour < 21  # noqa: PLR2004 - o'clock
 
 
 async def meeting(journey: Journey, *states: str) -> Json:

@@ -77,6 +77,8 @@ class DeadLetters:
 
     async def show(self, number: int) -> DeadLetter:
         """Read one. Raises NoSuchDeadLetter."""
+        if number < 1:  # the server takes 0 for “no number”
+            raise NoSuchDeadLetter(f"There is no dead letter {number}.")
         try:
             raw = await self._js.get_msg(DEAD_LETTERS, seq=number, direct=True)
         except nats.js.errors.NotFoundError as error:

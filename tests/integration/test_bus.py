@@ -248,8 +248,9 @@ async def test_a_dead_letter_is_replayed_to_its_handler_only(bus_settings: BusSe
             assert await letters.show(letter.number) == letter
             await letters.replay(letter.number)
             assert await heard.take(1) == [1]
-            with pytest.raises(NoSuchDeadLetter):
-                await letters.show(letter.number)
+            for none in (letter.number, 0, -1):
+                with pytest.raises(NoSuchDeadLetter):
+                    await letters.show(none)
     assert await letters_of(bus_settings) == []
     assert len(neighbour.times) == 1
 
