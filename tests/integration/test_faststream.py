@@ -110,7 +110,7 @@ async def in_memory(service: str, folder: Path) -> AsyncIterator[tuple[Alone, Na
     async with alone(service, folder, ManualClock(NOW)) as one:
         broker = NatsBroker(apply_types=False)
         broker.include_router(SERVICES[service].handlers.router(one.context, Placement()))
-        # said, because FastStream otherwise looks for it in the source of its callers, which now and then cannot be parsed
+        # FastStream would look for it in the source of its callers, which now and then cannot be parsed
         async with TestNatsBroker(broker, connect_only=False):
             yield one, broker
 
