@@ -12,6 +12,7 @@ from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.store import Page
+from firsthand.shared.texts import N_
 
 _PERSON_ID_DIGITS = 32  # of the mark's 64 hexadecimal ones: 128 bits
 
@@ -22,13 +23,13 @@ async def all_slugs(context: Context) -> list[InstitutionId]:
 
 
 async def known(context: Context, slug: str) -> InstitutionId:
-    """Give the institution of this slug: it comes from what is kept, not from the request. Raises Refused (404)."""
+    """Give the institution of this slug: it comes from what is kept, not from the request. Raises NotFound."""
     if slug == DEPLOYMENT:
         return DEPLOYMENT
     for institution in await all_slugs(context):
         if institution == slug:
             return institution
-    raise NotFound
+    raise NotFound(N_("There is no institution with this short name."))
 
 
 async def cases_of(context: Context, institution: InstitutionId) -> list[CaseState]:
