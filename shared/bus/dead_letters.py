@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
-from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT
+from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT, published_on
 from firsthand.shared.topology import DEAD_LETTERS, dead_letter_subject, replay_subject
 
 _PREFIX = "Firsthand-"
@@ -48,7 +48,7 @@ async def bury(
         f"{_PREFIX}Reason": " ".join(reason.split()),
         f"{_PREFIX}Stream": meta.stream,
         f"{_PREFIX}Sequence": str(meta.sequence.stream),
-        ORIGINAL_SUBJECT: (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject),
+        ORIGINAL_SUBJECT: published_on(message),
         f"{_PREFIX}Deliveries": str(meta.num_delivered),
         f"{_PREFIX}Time": at.isoformat(),
     }

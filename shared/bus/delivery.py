@@ -218,11 +218,19 @@ async def handle_at_once(call: Call, event: AnyEvent) -> None:
             return
 
 
+def published_on(message: Msg) -> str:
+    """Tell where an event was published. Only a dead letter or a replay names another subject than its own: who may
+    publish an event could write that header too.
+    """
+    kept = message.subject.startswith(("fh.dead.", "fh.replay."))
+    return (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject) if kept else message.subject
+
+
 def event_in(message: Msg) -> AnyEvent:
     """Read a message. Raises UnreadableEvent for one that only a newer release understands, and UnknownEvent for what
     is no event, or was published on another one's subject.
     """
-    subject = (message.headers or {}).get(ORIGINAL_SUBJECT, message.subject)
+    subject = published_on(message)
     try:
         event = parse_event(message.data)
     except UnreadableEvent as error:

@@ -289,6 +289,22 @@ async def test_one_handler_hears_several_producers(
         assert await bus.problems() == []
 
 
+async def test_no_header_lets_an_event_pass_for_one_of_another_subject_nor_does_a_replay(
+    bus_settings: BusSettings, portal: Bus
+) -> None:
+    heard, forged = Heard(), entry(7)
+    elsewhere = "fh.v1.another-school.institution.changed"
+    async with running("consent", bus_settings, heard), connected(bus_settings) as client:
+        await client.jetstream().publish(elsewhere, forged.body, headers={"Firsthand-Subject": forged.nats_subject})
+        letter = await dead_letter(bus_settings)
+        assert letter.subject == elsewhere
+        await DeadLetters(client.jetstream()).replay(letter.number)
+        await dead_letter(bus_settings)
+        await portal.publish(entry(8))
+        assert await heard.take(1) == [8]
+    assert [one.subject for one in await letters_of(bus_settings)] == [elsewhere]
+
+
 async def test_a_replay_that_fails_is_a_dead_letter_again(bus_settings: BusSettings, portal: Bus) -> None:
     heard = Heard(Hopeless("not yet"), Hopeless("still not"))
     async with running("consent", bus_settings, heard):
