@@ -189,9 +189,10 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         if settings.event_traces_url:
             await stack.enter_async_context(_traced(bus, settings.event_traces_url))
         bus.include(service.handlers.router(context, bus.settings.placement))
-        await bus.start()
         stack.push_async_callback(bus.stop)
-        await judge_at_start(trusted, clock, bus)
+        await bus.connect()
+        await judge_at_start(trusted, clock, bus)  # before any handler stores what it thinks has ended
+        await bus.start()
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
         await bus.listen("note_new_link", replaced, unreadable=replaced, since=trusted.sure() - FAMILY_LIFE)

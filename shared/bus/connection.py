@@ -224,14 +224,19 @@ class Bus:
         """Bind a handler of the topology to what it does, without a router. Before `start`."""
         self._calls[handler] = call
 
+    async def connect(self) -> None:
+        """Connect, waiting for the server, without consuming anything yet: it may be asked for its times first."""
+        self._client = await self.broker.connect()
+        self._js = self._client.jetstream(timeout=_PUBLISH_WITHIN)
+
     async def start(self) -> None:
-        """Connect, waiting for the server, and consume. Raises NotBound.
+        """Connect, unless that is done, and consume. Raises NotBound.
 
         A durable that is missing is looked for again and again, and told by `problems` meanwhile.
         """
         self._bind()
-        self._client = await self.broker.connect()
-        self._js = self._client.jetstream(timeout=_PUBLISH_WITHIN)
+        if self._client is None:
+            await self.connect()
         await self.broker.start()
         if self._fed:
             durable = replay_durable(self.settings.placement.name, self.service)
