@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, Timer
 from firsthand.shared.store import AlreadyExists, Conflict, Document, StoreUnavailable, Unreadable
 
@@ -33,19 +34,29 @@ class Timers:
         self._context = context
         self._timers = timers
         self._failures: dict[tuple[str, str, str], int] = {}
+        # How far ahead the clock was, where its documents are still to be gone through, and when that is tried again.
+        self._to_catch_up: dict[tuple[type[Document], InstitutionId], datetime] = {}
+        self._catch_up_at = timedelta(0)
 
-    async def _catch_up(self, ahead: datetime) -> None:
-        """The clock was set right after it had been `ahead`: what was to be done soon by it would wait until then.
+    async def _note_return(self) -> None:
+        """Note that the clock was set right, and where what it set is to be looked at. Raises StoreUnavailable."""
+        kinds = [kind for kind, timer in self._timers.items() if not timer.destroys or timer.longest is not None]
+        places = [(kind, one) for kind in kinds for one in await self._context.store.institutions(kind)]
+        if (ahead := self._context.trusted.returned_from()) is not None:
+            self._to_catch_up |= {place: max(ahead, self._to_catch_up.get(place, ahead)) for place in places}
+            self._catch_up_at = timedelta(0)
+
+    async def _catch_up(self) -> None:
+        """The clock was set right after it had been ahead: what was to be done soon by it would wait until then.
 
         The timers that do not destroy look at it now, since to look early does no harm. Of the others, those that say
         how far ahead they are ever set are set as far. All documents are gone through, as the store has no order of
         those that are not due yet; a clock is set right once in years.
         """
-        for kind, timer in self._timers.items():
-            if timer.destroys and timer.longest is None:
-                continue
+        for (kind, institution), ahead in list(self._to_catch_up.items()):
+            timer = self._timers[kind]
             soonest = self._now(timer) + (timer.longest or _CATCH_UP_AFTER)
-            for institution in await self._context.store.institutions(kind):
+            try:
                 async for document in self._context.store.collection(kind, institution).all():
                     if document.due_at is None or document.due_at <= soonest:
                         continue
@@ -53,6 +64,11 @@ class Timers:
                         await self._set(document, soonest)
                     elif document.due_at <= ahead + _CATCH_UP_AFTER:
                         await self._fire(timer, document)
+            except Unreadable as error:  # those beyond it are looked at later, and nothing else waits for it
+                self._catch_up_at = self._context.clock.elapsed() + _CATCH_UP_AFTER
+                self._context.log.warning("timers cannot look at all that a wrong clock had put off: %s", error)
+            else:
+                del self._to_catch_up[kind, institution]
 
     async def run(self) -> None:
         while True:
@@ -65,8 +81,10 @@ class Timers:
     async def look(self) -> int:
         """Fire everything that is due now, each document once; tells how many documents were looked at."""
         looked = 0
-        if (ahead := self._context.trusted.returned_from()) is not None:
-            await self._catch_up(ahead)
+        if self._context.trusted.has_returned:
+            await self._note_return()
+        if self._to_catch_up and self._context.clock.elapsed() >= self._catch_up_at:
+            await self._catch_up()
         for kind, timer in self._timers.items():
             now = self._now(timer)
             fired: set[tuple[str, str]] = set()

@@ -112,6 +112,10 @@ class Reckoning:
         sure = self._reckoned if self._state == "ahead" else now
         return Reading(now, sure, self._state, _sentence(self._state, abs(lead), self._since))
 
+    def latest(self, now: datetime) -> datetime:
+        """Tell the latest time that it may be, as of the last look: later than `now` where the clock is behind."""
+        return max(now, self._reckoned, self._newest_message or now) if self._state == "behind" else now
+
     def raise_to(self, highest: datetime) -> None:
         """Learn that another replica was sure of a later time."""
         self._reckoned = max(self._reckoned, highest)
@@ -174,6 +178,17 @@ class TrustedClock:
     def sure(self) -> datetime:
         """Tell the time that may destroy: the machine's, or an earlier one while that is not believed."""
         return self.read().sure
+
+    def latest(self) -> datetime:
+        """Tell from when promised days are counted: the machine's time, or a later one while it is behind.
+        Counted from a clock that is behind, they would all be over once it is set right.
+        """
+        return self._reckoning.latest(self.read().now)
+
+    @property
+    def has_returned(self) -> bool:
+        """Whether `returned_from` has something to tell."""
+        return self._returned is not None
 
     def returned_from(self) -> datetime | None:
         """Tell once, after the clock was set right, how far ahead it had been: timers were set by it."""

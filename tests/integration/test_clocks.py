@@ -3,12 +3,14 @@
 # ruff: noqa: ASYNC110 - what is waited for is told by a background task
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
 from firsthand.services.archive.repository import Recordings
@@ -18,9 +20,10 @@ from firsthand.services.scheduling.model import Meeting
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.times import confirm
 from firsthand.shared.bus.topology_apply import apply
-from firsthand.shared.clock import ManualClock
+from firsthand.shared.clock import ManualClock, SystemClock
+from firsthand.shared.clock_watch import judge_at_start
 from firsthand.shared.service import Timer
-from firsthand.shared.store import Conflict
+from firsthand.shared.store import Conflict, StoreUnavailable, Unreadable
 from firsthand.shared.timers import Timers
 from tests import archive as archives
 from tests import consent_house
@@ -137,6 +140,64 @@ async def test_what_a_clock_far_ahead_let_live_too_long_ends_in_time_once_it_is_
         clock.advance(DAY)
         await timers.look()
         assert fired == ["c1"]
+
+
+async def test_what_a_wrong_clock_put_off_is_looked_at_also_if_the_store_is_away_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(START)
+    async with alone("scheduling", tmp_path, clock) as service:
+        meetings, fired = service.context.store.collection(Meeting, QU), list[str]()
+        clock.jump(AHEAD)
+        service.context.trusted.read()
+        await meetings.insert(_meeting("soon", due_at=clock.now() + 5 * SECOND))
+        clock.jump(-AHEAD)
+
+        async def note(_context: Any, meeting: Meeting) -> None:
+            fired.append(meeting.id)
+
+        async def away(*_: Any, **__: Any) -> Any:
+            raise StoreUnavailable("away")
+
+        timers = Timers(service.context, {Meeting: Timer(note, destroys=False)})
+        service.context.trusted.read()
+        for asked, of in (("institutions", service.context.store), ("find", type(meetings))):
+            with monkeypatch.context() as patch:
+                patch.setattr(of, asked, away)
+                with pytest.raises(StoreUnavailable):
+                    await timers.look()
+        await timers.look()
+        await timers.look()
+        assert fired == ["soon"]
+
+
+async def test_one_document_that_cannot_be_read_keeps_no_other_kind_from_being_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(START)
+    async with alone("scheduling", tmp_path, clock) as service:
+        meetings, fired = service.context.store.collection(Meeting, QU), list[str]()
+        clock.jump(AHEAD)
+        service.context.trusted.read()
+        await meetings.insert(_meeting("soon", due_at=clock.now() + 5 * SECOND))
+        await meetings.insert(_meeting("now", due_at=START))
+        clock.jump(-AHEAD)
+
+        async def note(_context: Any, meeting: Meeting) -> None:
+            fired.append(meeting.id)
+
+        async def unreadable(*_: Any, **__: Any) -> Any:
+            raise Unreadable("of a newer release", kind="meeting")
+
+        timers = Timers(service.context, {Meeting: Timer(note, destroys=False)})
+        service.context.trusted.read()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(meetings), "find", unreadable)
+            await timers.look()
+            assert fired == ["now"]
+        clock.advance(10 * 60 * SECOND)
+        await timers.look()
+        assert fired == ["now", "soon", "now"]
 
 
 def test_what_destroys_is_declared_and_only_what_carries_on_or_reminds_is_not() -> None:
@@ -260,6 +321,27 @@ async def test_a_no_while_the_clock_is_ahead_is_deleted_after_seven_days(house: 
     assert (await house.journey()).current_stage() == "erasing"
 
 
+@pytest.mark.parametrize("set_right_after", [0, 3, 8], ids=lambda days: f"set right after {days} days")
+@pytest.mark.parametrize("no", ["withdraw", "decline"])
+async def test_days_that_are_promised_while_the_clock_is_behind_are_not_over_when_it_is_set_right(
+    house: House, no: str, set_right_after: int
+) -> None:
+    token = (await house.granted() if no == "withdraw" else await house.linked())[0]
+    await house.time_passes(days=20)
+    house.clock.jump(-15 * DAY)
+    body = {"erase": "in-7-days"} if no == "withdraw" else None
+    await house.api("POST", f"/family/{no}", body, who=await house.family(token))
+    stage = (await house.journey()).current_stage()
+    assert stage in {"withdrawn", "declined"}
+    for day in range(7):
+        if day == set_right_after:
+            house.clock.jump(15 * DAY)
+        await look(house)
+        assert (await house.journey()).current_stage() == stage, day
+        await house.time_passes(days=1)
+    assert (await house.journey()).current_stage() == "erasing"
+
+
 # -- starting, and an operator's word
 
 
@@ -346,6 +428,39 @@ async def test_no_recording_ends_by_a_clock_that_is_ahead_whatever_is_heard_mean
         assert recording is not None
         assert (recording.state, recording.due_at) == ("released", START + 730 * DAY)
         assert not [event for event in archive.told if event.type == "firsthand.recording.withdrawn.v1"]
+
+
+async def test_nothing_is_handled_by_a_clock_that_is_not_judged_yet(
+    tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first start of a service without a mark: only NATS knows that the clock is ahead."""
+
+    class Machine(ManualClock):
+        of_the_machine = True
+
+    now = SystemClock().now()
+    client = await nats.connect(nats_url)
+    told = Archive(deployment=None, clock=ManualClock(now), nats=client, issuer=None, http=None)  # type: ignore[arg-type]
+    await told.meeting_finished()
+    await told.consent("ConsentGrantedV1", scopes=FULL, expires_at=now + 730 * DAY)
+
+    async def judge_late(trusted: Any, clock: Any, bus: Any) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while not await bus.acknowledged("follow_consent") or not await bus.acknowledged("await_recording"):
+                    await asyncio.sleep(0.01)
+        await judge_at_start(trusted, clock, bus)
+
+    monkeypatch.setattr("firsthand.shared.deployment.judge_at_start", judge_late)
+    async with archives.running(tmp_path / "data", nats_url, Machine(now + AHEAD)) as archive:
+        async with asyncio.timeout(PATIENCE):
+            while not (found := await Recordings(archive.context, QU).get("c1")) or not (
+                found.expected and found.consent_sequence
+            ):
+                await asyncio.sleep(0.01)
+        assert archive.context.trusted.read().held
+        assert (found.state, found.due_at) == ("awaited", now + 730 * DAY)
+    await client.close()
 
 
 async def test_an_unfinished_upload_outlives_a_clock_that_is_ahead(tmp_path: Path, nats_url: str) -> None:

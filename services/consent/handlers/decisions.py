@@ -140,7 +140,7 @@ async def grant(
 async def decline(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
-    journey.decline(context.clock.now(), context.trusted.sure())
+    journey.decline(context.trusted.latest(), context.trusted.sure())
     journey.draft = None
     return await _keep(context, journey, "declined", ConsentDeclinedV1)
 
@@ -203,7 +203,7 @@ async def withdraw(
     """Nothing is allowed from the save on; deletion begins at once or when the days to undo it are over."""
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
-    journey.withdraw(context.clock.now(), erase, context.trusted.sure())
+    journey.withdraw(context.trusted.latest(), erase, context.trusted.sure())
     journey.draft = None
     saved = await _keep(context, journey, "withdrawn", ConsentWithdrawnV1, told=told, erase=erase)
     return await begin_if_due(context, saved, actor=_actor(told))

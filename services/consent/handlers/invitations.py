@@ -78,7 +78,7 @@ async def log_answer(
     journeys = Journeys(context, staff.institution)
     journey = await journeys.demand(contact_id)
     ground = await _ground(context, journey)
-    now, sure = context.clock.now(), context.trusted.sure()
+    now, sure = context.trusted.latest(), context.trusted.sure()
     journey.answer_logged(now, answer, later_at=later_at, pace=ground.pace, sure=sure)
     return await journeys.save(journey, InvitationAnsweredV1, actor=staff.person_id)
 
