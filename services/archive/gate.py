@@ -252,7 +252,7 @@ class Gate:
             told = json.loads(payload)
             sequence, at = int(told["sequence"]), datetime.fromisoformat(told["at"])
             age = self._context.clock.now() - at
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return  # what cannot be read is no sign of life
         now = self._context.clock.now()
         if sequence >= self._last_told:

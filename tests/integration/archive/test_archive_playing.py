@@ -112,6 +112,23 @@ async def test_without_consents_pulse_nothing_plays_and_the_true_reason_is_given
     await archive.until_answer(200, "/archive/media/c1", archive.student())
 
 
+@pytest.mark.parametrize(
+    "beat",
+    [b"", b"true", b'{"sequence": 1}', b'{"sequence": Infinity, "at": "2026-11-21T12:00:00+00:00"}', b"[" * 100_000],
+    ids=["empty", "no object", "no time", "endless", "deep"],
+)
+async def test_a_beat_that_cannot_be_read_is_no_sign_of_life_and_keeps_no_later_one_out(
+    archive: Archive, film: bytes, beat: bytes
+) -> None:
+    await archive.released(film)
+    await gate_of(archive.context)._feel(beat)
+    archive.clock.advance(timedelta(seconds=5))
+    await gate_of(archive.context)._feel(beat)
+    assert (await archive.http.get("/archive/media/c1", headers=archive.student())).status_code == 503
+    await archive.beat()
+    await archive.until_answer(200, "/archive/media/c1", archive.student())
+
+
 async def test_a_pulse_that_names_an_event_not_yet_heard_shuts_the_gate(archive: Archive, film: bytes) -> None:
     await archive.released(film)
     await archive.say(999)
