@@ -17,14 +17,25 @@ from firsthand.shared.trusted_clock import Reading, TrustedClock
 _LOOK_EVERY: Final = 1.0  # seconds
 _ASK_EVERY: Final = 2.0  # seconds between two looks for a confirmation, while the clock is in doubt
 _KEEP_EVERY: Final = 60.0  # seconds; so much of the highest time a kill may lose
+_WITNESS_WITHIN: Final = 30.0  # seconds; without a mark, messages are the only witness of the time
 
 
 async def judge_at_start(trusted: TrustedClock, clock: Clock, bus: Bus) -> None:
-    """Judge the clock by what NATS knows, if it answers; else the mark alone counts. Raises StoreUnavailable."""
-    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-        times = await bus.times(newest_message=True)
-        # A test's own clock is no machine's: only what was confirmed for it says something about it.
-        await trusted.load(times if clock.of_the_machine else Times(confirmed=times.confirmed))
+    """Judge the clock by what NATS knows, if it answers; else the mark alone counts, and a service that has none yet
+    asks for a while. Raises StoreUnavailable.
+    """
+    until = time.monotonic() + (0.0 if trusted.has_mark else _WITNESS_WITHIN)
+    while True:
+        try:
+            times = await bus.times(newest_message=True)
+        except (nats.errors.Error, OSError, TimeoutError):
+            if time.monotonic() >= until:
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+        else:
+            # A test's own clock is no machine's: only what was confirmed for it says something about it.
+            await trusted.load(times if clock.of_the_machine else Times(confirmed=times.confirmed))
+            return
 
 
 def report(context: Context) -> Reading:

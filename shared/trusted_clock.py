@@ -157,6 +157,7 @@ class TrustedClock:
         self._clock = clock
         self._marks = keys.collection(ClockMark, DEPLOYMENT)
         self._reckoning = Reckoning(clock.now(), clock.elapsed())
+        self.has_mark = False  # whether this service was ever sure of a time
         self._newest_message: datetime | None = None
         self._seen: datetime | None = None  # the last confirmation that was looked at
         self._confirmed = False  # ... and believed, which is not stored yet
@@ -198,6 +199,7 @@ class TrustedClock:
     async def load(self, times: Times = _NOTHING_KNOWN) -> None:
         """Judge the clock as at a start, by the mark and by what NATS knows. Raises StoreUnavailable."""
         mark = await self._marks.get(_ID)
+        self.has_mark = mark is not None
         newest = times.newest_message
         if newest and mark and mark.discounted and newest <= mark.discounted:
             newest = None

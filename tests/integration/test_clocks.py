@@ -18,7 +18,7 @@ from firsthand.services.consent.handlers import decisions
 from firsthand.services.discovery.app import SERVICE as DISCOVERY
 from firsthand.services.scheduling.model import Meeting
 from firsthand.shared.bus import BusSettings
-from firsthand.shared.bus.times import confirm
+from firsthand.shared.bus.times import Times, confirm
 from firsthand.shared.bus.topology_apply import apply
 from firsthand.shared.clock import ManualClock, SystemClock
 from firsthand.shared.clock_watch import judge_at_start
@@ -461,6 +461,26 @@ async def test_nothing_is_handled_by_a_clock_that_is_not_judged_yet(
         assert archive.context.trusted.read().held
         assert (found.state, found.due_at) == ("awaited", now + 730 * DAY)
     await client.close()
+
+
+@pytest.mark.parametrize(("marked", "asked"), [(False, 3), (True, 1)])
+async def test_a_service_without_a_mark_asks_nats_again_for_the_time(
+    tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch, marked: bool, asked: int
+) -> None:
+    monkeypatch.setattr("firsthand.shared.clock_watch._LOOK_EVERY", 0.01)
+    async with consent_house.running(tmp_path, nats_url) as house:
+        bus, trusted, tries = house.context.bus, house.context.trusted, []
+
+        async def away_twice(**_: Any) -> Times:
+            tries.append(1)
+            if len(tries) < 3:
+                raise TimeoutError
+            return Times()
+
+        monkeypatch.setattr(bus, "times", away_twice)
+        trusted.has_mark = marked
+        await judge_at_start(trusted, house.clock, bus)
+    assert len(tries) == asked
 
 
 async def test_an_unfinished_upload_outlives_a_clock_that_is_ahead(tmp_path: Path, nats_url: str) -> None:
