@@ -31,6 +31,7 @@ from nats.js.api import ConsumerConfig
 from firsthand.shared.bus.delivery import Call, EventMessage, event_in, handle_at_once
 from firsthand.shared.bus.errors import Hopeless
 from firsthand.shared.bus.subscriptions import Pull
+from firsthand.shared.bus.turns import Turns
 from firsthand.shared.events import AnyEvent, UnknownEvent, UnreadableEvent
 from firsthand.shared.topology import Durable, Placement, durables_of
 from firsthand.shared.tracing import traceparent
@@ -84,12 +85,12 @@ class FedSubscriber(PullStreamSubscriber):
 
 def router_of(service: str, calls: Mapping[str, Call], placement: Placement) -> NatsRouter:
     """Declare handlers of a service's topology: each with its durable's stream, name, subjects and types of events."""
-    router = NatsRouter()
+    router, turns = NatsRouter(), Turns()
     durables = durables_of(service)
     for durable in durables:
         if durable.handler in calls:
             kinds = {event for one in durables if one.handler == durable.handler for event in one.events}
-            _declare(router, durable, _handler(durable, calls[durable.handler], frozenset(kinds)), placement)
+            _declare(router, durable, _handler(durable, calls[durable.handler], frozenset(kinds), turns), placement)
     return router
 
 
@@ -108,7 +109,7 @@ def _declare(router: NatsRouter, durable: Durable, handle: Any, placement: Place
     FedSubscriber.made_of(subscriber, durable)(handle)
 
 
-def _handler(durable: Durable, call: Call, kinds: frozenset[type[AnyEvent]]) -> Any:
+def _handler(durable: Durable, call: Call, kinds: frozenset[type[AnyEvent]], turns: Turns) -> Any:
     """Give the function that FastStream calls, typed by the durable's events.
 
     `kinds`: all that the handler hears, since a replay may come through any of its durables.
@@ -119,7 +120,7 @@ def _handler(durable: Durable, call: Call, kinds: frozenset[type[AnyEvent]]) -> 
             return  # of an entity that the handler follows, and nothing for it
         token = traceparent.set(event.traceparent)
         try:
-            await handle_at_once(call, event)
+            await turns.take((event.institution, event.correlationid), handle_at_once, call, event)
         finally:
             traceparent.reset(token)
 

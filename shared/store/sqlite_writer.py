@@ -108,7 +108,8 @@ class Writer:
                 try:
                     write.outcome = write.apply(self._connection)
                 except StoreError as refused:
-                    write.outcome = refused
+                    # Without its traceback, which names this frame and so keeps the whole batch from being freed.
+                    write.outcome = refused.with_traceback(None)
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, not to the thread
             self._undo()
