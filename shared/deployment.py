@@ -45,7 +45,7 @@ _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what i
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
 # How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
 # own 700 and 10 stopped the process more often, and for up to 132 ms: docs/decisions/0019-faststream.md.
-_COLLECTED_AFTER = (50_000, 50, 50)
+_COLLECTED_AFTER = (200_000, 50, 50)
 
 
 class CannotStart(Exception):  # noqa: N818 - says what is the case
