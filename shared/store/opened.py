@@ -20,7 +20,7 @@ async def open_key_store(settings: Settings, service: str, clock: Clock) -> Stor
     """Open the keys of a service's contacts, which lie apart from what they open. Raises StoreUnavailable."""
     if url := settings.keys_mongo_url or settings.mongo_url:
         return await MongoStore.open(url, f"{service}_keys", clock)
-    return await SqliteStore.open(key_store_file(settings, service), clock)
+    return await SqliteStore.open(key_store_file(settings, service), clock, remembers=False)
 
 
 def store_file(settings: Settings, service: str) -> Path:

@@ -13,6 +13,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import D, Document, OutboxEntry, Store
 from firsthand.shared.store.sqlite_collection import SqliteCollection
 from firsthand.shared.store.sqlite_database import Database
+from firsthand.shared.store.sqlite_remembered import Nothing, Remembered
 from firsthand.shared.store.sqlite_schema import drift, microseconds, prepare, table_of
 from firsthand.shared.store.versions import Readable
 from firsthand.shared.store.versions import read as read_document
@@ -29,12 +30,13 @@ class SqliteStore:
         self._readable = Readable()
 
     @classmethod
-    async def open(cls, path: Path, clock: Clock) -> Self:
+    async def open(cls, path: Path, clock: Clock, *, remembers: bool = True) -> Self:
         """Open or make the file, for this process alone. Raises StoreUnavailable with what is wrong and what to do.
 
-        `clock` notes since when this process holds the file, for the next one that tries.
+        `clock` notes since when this process holds the file, for the next one that tries. `remembers`: what was read or
+        written last stays in memory.
         """
-        return cls(Database(path, clock))
+        return cls(Database(path, clock, Remembered() if remembers else Nothing()))
 
     def collection(self, kind: type[D], institution: InstitutionId) -> SqliteCollection[D]:
         return SqliteCollection(self._database, kind, institution)

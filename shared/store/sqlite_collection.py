@@ -1,7 +1,7 @@
 """One institution's documents of one kind in SQLite."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, Literal
@@ -13,6 +13,7 @@ from firsthand.shared.store.cursors import page_by_page
 from firsthand.shared.store.kinds import already_there, check_adopted, check_event
 from firsthand.shared.store.sqlite_database import Database
 from firsthand.shared.store.sqlite_query import conditions, page_query
+from firsthand.shared.store.sqlite_remembered import Key
 from firsthand.shared.store.sqlite_schema import microseconds, table_of
 from firsthand.shared.store.versions import body_of
 from firsthand.shared.store.versions import read as read_document
@@ -62,8 +63,15 @@ class SqliteCollection(Generic[D]):
         self._sql = _statements_of(kind)
 
     async def get(self, id_: str) -> D | None:
-        row = self._database.point(self._sql.select, (self._institution, id_))
-        return read_document(self._kind, row[0]) if row else None
+        remembered, key = self._database.remembered, self._key(id_)
+        body = remembered.get(key)
+        if body is None:
+            row = self._database.point(self._sql.select, (self._institution, id_))
+            if row is None:
+                return None
+            (body,) = row
+            remembered.put(key, body)
+        return read_document(self._kind, body)
 
     async def insert(self, document: D, event: AnyEvent | None = None) -> D:
         stored, body, columns = self._next(document, 1)
@@ -75,7 +83,7 @@ class SqliteCollection(Generic[D]):
                 raise already_there(stored)
             _leave(connection, entry)
 
-        await self._database.write(apply, leaves_event=event is not None)
+        await self._database.write(apply, leaves_event=event is not None, settled=self._settled(stored.id, body))
         return stored
 
     async def save(self, document: D, event: AnyEvent | None = None) -> D:
@@ -90,7 +98,7 @@ class SqliteCollection(Generic[D]):
             connection.execute(self._sql.move, (*columns, *key, *columns))
             _leave(connection, entry)
 
-        await self._database.write(apply, leaves_event=event is not None)
+        await self._database.write(apply, leaves_event=event is not None, settled=self._settled(stored.id, body))
         return stored
 
     async def put(self, document: D, event: AnyEvent | None = None) -> D:
@@ -107,7 +115,7 @@ class SqliteCollection(Generic[D]):
             if connection.execute(self._sql.delete, (*of_document, version)).rowcount == 0:
                 raise self._conflict(of_document[1])
 
-        await self._database.write(apply)
+        await self._database.write(apply, settled=self._settled(document.id, None))
 
     async def adopt(self, document: D, waiting: Sequence[OutboxEntry] = ()) -> None:
         check_adopted(document, waiting)
@@ -125,7 +133,7 @@ class SqliteCollection(Generic[D]):
             for entry in entries:
                 _leave(connection, entry)
 
-        await self._database.write(apply, leaves_event=bool(entries))
+        await self._database.write(apply, leaves_event=bool(entries), settled=self._settled(stored.id, body))
 
     async def find(
         self,
@@ -154,6 +162,21 @@ class SqliteCollection(Generic[D]):
 
     def all(self) -> AsyncIterator[D]:
         return page_by_page(self)
+
+    def _key(self, id_: str) -> Key:
+        return self._table.name, self._institution, id_
+
+    def _settled(self, id_: str, body: str | None) -> Callable[[bool], None]:
+        """Give what remembers a document once it is committed: its body, or nothing where it is deleted."""
+        remembered, key = self._database.remembered, self._key(id_)
+
+        def settled(committed: bool) -> None:  # noqa: FBT001 - as the writer tells it
+            if committed and body is not None:
+                remembered.put(key, body)
+            else:
+                remembered.forget(key)
+
+        return settled
 
     def _next(self, document: D, version: int) -> tuple[D, str, tuple[str | int | None, ...]]:
         """Make what is to be stored: the document with its next version, its body, what its other columns hold."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from firsthand.shared.clock import Clock
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.sqlite_file import BUSY_MILLISECONDS, FileLock, connect, unavailable
+from firsthand.shared.store.sqlite_remembered import Remembered
 from firsthand.shared.store.sqlite_writer import Writer
 
 R = TypeVar("R")
@@ -43,9 +44,10 @@ class Reader:
 class Database:
     """The connections to one file, which this process alone holds from here to `close`."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, remembered: Remembered) -> None:
         """Open or make the file. Raises StoreUnavailable with what is wrong and what to do."""
         self.path = path
+        self.remembered = remembered
         self._lock = FileLock(path, clock)
         try:
             self._here = connect(path)
@@ -62,12 +64,19 @@ class Database:
         """Register what is called in the event loop after a commit that left events."""
         self._wakes.append(wake)
 
-    async def write(self, apply: Callable[[sqlite3.Connection], R], *, leaves_event: bool = False) -> R:
+    async def write(
+        self,
+        apply: Callable[[sqlite3.Connection], R],
+        *,
+        leaves_event: bool = False,
+        settled: Callable[[bool], None] | None = None,
+    ) -> R:
         """Run `apply` in the next transaction and return after its commit.
 
-        `apply` raises StoreError to refuse, having changed nothing. Raises that, or StoreUnavailable.
+        `apply` raises StoreError to refuse, having changed nothing. Raises that, or StoreUnavailable. `settled` is told
+        in the event loop whether it is committed, also when nobody waits for it any more.
         """
-        return await self._writer.write(apply, leaves_event=leaves_event)
+        return await self._writer.write(apply, leaves_event=leaves_event, settled=settled)
 
     def point(self, sql: str, values: tuple[Any, ...]) -> Any:
         """Give the first row of a read by a key or an index, or None; here, in the event loop."""
@@ -109,6 +118,7 @@ class Database:
             return
         self._closed = True
         await self._writer.close()
+        self.remembered.clear()
         await asyncio.gather(self._pages.close(), self._walks.close())
         self._here.close()
         self._writing.close()

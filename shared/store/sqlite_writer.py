@@ -23,6 +23,7 @@ class _Write:
     future: "asyncio.Future[Any]"
     leaves_event: bool
     alone: bool  # outside of any transaction
+    settled: Callable[[bool], None] | None  # told in the event loop whether it is committed, whoever still waits
     outcome: Any = None  # what `apply` returned, or the exception to raise
 
 
@@ -45,9 +46,15 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
         self._thread.start()
 
-    async def write(self, apply: Callable[[sqlite3.Connection], R], *, leaves_event: bool = False) -> R:
+    async def write(
+        self,
+        apply: Callable[[sqlite3.Connection], R],
+        *,
+        leaves_event: bool = False,
+        settled: Callable[[bool], None] | None = None,
+    ) -> R:
         """Run `apply` in the next transaction; return after its commit. Raises what it raised, or StoreUnavailable."""
-        return await self._put(apply, leaves_event=leaves_event)
+        return await self._put(apply, leaves_event=leaves_event, settled=settled)
 
     async def alone(self, call: Callable[[sqlite3.Connection], R]) -> R:
         """Run `call` outside of any transaction, after the writes that came before it."""
@@ -62,14 +69,19 @@ class Writer:
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _put(
-        self, apply: Callable[[sqlite3.Connection], R], *, leaves_event: bool = False, alone: bool = False
+        self,
+        apply: Callable[[sqlite3.Connection], R],
+        *,
+        leaves_event: bool = False,
+        alone: bool = False,
+        settled: Callable[[bool], None] | None = None,
     ) -> "asyncio.Future[R]":
         if self._closing:
             raise StoreUnavailable(f"{self._path}: the store is closing")
         if not self._waiting:
             self._loop.call_soon(self._hand_over)
         future: asyncio.Future[R] = self._loop.create_future()
-        self._waiting.append(_Write(apply, future, leaves_event, alone))
+        self._waiting.append(_Write(apply, future, leaves_event, alone, settled))
         return future
 
     def _hand_over(self) -> None:
@@ -140,6 +152,8 @@ class Writer:
         for write in batch:
             failed = isinstance(write.outcome, BaseException)
             left_event = left_event or (write.leaves_event and not failed)
+            if write.settled:
+                write.settled(not failed)
             if write.future.done():  # whoever waited has gone
                 continue
             if failed:
