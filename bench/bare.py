@@ -1,7 +1,7 @@
 """The floor of a chain: four durable hops with nats-py and sqlite3 alone.
 
-A hop: `fetch(64)`, one SQLite transaction (WAL, FULL) a batch, publish with `Nats-Msg-Id`, acknowledge. What is published
-goes singly, all in flight at once; or as an atomic batch of the server's, where that is faster.
+A hop: `fetch(64)`, one SQLite transaction (WAL, FULL) a batch, publish with `Nats-Msg-Id`, acknowledge. What is
+published goes singly, all in flight at once; or as an atomic batch of the server's, where that is faster.
 """
 
 import asyncio
@@ -44,9 +44,8 @@ class Bare:
     async def start(self) -> None:
         # nats-py knows no `allow_atomic` yet
         config = StreamConfig(name=self._name, subjects=[f"{self._name}.>"], duplicate_window=120).as_dict()
-        answer = await self._client.request(
-            f"$JS.API.STREAM.CREATE.{self._name}", json.dumps({**config, "allow_atomic": self._atomic}).encode(), timeout=5
-        )
+        wanted = json.dumps({**config, "allow_atomic": self._atomic}).encode()
+        answer = await self._client.request(f"$JS.API.STREAM.CREATE.{self._name}", wanted, timeout=5)
         assert b'"error"' not in answer.data, answer.data
         for number in range(1, HOPS + 1):
             await self._js.add_consumer(

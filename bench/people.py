@@ -110,7 +110,7 @@ async def prepare(deployment: Deployment) -> None:
         tutors=[], approvals=approvals, safeguarding_contact="x", state="open",
     )  # fmt: skip
     for name, context in deployment.contexts.items():
-        if name not in {"portal"}:
+        if name != "portal":
             await keep_institution(context, event_of(InstitutionChangedV1, INSTITUTION, institution))
         if name != "discovery":
             await keep_case(context, event_of(CaseChangedV1, CASE, case))
@@ -138,9 +138,7 @@ def event_of(kind: type[E], subject: str, state: State, *, sequence: int = 1, ab
 
 def _contact() -> ContactReference:
     id_ = new_id()
-    return ContactReference(
-        contact_id=id_, case_id=CASE, reference=f"BEN-{id_[:5]}", language="en", tutor_id=new_id()
-    )
+    return ContactReference(contact_id=id_, case_id=CASE, reference=f"BEN-{id_[:5]}", language="en", tutor_id=new_id())
 
 
 def _granted(event: AnyEvent) -> ConsentGrantedV1:

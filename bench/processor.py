@@ -60,7 +60,10 @@ async def _serve_bare(url: str, folder: Path) -> None:
 
 
 async def _obey() -> int:
-    """Tell at each line read the processor time used until now, by all threads and by the event loop's; ends with a line that is a number of chains."""
+    """Tell at each line read the processor time used until now, by all threads and by the event loop's.
+
+    Ends with a line that is a number of chains.
+    """
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     print("ready", flush=True)
@@ -76,7 +79,8 @@ class _Child:
         self._process = process
 
     async def ask(self, line: str) -> str:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(f"{line}\n".encode())
         return (await self._process.stdout.readline()).decode().strip()
 
@@ -137,7 +141,8 @@ async def main(chains: int, rounds: int, *, profile: bool) -> None:
             real, loop = (1000 * used for used in await services(server.url, folder, chains, profile=profile))
             await server.stop()
         found.append(real)
-        print(f"processor  floor {bare:.2f} ms a chain   ours {real:.2f} ms, {loop:.2f} of it in the event loop", flush=True)
+        told = f"floor {bare:.2f} ms a chain   ours {real:.2f} ms, {loop:.2f} of it in the event loop"
+        print(f"processor  {told}   {real / bare:.1f} times", flush=True)
     median = sorted(found)[len(found) // 2]
     print(f"           median {median:.2f} ms of {rounds}: {'met' if median <= _AIM else 'MISSED'} (aim {_AIM} ms)")
 

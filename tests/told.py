@@ -154,9 +154,9 @@ class MortalDatabase(Database):
 
     life = Life()
 
-    async def write(self, apply: Any, *, leaves_event: bool = False) -> Any:
+    async def write(self, apply: Any, **told: Any) -> Any:
         self.life.goes_on()
-        result = await super().write(apply, leaves_event=leaves_event)
+        result = await super().write(apply, **told)
         self.life.goes_on()
         return result
 

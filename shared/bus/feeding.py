@@ -69,9 +69,9 @@ class FedSubscriber(PullStreamSubscriber):
     async def _create_subscription(self) -> None:
         self._outer_config = cast("NatsBrokerConfig", _Merged(self._outer_config))
         self.lock = contextlib.nullcontext()  # the pull waits for what is in hand
-        match self._outer_config.broker_middlewares:
-            case (Settling() as only,):
-                self.settling = only
+        middlewares = self._outer_config.broker_middlewares
+        if len(middlewares) == 1 and isinstance(middlewares[0], Settling):
+            self.settling = middlewares[0]
         name = self.config.durable_name or ""
         self.pull = Pull(self.connection, self.stream.name, name, self.process_message, self.log)
         await self.pull.start()
@@ -80,10 +80,10 @@ class FedSubscriber(PullStreamSubscriber):
         """Run one message through middlewares and handler."""
         if self.settling is None:
             return await super().process_message(msg)
-        (item,) = self.calls
+        item: Any = self.calls[0]  # there is one, and `start` has set its parser and decoder
         message = await item.parser(msg)
         message.set_decoder(item.decoder)
-        await self.settling.consume_scope(item.handler.call_wrapped, message)
+        return await self.settling.consume_scope(item.handler.call_wrapped, message)
 
     async def stop(self) -> None:
         """Ask for no more events, finish what is in hand, give back the rest at once."""

@@ -16,23 +16,40 @@ _PATIENCE: Final = 0.1  # seconds; some hundred times what a handler takes
 Journey = tuple[str, str]  # institution and correlation id
 
 
+class _Turn:
+    """One event in hand."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[None] | None = None  # made by the one that waits for it
+
+
 class Turns:
     """Whose turn it is, by journey, in one replica of one service."""
 
-    def __init__(self) -> None:
-        self._last: dict[Journey, asyncio.Future[None]] = {}  # ends with the one that came last
+    def __init__(self, *, patience: float = _PATIENCE) -> None:
+        """`patience`: seconds that one waits for those before it."""
+        self._patience = patience
+        self._last: dict[Journey, _Turn] = {}  # the one that came last, while it is in hand
+
+    @property
+    def in_hand(self) -> bool:
+        return bool(self._last)
 
     async def take(
         self, journey: Journey, handle: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Handle after those of this journey that came before, or without them when they take too long."""
-        before, ended = self._last.get(journey), asyncio.get_running_loop().create_future()
-        self._last[journey] = ended
+        """Handle after those of this journey that came before, or beside them when they take too long."""
+        before, turn = self._last.get(journey), _Turn()
+        self._last[journey] = turn
         try:
             if before is not None:
-                await asyncio.wait((before,), timeout=_PATIENCE)
+                before.ended = asyncio.get_running_loop().create_future()
+                await asyncio.wait((before.ended,), timeout=self._patience)
             await handle(*args, **kwargs)
         finally:
-            ended.set_result(None)
-            if self._last[journey] is ended:
+            if turn.ended is not None:
+                turn.ended.set_result(None)
+            if self._last.get(journey) is turn:
                 del self._last[journey]

@@ -13,7 +13,6 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import D, Document, OutboxEntry, Store
 from firsthand.shared.store.sqlite_collection import SqliteCollection
 from firsthand.shared.store.sqlite_database import Database
-from firsthand.shared.store.sqlite_remembered import Nothing, Remembered
 from firsthand.shared.store.sqlite_schema import drift, microseconds, prepare, table_of
 from firsthand.shared.store.versions import Readable
 from firsthand.shared.store.versions import read as read_document
@@ -36,7 +35,7 @@ class SqliteStore:
         `clock` notes since when this process holds the file, for the next one that tries. `remembers`: what was read or
         written last stays in memory.
         """
-        return cls(Database(path, clock, Remembered() if remembers else Nothing()))
+        return cls(Database(path, clock, remembers=remembers))
 
     def collection(self, kind: type[D], institution: InstitutionId) -> SqliteCollection[D]:
         return SqliteCollection(self._database, kind, institution)

@@ -170,7 +170,7 @@ class SqliteCollection(Generic[D]):
         """Give what remembers a document once it is committed: its body, or nothing where it is deleted."""
         remembered, key = self._database.remembered, self._key(id_)
 
-        def settled(committed: bool) -> None:  # noqa: FBT001 - as the writer tells it
+        def settled(committed: bool) -> None:
             if committed and body is not None:
                 remembered.put(key, body)
             else:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from firsthand.shared.clock import Clock
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.sqlite_file import BUSY_MILLISECONDS, FileLock, connect, unavailable
-from firsthand.shared.store.sqlite_remembered import Remembered
+from firsthand.shared.store.sqlite_remembered import Nothing, Remembered
 from firsthand.shared.store.sqlite_writer import Writer
 
 R = TypeVar("R")
@@ -44,10 +44,10 @@ class Reader:
 class Database:
     """The connections to one file, which this process alone holds from here to `close`."""
 
-    def __init__(self, path: Path, clock: Clock, remembered: Remembered) -> None:
+    def __init__(self, path: Path, clock: Clock, *, remembers: bool = True) -> None:
         """Open or make the file. Raises StoreUnavailable with what is wrong and what to do."""
         self.path = path
-        self.remembered = remembered
+        self.remembered = Remembered() if remembers else Nothing()
         self._lock = FileLock(path, clock)
         try:
             self._here = connect(path)

@@ -1,7 +1,7 @@
 """The bodies of the documents that were written or read last: to read one again costs no look into the file.
 
-This process alone holds the file, so that nothing but its own commits changes what it remembers. A body is put here when
-its commit is told, and forgotten when a write fails, whatever the file then holds. What is deleted is forgotten.
+This process alone holds the file, so that nothing but its own commits changes what it remembers. A body is put here
+when its commit is told, and forgotten when a write fails, whatever the file then holds. What is deleted is forgotten.
 """
 
 from typing import Final

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from faststream import BaseMiddleware
 from faststream._internal.endpoint.subscriber import SubscriberUsecase
+from faststream._internal.endpoint.subscriber.call_item import HandlerItem
 from faststream.nats import JStream, NatsBroker, NatsRouter, TestNatsBroker
 from faststream.nats.subscriber.usecases import LogicSubscriber, PullStreamSubscriber
 from faststream.specification import AsyncAPI
@@ -258,6 +259,9 @@ def test_faststream_still_has_inside_what_feeding_relies_on() -> None:
     assert {"_outer_config", "lock", "_SubscriberUsecase__build__middlewares_stack", "calls", "get_log_context"} <= set(
         SubscriberUsecase.process_message.__code__.co_names
     )
+    item = HandlerItem.call.__code__.co_names
+    assert {"handler", "call_wrapped"} <= set(item)
+    assert {"parser", "decoder", "set_decoder"} <= set(HandlerItem.is_suitable.__code__.co_names)
     assert set(vars(type(made._outer_config))) >= {"context", "logger", "extra_context", "broker_middlewares"}
 
 
@@ -333,6 +337,21 @@ async def test_a_middleware_sees_what_a_handler_raises_and_the_event_is_settled_
         assert await bus.letters_kept("prepare_invitation") == 1
     handler = "prepare_invitation"
     assert Spy.seen == ["received", f"{handler} {handler}", "Hopeless", "processed None"]
+
+
+async def test_without_other_middlewares_an_event_is_settled_the_same_way_in_fewer_steps(
+    bus_settings: BusSettings,
+) -> None:
+    async with consuming(bus_settings, fails=True) as bus:
+        fed = [one for one in bus.broker.subscribers if isinstance(one, FedSubscriber)]
+        assert all(one.settling for one in fed)
+        event = discovered()
+        rubbish = f"fh.v1.{SCHOOL}.contact.discovered"
+        await published(bus_settings, (event.nats_subject, event.wire()), (rubbish, b"rubbish"))
+        await dead(bus_settings, 2)
+        assert await bus.letters_kept("prepare_invitation") == 2
+    async with consuming(bus_settings, Spy) as bus:
+        assert not any(one.settling for one in bus.broker.subscribers if isinstance(one, FedSubscriber))
 
 
 # -- measured and traced

@@ -249,6 +249,87 @@ async def test_who_stops_waiting_disturbs_nobody(store: SqliteStore) -> None:
     await store.ping()
 
 
+async def test_a_refused_write_keeps_nothing_of_its_batch(store: SqliteStore) -> None:
+    """Its traceback would name the frame of the writer, and so all that was written with it."""
+    notes = store.collection(Note, DOHA)
+    stale = await notes.insert(note("a"))
+    await notes.save(stale)
+    with pytest.raises(Conflict) as refused:
+        await notes.save(stale)
+    frames = [frame.frame.code.name for frame in refused.traceback]
+    assert "_commit" not in frames
+
+
+# -- what is remembered
+
+
+async def changed_behind_its_back(path: Path, text: str) -> None:
+    """Write into the file as no store does, to see whether it is looked into."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE note SET body = json_set(body, '$.text', ?)", (text,))
+
+
+async def test_what_was_written_or_read_last_is_not_looked_up_again(store: SqliteStore, path: Path) -> None:
+    notes = store.collection(Note, DOHA)
+    await notes.insert(note("a", "first"))
+    await changed_behind_its_back(path, "other")
+    found = await notes.get("a")
+    assert found
+    assert found.text == "first"
+    found.text = "changed by who read it"
+    again = await notes.get("a")
+    assert again
+    assert again.text == "first"
+
+
+async def test_keys_are_read_from_the_file_each_time(path: Path) -> None:
+    keys = await SqliteStore.open(path, CLOCK, remembers=False)
+    await keys.prepare([Note])
+    notes = keys.collection(Note, DOHA)
+    await notes.insert(note("a", "first"))
+    for text in ("second", "third"):
+        await changed_behind_its_back(path, text)
+        found = await notes.get("a")
+        assert found
+        assert found.text == text
+    await keys.close()
+
+
+async def test_a_save_that_nobody_waits_for_any_more_is_remembered(store: SqliteStore) -> None:
+    notes = store.collection(Note, DOHA)
+    stored = await notes.insert(note("a", "first"))
+    leaving = asyncio.ensure_future(notes.save(stored.model_copy(update={"text": "second"})))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await store.ping()  # goes the way of a write
+    found = await notes.get("a")
+    assert found
+    assert (found.text, found.version) == ("second", 2)
+
+
+async def test_a_write_in_vain_is_forgotten_and_what_is_deleted_is_gone(store: SqliteStore, path: Path) -> None:
+    notes = store.collection(Note, DOHA)
+    stored = await notes.insert(note("a", "first"))
+    await changed_behind_its_back(path, "other")
+    with pytest.raises(Conflict):
+        await notes.save(stored.model_copy(update={"version": 7}))
+    found = await notes.get("a")
+    assert found
+    assert found.text == "other"
+    await notes.delete(found)
+    assert await notes.get("a") is None
+
+
+async def test_memory_is_bounded_by_number_and_length(store: SqliteStore, path: Path) -> None:
+    notes = store.collection(Note, DOHA)
+    long = "x" * 10_000
+    await notes.insert(note("long", long))
+    await asyncio.gather(*(notes.insert(note(f"n{number}", "first")) for number in range(1025)))
+    await changed_behind_its_back(path, "other")
+    texts = [found.text for id_ in ("n1", "n1024", "n0", "long") if (found := await notes.get(id_))]
+    assert texts == ["first", "first", "other", "other"]
+
+
 async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable, match="the folder cannot be written"):

@@ -221,3 +221,12 @@ def test_a_no_stays_a_no_whatever_a_newer_release_says() -> None:
     newer = told.model_copy(update={"consent": told.consent.model_copy(update={"state": NEWER})})
     assert not newer.is_known
     assert "withdrawn" in NO
+
+
+def test_an_event_that_comes_again_is_read_once_and_what_cannot_be_read_each_time() -> None:
+    body = wire(sample(ConsentWithdrawnV1))
+    assert parse_event(body) is parse_event(bytes(bytearray(body)))
+    for unread, error in ((b"{}", UnknownEvent), (body.replace(b".v1", b".v2"), UnreadableEvent)):
+        for _ in range(2):
+            with pytest.raises(error):
+                parse_event(unread)
