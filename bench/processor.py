@@ -6,18 +6,19 @@ Who plays the people, and the NATS server, are processes of their own and not co
 process of its own, played from outside as well.
 
     python -m bench.processor [chains] [rounds]
-    python -m bench.processor --profile [chains]      also writes which functions it goes to, by cProfile
+    python -m bench.processor --profile [chains]      also tells where the event loop's time goes
 """
 
 import asyncio
-import cProfile
-import pstats
+import contextlib
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import nats
 import uvloop
@@ -39,7 +40,20 @@ _SERVICES = (PORTAL, DISCOVERY, CONSENT, SCHEDULING, ARCHIVE)
 _AT_ONCE = 200  # chains begun and not yet finished
 _WARM = 100  # chains before counting
 _AIM = 3.0  # ms a chain
-_SHOWN = 60  # lines of a profile
+_SAMPLE = 0.001  # seconds of processor time between two looks of the profile
+# Whose code it is, by what stands in a file's path; the innermost frame counts.
+_WHOSE = {
+    "/pydantic/": "reading and writing JSON (pydantic)",
+    "firsthand/shared/events": "events",
+    "firsthand/shared/store": "store",
+    "firsthand/shared/bus": "bus: delivering, relaying, hearing",
+    "firsthand/services": "handlers and models",
+    "firsthand/shared": "the rest of shared",
+    "/faststream/": "FastStream",
+    "/nats/": "nats-py",
+    "/asyncio/": "asyncio and uvloop",
+    "/uvloop/": "asyncio and uvloop",
+}
 
 
 async def _serve_services(url: str, folder: Path) -> None:
@@ -57,6 +71,23 @@ async def _serve_bare(url: str, folder: Path) -> None:
     chains = await _obey()
     await bare.stop(chains)
     await client.close()
+
+
+@contextlib.contextmanager
+def _sampled() -> Iterator[None]:
+    """Look every millisecond of processor time at what runs in the event loop; tell in the end whose it was."""
+    seen: Counter[str] = Counter()
+
+    def look(_: int, frame: FrameType | None) -> None:
+        path = frame.f_code.co_filename if frame else ""
+        seen[next((whose for part, whose in _WHOSE.items() if part in path), "other")] += 1
+
+    signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, _SAMPLE, _SAMPLE)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    for whose, times in seen.most_common():
+        print(f"{100 * times / seen.total():5.1f} %  {whose}", file=sys.stderr)
 
 
 async def _obey() -> int:
@@ -90,7 +121,7 @@ class _Child:
         return float(everything), float(loop)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _child(what: str, url: str, folder: Path, *, chains: int, profile: bool = False) -> AsyncIterator[_Child]:
     arguments = ["-m", "bench.processor", *(["--profiled"] if profile else []), what, url, str(folder)]
     process = await asyncio.create_subprocess_exec(
@@ -154,11 +185,7 @@ if __name__ == "__main__":
     if given and given[0] in {"services", "bare"}:
         what, url, where = given
         work = _serve_services(url, Path(where)) if what == "services" else _serve_bare(url, Path(where))
-        if profiled:
-            with cProfile.Profile() as profiler:
-                uvloop.run(work)
-            pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(_SHOWN)
-        else:
+        with _sampled() if profiled else contextlib.nullcontext():
             uvloop.run(work)
     else:
         if profile := "--profile" in given:
