@@ -1,0 +1,1 @@
+"""Celery and Dramatiq doing the chain, beside ours: see README.md."""
