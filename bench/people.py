@@ -97,6 +97,16 @@ class People:
 
 async def prepare(deployment: Deployment) -> None:
     """Give the services the institution and the case, as the portal and discovery tell of them."""
+    institution, case = setting()
+    for name, context in deployment.contexts.items():
+        if name != "portal":
+            await keep_institution(context, institution)
+        if name != "discovery":
+            await keep_case(context, case)
+
+
+def setting() -> tuple[InstitutionChangedV1, CaseChangedV1]:
+    """Give the institution and the case in which all chains are played."""
     now = _CLOCK.now()
     institution = InstitutionState(
         slug=INSTITUTION, name="Bench", country="QA", zone="Asia/Qatar", languages=["en"], active_contacts_a_case=10**6
@@ -109,11 +119,7 @@ async def prepare(deployment: Deployment) -> None:
         case_id=CASE, prefix="BEN", title="Bench", condition={"en": "cleft"}, languages=["en"], cohorts=["year-3"],
         tutors=[], approvals=approvals, safeguarding_contact="x", state="open",
     )  # fmt: skip
-    for name, context in deployment.contexts.items():
-        if name != "portal":
-            await keep_institution(context, event_of(InstitutionChangedV1, INSTITUTION, institution))
-        if name != "discovery":
-            await keep_case(context, event_of(CaseChangedV1, CASE, case))
+    return event_of(InstitutionChangedV1, INSTITUTION, institution), event_of(CaseChangedV1, CASE, case)
 
 
 async def check(deployment: Deployment, services: Sequence[Service], chains: int) -> None:

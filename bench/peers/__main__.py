@@ -187,15 +187,14 @@ def _processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS + sum(_processor_seconds(int(child)) for child in children)
 
 
-def chain() -> tuple[float, float]:
-    """Run `bench.chain`; gives the floor's and our chains a second."""
+def chain() -> dict[str, float]:
+    """Run `bench.chain`; gives the chains a second of both floors and of ours."""
     run = subprocess.run(
         [sys.executable, "-m", "bench.chain", str(_CHAINS)], cwd=_ROOT, capture_output=True, text=True, check=False
     )
-    floor, ours = (re.search(rf"\b{side} (\d+)", run.stdout) for side in ("floor", "ours"))
-    assert floor, run.stdout + run.stderr
-    assert ours, run.stdout + run.stderr
-    return float(floor[1]), float(ours[1])
+    found = re.search(r"floor (\d+) chains/s, in atomic batches (\d+)   ours (\d+)", run.stdout)
+    assert found, run.stdout + run.stderr
+    return dict(zip(("floor", "in batches", "ours"), map(float, found.groups()), strict=True))
 
 
 def main() -> None:
@@ -203,9 +202,8 @@ def main() -> None:
     spent: dict[str, list[float]] = {}
     python()
     for _ in range(_ROUNDS):
-        floor, ours = chain()
-        rates.setdefault("floor", []).append(floor)
-        rates.setdefault("ours", []).append(ours)
+        for side, rate in chain().items():
+            rates.setdefault(side, []).append(rate)
         for peer in PEERS:
             with tempfile.TemporaryDirectory() as name:
                 rate, milliseconds = measured(peer, Path(name))
@@ -213,7 +211,7 @@ def main() -> None:
             spent.setdefault(peer.name, []).append(milliseconds)
     middle = {side: statistics.median(found) for side, found in rates.items()}
     for side, found in rates.items():
-        text = f"peers  {side:<9} {middle[side]:5.0f} chains/s ({min(found):.0f} to {max(found):.0f})"
+        text = f"peers  {side:<10} {middle[side]:5.0f} chains/s ({min(found):.0f} to {max(found):.0f})"
         text += f"   {middle[side] / middle['floor']:.2f} of the floor"
         if side in spent:
             text += f"   ours {middle['ours'] / middle[side]:.1f} x"
