@@ -1,8 +1,12 @@
-"""The `firsthand` command, and the only module that knows all services."""
+"""The `firsthand` command, and the only module that knows all services.
+
+What runs a service is imported by the commands that run one: the others answer in half a second.
+"""
 
 import gc
 
-gc.disable()  # until all is loaded, which stays: to walk through it again and again takes a quarter of a start
+# What is loaded stays, and to walk through it again and again takes a quarter of a start. `Deployment` sets its own.
+gc.set_threshold(200_000, 50, 50)
 
 import asyncio
 import importlib
@@ -12,40 +16,29 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from firsthand.services.portal.cli import institution_cli, person_cli, token_cli
-from firsthand.shared.bus.connection import NoServer
-from firsthand.shared.bus.topology_apply import apply
-from firsthand.shared.clock import SystemClock
 from firsthand.shared.clock_command import clock_cli
 from firsthand.shared.commands import dead_letters_cli, keys_cli, ledger_cli, mongo_cli, secrets_cli, topology_cli
 from firsthand.shared.console import AsJson, Url, console, nats_url, read, read_settings, run, stop
-from firsthand.shared.deployment import CannotStart, Deployment, bus_settings
-from firsthand.shared.doctor import examine
-from firsthand.shared.keys import Keys, KeysError
-from firsthand.shared.service import Service
-from firsthand.shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
-from firsthand.shared.settings import Settings
-from firsthand.shared.store import StoreUnavailable
-from firsthand.shared.web.contract import breaks
-from firsthand.shared.web.logging import configure as configure_logging
-from firsthand.shared.web.navigation import Section
-from firsthand.shared.web.openapi import describe
+from firsthand.shared.settings import CannotStart, Settings
 
-gc.freeze()
-gc.enable()
+if TYPE_CHECKING:
+    from firsthand.shared.deployment import Deployment
+    from firsthand.shared.service import Service
+    from firsthand.shared.web.navigation import Section
 
 
-class _Services(Mapping[str, Service]):
+class _Services(Mapping[str, "Service"]):
     """All services by name, each imported when it is first asked for: one service alone loads no other."""
 
     _names = ("portal", "discovery", "consent", "scheduling", "archive")
 
-    def __getitem__(self, name: str) -> Service:
+    def __getitem__(self, name: str) -> "Service":
         if name not in self._names:
             raise KeyError(name)
         service: Service = importlib.import_module(f"firsthand.services.{name}.app").SERVICE
@@ -57,7 +50,7 @@ class _Services(Mapping[str, Service]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def menu(self) -> list[Section]:
+    def menu(self) -> "list[Section]":
         """The staff's navigation to all services, of which none is imported for it."""
         menus = [importlib.import_module(f"firsthand.services.{name}.menu").MENU for name in self._names]
         return [section for menu in menus for section in menu]
@@ -99,7 +92,7 @@ def command(
     """Students of the health professions learn first hand from patients and families."""
 
 
-def _checked_settings(services: Iterable[Service]) -> Settings:
+def _checked_settings(services: "Iterable[Service]") -> Settings:
     """The settings, and those of single services with them, so that a wrong one is told at the start."""
     for service in services:
         if service.settings:
@@ -119,6 +112,11 @@ def up(
 
 async def _up(settings: Settings, *, example: bool) -> None:
     from firsthand.example.institution import load_example, print_doors
+    from firsthand.shared.bus.settings import bus_settings
+    from firsthand.shared.bus.topology_apply import apply
+    from firsthand.shared.deployment import Deployment
+    from firsthand.shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
+    from firsthand.shared.web.logging import configure as configure_logging
 
     usable_folder(settings.data)
     configure_logging("firsthand", settings.log_level, settings.data / "logs" / "firsthand.log")
@@ -150,7 +148,7 @@ async def _up(settings: Settings, *, example: bool) -> None:
     console.print("Firsthand has ended; everything is kept in " + str(settings.data))
 
 
-def _say_of_the_clock(deployment: Deployment) -> None:
+def _say_of_the_clock(deployment: "Deployment") -> None:
     """After a pause of days, what ends by the time waits for a word; whoever starts it reads so here."""
     said = {line for context in deployment.contexts.values() for line in context.impairments.get("clock", ())}
     for line in sorted(said):
@@ -166,6 +164,9 @@ async def _open_doors(
     status: Any,
 ) -> None:
     """Play the example while the system serves, then say where to click."""
+    from firsthand.shared.clock import SystemClock
+    from firsthand.shared.keys import Keys
+
     keys = Keys.load(settings.key_folder)
     try:
         if example:
@@ -189,6 +190,10 @@ def serve(
 
 
 async def _serve(settings: Settings, name: str) -> None:
+    from firsthand.shared.deployment import Deployment
+    from firsthand.shared.serving import WebServer, bound_socket, usable_folder
+    from firsthand.shared.web.logging import configure as configure_logging
+
     usable_folder(settings.data)
     settings = settings.model_copy(update={"nats_url": nats_url(settings)})
     sock = bound_socket(settings)
@@ -210,6 +215,8 @@ def demo(
     """Play one whole journey over HTTP, withdrawal included, against a running system, and print its timeline."""
     from firsthand.example.journey import Incomplete, play_demo
     from firsthand.shared.client import Refused
+    from firsthand.shared.clock import SystemClock
+    from firsthand.shared.keys import Keys
 
     settings = read_settings()
     try:
@@ -262,6 +269,8 @@ def migrate(
 @cli.command()
 def doctor() -> None:
     """Check this deployment: settings, keys, stores, topology, clocks; say what to do about each problem."""
+    from firsthand.shared.doctor import examine
+
     findings = run(examine(read_settings(), list(SERVICES.values())))
     for finding in findings:
         mark = "[green]ok [/]" if finding.good else "[red]BAD[/]"
@@ -275,6 +284,9 @@ def openapi(
     folder: Annotated[Path, typer.Argument(help="where <service>.json is written")] = Path("docs/openapi"),
 ) -> None:
     """Write the OpenAPI descriptions of the services' APIs; refuse a change that breaks existing clients."""
+    from firsthand.shared.web.contract import breaks
+    from firsthand.shared.web.openapi import describe
+
     documents = {name: describe(name, service.router) for name, service in SERVICES.items()}
     broken = [
         f"{name}: {what}"
@@ -295,9 +307,20 @@ def main() -> None:
         cli(standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)  # Ctrl-C before there was anything to finish
-    except (CannotStart, KeysError, NoServer, StoreUnavailable) as error:
+    except Exception as error:
+        if not isinstance(error, _said_in_a_line()):
+            raise
         console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         sys.exit(1)
+
+
+def _said_in_a_line() -> tuple[type[Exception], ...]:
+    """What tells an operator in one line what is wrong and what to do."""
+    from firsthand.shared.bus.connection import NoServer
+    from firsthand.shared.keys import KeysError
+    from firsthand.shared.store import StoreUnavailable
+
+    return CannotStart, KeysError, NoServer, StoreUnavailable
 
 
 if __name__ == "__main__":

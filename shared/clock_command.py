@@ -3,18 +3,17 @@
 import asyncio
 import sys
 from datetime import datetime
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
 
-from firsthand.shared.bus.times import NotConfirmed, confirm
 from firsthand.shared.clock import SystemClock
-from firsthand.shared.clock_survey import Survey, survey
 from firsthand.shared.console import console, nats_url, read_settings, run, stop
-from firsthand.shared.deployment import bus_settings
 from firsthand.shared.settings import Settings
-from firsthand.shared.topology import STREAMS
+
+if TYPE_CHECKING:
+    from firsthand.shared.clock_survey import Survey
 
 _TAKEN_WITHIN: Final = 10  # seconds; a service whose clock is in doubt looks for a confirmation every two
 
@@ -25,7 +24,7 @@ clock_cli = typer.Typer(help="The clock by which consents expire and data are de
 def clock(context: typer.Context) -> None:
     """Show this machine's clock, NATS's, and whether the services believe theirs."""
     if context.invoked_subcommand is None:
-        seen = run(survey(read_settings(), tuple(STREAMS)))
+        seen = run(_survey(read_settings()))
         _show(seen)
         if seen.apart or seen.amiss:
             raise typer.Exit(1)
@@ -36,8 +35,10 @@ def clock_confirm(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
     """Confirm that this machine's clock is right, so that expiry and deletion by time resume in all services."""
+    from firsthand.shared.bus.times import NotConfirmed
+
     settings = read_settings()
-    _show(run(survey(settings, tuple(STREAMS))))
+    _show(run(_survey(settings)))
     now = SystemClock().now()
     if not yes:
         if not sys.stdin.isatty():
@@ -56,18 +57,28 @@ def clock_confirm(
     print(f"Confirmed {_said(now)}. A service that starts later takes it too.")
 
 
-async def _confirm(settings: Settings, at: datetime) -> Survey:
+async def _confirm(settings: Settings, at: datetime) -> "Survey":
     """Confirm, and wait until all running services that can be asked believe their clocks."""
+    from firsthand.shared.bus.settings import bus_settings
+    from firsthand.shared.bus.times import confirm
+
     await confirm(bus_settings(settings.model_copy(update={"nats_url": nats_url(settings)})), at)
     for _ in range(_TAKEN_WITHIN):
-        seen = await survey(settings, tuple(STREAMS))
+        seen = await _survey(settings)
         if not any(one.runs and one.reading.sentence for one in seen.services):
             break
         await asyncio.sleep(1)
     return seen
 
 
-def _show(seen: Survey) -> None:
+async def _survey(settings: Settings) -> "Survey":
+    from firsthand.shared.clock_survey import survey
+    from firsthand.shared.topology import STREAMS
+
+    return await survey(settings, tuple(STREAMS))
+
+
+def _show(seen: "Survey") -> None:
     rows: list[tuple[str, str]] = [
         ("this machine", _said(seen.now)),
         ("NATS server", _said(seen.nats.server)),

@@ -10,9 +10,9 @@ import httpx
 import nats.errors
 
 from firsthand.shared.bus.connection import NoServer, connected
+from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.bus.times import Times, times_of
 from firsthand.shared.clock import SystemClock
-from firsthand.shared.deployment import KEY_STORE_KINDS, bus_settings
 from firsthand.shared.embedded_nats import address_of
 from firsthand.shared.settings import Settings
 from firsthand.shared.store import StoreUnavailable
@@ -62,7 +62,8 @@ class Survey:
 async def survey(settings: Settings, services: Sequence[str]) -> Survey:
     """Look at everything that answers; changes nothing."""
     times = await _times(settings)
-    asked = await asyncio.gather(*(_asked(settings, service) for service in services))
+    async with httpx.AsyncClient(base_url=settings.address, timeout=_ANSWER_WITHIN) as http:
+        asked = await asyncio.gather(*(_asked(http, service) for service in services))
     found: list[ServiceClock] = []
     for service, reading in zip(services, asked, strict=True):
         if reading:
@@ -83,11 +84,10 @@ async def _times(settings: Settings) -> Times:
         return Times()  # that it does not answer is found elsewhere
 
 
-async def _asked(settings: Settings, service: str) -> Reading | None:
+async def _asked(http: httpx.AsyncClient, service: str) -> Reading | None:
     """What a running service says. Behind a proxy it is one of its replicas that answers."""
     try:
-        async with httpx.AsyncClient(timeout=_ANSWER_WITHIN) as http:
-            told: dict[str, Any] = (await http.get(f"{settings.address}/{service}/readyz")).json()["clock"]
+        told: dict[str, Any] = (await http.get(f"/{service}/readyz")).json()["clock"]
         return Reading(
             datetime.fromisoformat(told["now"]), datetime.fromisoformat(told["sure"]), told["state"], told["sentence"]
         )
@@ -97,6 +97,8 @@ async def _asked(settings: Settings, service: str) -> Reading | None:
 
 async def _judged(settings: Settings, service: str, times: Times) -> Reading | None:
     """What a service would say of this machine's clock if it started now, by the mark in its key store."""
+    from firsthand.shared.deployment import KEY_STORE_KINDS  # and with it all that runs a service
+
     if not has_key_store(settings, service):
         return None
     clock = SystemClock()

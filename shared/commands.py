@@ -1,29 +1,23 @@
-"""The commands with which an operator looks after the topology, dead letters and keys."""
+"""The commands with which an operator looks after the topology, dead letters and keys.
+
+Each imports what it needs when it is called: `firsthand --help` and `firsthand keys` load no bus.
+"""
 
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from firsthand.shared.bus import BusSettings
-from firsthand.shared.bus.connection import connected
-from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
-from firsthand.shared.bus.topology_apply import apply, drift
-from firsthand.shared.clock import SystemClock
 from firsthand.shared.console import AsJson, console, nats_url, read_settings, run, stop
-from firsthand.shared.credentials import make_secrets
-from firsthand.shared.deployment import bus_settings
-from firsthand.shared.files import write_whole
-from firsthand.shared.keys import Keys, Who, rotate
-from firsthand.shared.ledger import NoLedger, erasures
-from firsthand.shared.ledger import apply as apply_ledger
-from firsthand.shared.ledger import read as read_ledger
 from firsthand.shared.settings import Settings
-from firsthand.shared.store.mongo_setup import prepare, read_secrets
-from firsthand.shared.topology import DURABLES, SERVICES, STREAMS, Placement
+
+if TYPE_CHECKING:
+    from firsthand.shared.bus import BusSettings
+    from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters
+    from firsthand.shared.topology import Placement
 
 T = TypeVar("T")
 
@@ -35,17 +29,24 @@ keys_cli = typer.Typer(no_args_is_help=True, help="The deployment's keys.")
 ledger_cli = typer.Typer(no_args_is_help=True, help="The list of destroyed keys, for a restore of keys.")
 
 
-def _reachable(settings: Settings) -> BusSettings:
+def _reachable(settings: Settings) -> "BusSettings":
+    from firsthand.shared.bus.settings import bus_settings
+
     return bus_settings(settings.model_copy(update={"nats_url": nats_url(settings)}))
 
 
-def _placement(settings: Settings) -> Placement:
+def _placement(settings: Settings) -> "Placement":
+    from firsthand.shared.topology import Placement
+
     return Placement(settings.placement, settings.served_institutions)
 
 
 @topology_cli.command("show")
 def topology_show() -> None:
     """Show the topology, and how the server differs from it."""
+    from firsthand.shared.bus.topology_apply import drift
+    from firsthand.shared.topology import DURABLES, STREAMS
+
     settings = read_settings()
     for stream in STREAMS.values():
         print(f"{stream.name:<16} {', '.join(stream.subjects)}   kept {stream.max_age.days} days")
@@ -63,17 +64,24 @@ def topology_show() -> None:
 @topology_cli.command("apply")
 def topology_apply() -> None:
     """Create or update what the server lacks; may be run any number of times."""
+    from firsthand.shared.bus.topology_apply import apply
+
     settings = read_settings()
     changes = run(apply(_reachable(settings)))
     print("\n".join(changes) or "Nothing to change.")
 
 
-async def _with_dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
+async def _with_dead_letters(act: "Callable[[DeadLetters], Coroutine[Any, Any, T]]") -> T:
+    from firsthand.shared.bus.connection import connected
+    from firsthand.shared.bus.dead_letters import DeadLetters
+
     async with connected(_reachable(read_settings())) as client:
         return await act(DeadLetters(client.jetstream()))
 
 
-def _dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
+def _dead_letters(act: "Callable[[DeadLetters], Coroutine[Any, Any, T]]") -> T:
+    from firsthand.shared.bus.dead_letters import NoSuchDeadLetter
+
     try:
         return run(_with_dead_letters(act))
     except NoSuchDeadLetter as error:
@@ -84,7 +92,7 @@ def _dead_letters(act: Callable[[DeadLetters], Coroutine[Any, Any, T]]) -> T:
 def dead_letters_list(as_json: AsJson = False) -> None:
     """List dead letters, the oldest first."""
 
-    async def all_of(letters: DeadLetters) -> list[DeadLetter]:
+    async def all_of(letters: "DeadLetters") -> "list[DeadLetter]":
         return [letter async for letter in letters.list()]
 
     found = _dead_letters(all_of)
@@ -96,7 +104,7 @@ def dead_letters_list(as_json: AsJson = False) -> None:
     console.print(f"{len(found)} dead letters")
 
 
-def _readable(letter: DeadLetter) -> dict[str, Any]:
+def _readable(letter: "DeadLetter") -> dict[str, Any]:
     return asdict(letter) | {"at": letter.at.isoformat(), "body": letter.body.decode(errors="replace")}
 
 
@@ -125,6 +133,8 @@ def mongo_prepare(
     folder: Annotated[Path, typer.Argument(help="the folder with mongo-root-password and mongo-users.json")],
 ) -> None:
     """Initiate the replica set of FIRSTHAND_MONGO_URL, an address without a user, and create the services' users."""
+    from firsthand.shared.store.mongo_setup import prepare, read_secrets
+
     settings = read_settings()
     if not settings.mongo_url:
         raise stop("FIRSTHAND_MONGO_URL is not set: the databases are files, and there is nothing to prepare.")
@@ -135,6 +145,8 @@ def mongo_prepare(
 @keys_cli.command("create")
 def keys_create() -> None:
     """Create the keys that are missing from FIRSTHAND_KEYS_DIR; `up` does so by itself, `serve` never."""
+    from firsthand.shared.keys import Keys
+
     folder = read_settings().key_folder
     before = {path.name for path in folder.glob("*.key")}
     Keys.load(folder, create=True)
@@ -144,9 +156,11 @@ def keys_create() -> None:
 
 @keys_cli.command("rotate")
 def keys_rotate(
-    who: Annotated[Who, typer.Argument(help="whose sessions the pair signs: staff or family")],
+    who: Annotated[Literal["staff", "family"], typer.Argument(help="whose sessions the pair signs: staff or family")],
 ) -> None:
     """Create the next pair of signing keys. Give the public one to all services before the private one signs."""
+    from firsthand.shared.keys import rotate
+
     for path in rotate(read_settings().key_folder, who):
         print(path)
 
@@ -160,6 +174,8 @@ def secrets_make(
     nats_store: Annotated[str, typer.Option(help="where the NATS server keeps its streams")] = "/data",
 ) -> None:
     """Create missing keys, users and passwords, one folder for each service, and nats.conf for the server."""
+    from firsthand.shared.credentials import make_secrets
+
     try:
         made = make_secrets(folder, placement=_placement(read_settings()), mongo=mongo, nats_store=nats_store)
     except (OSError, ValueError) as error:
@@ -170,6 +186,10 @@ def secrets_make(
 @ledger_cli.command("export")
 def ledger_export(file: Annotated[Path, typer.Argument(help="the file to write; an existing one is replaced")]) -> None:
     """Write every erasure to a file. With SQLite, stop Firsthand first."""
+    from firsthand.shared.clock import SystemClock
+    from firsthand.shared.files import write_whole
+    from firsthand.shared.ledger import NoLedger, erasures
+    from firsthand.shared.topology import SERVICES
 
     async def export() -> list[str]:
         return [entry.model_dump_json() async for entry in erasures(read_settings(), SERVICES, SystemClock())]
@@ -187,6 +207,12 @@ def ledger_export(file: Annotated[Path, typer.Argument(help="the file to write; 
 @ledger_cli.command("apply")
 def ledger_apply(file: Annotated[Path, typer.Argument(help="what `ledger export` wrote")]) -> None:
     """Destroy again the keys that the ledger names: after restoring keys, before anything starts."""
+    from firsthand.shared.clock import SystemClock
+    from firsthand.shared.ledger import NoLedger
+    from firsthand.shared.ledger import apply as apply_ledger
+    from firsthand.shared.ledger import read as read_ledger
+    from firsthand.shared.topology import SERVICES
+
     try:
         with file.open(encoding="utf-8") as lines:
             entries = read_ledger(lines, SERVICES)

@@ -11,9 +11,8 @@ from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.markup import escape
 
-from firsthand.shared.deployment import CannotStart
 from firsthand.shared.embedded_nats import address_of
-from firsthand.shared.settings import Settings
+from firsthand.shared.settings import CannotStart, Settings
 
 T = TypeVar("T")
 S = TypeVar("S", bound=BaseSettings)

@@ -26,7 +26,6 @@ import bcrypt
 from firsthand.shared.bus.permissions import USERS, permissions_of
 from firsthand.shared.files import write_whole
 from firsthand.shared.keys import SIGNS, Keys
-from firsthand.shared.store.mongo_client import Address
 from firsthand.shared.topology import SERVICES, Placement
 
 # bcrypt is slow so that a password is guessed slowly. Ours are 256 random bits, which nobody guesses: 2^6 rounds take
@@ -130,6 +129,8 @@ def _hashes(conf: str) -> dict[str, str]:
 
 
 def _make_mongo(made: "_Made", address: str) -> None:
+    from firsthand.shared.store.mongo_client import Address  # the driver, which only this needs
+
     if "@" in address:
         raise ValueError("the address of MongoDB is wanted without a user: each service is given one of its own")
     prefix = Address(address).prefix

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Self
 
-from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from firsthand.shared.bus import Bus, BusSettings
+from firsthand.shared.bus import Bus
 from firsthand.shared.bus.observing import event_metrics
-from firsthand.shared.bus.permissions import inbox_prefix
 from firsthand.shared.bus.relay import Relay
+from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.clock import Clock, SystemClock
 from firsthand.shared.clock_watch import judge_at_start, report, watch_clock
 from firsthand.shared.events import AnyEvent, Envelope
@@ -24,12 +23,11 @@ from firsthand.shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.service import Context, Service, use_case
 from firsthand.shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
-from firsthand.shared.settings import Settings
+from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.store import Store
 from firsthand.shared.store.opened import open_key_store, open_store
 from firsthand.shared.tasks import ended
 from firsthand.shared.timers import Timers
-from firsthand.shared.topology import Placement
 from firsthand.shared.trusted_clock import ClockMark, TrustedClock
 from firsthand.shared.vault import OwnerKey, Vault
 from firsthand.shared.web.app import MountedPart, build_app
@@ -46,10 +44,6 @@ _RESTART_AFTER = 1.0  # seconds until a background task that failed is started a
 # How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
 # own 700 and 10 stopped the process more often, and for up to 132 ms: docs/decisions/0019-faststream.md.
 _COLLECTED_AFTER = (200_000, 50, 50)
-
-
-class CannotStart(Exception):  # noqa: N818 - says what is the case
-    """Firsthand does not start; the message is one line that says what is wrong and what to do."""
 
 
 @dataclass
@@ -299,17 +293,3 @@ def _mailer(settings: Settings, clock: Clock) -> Mailer:
         raise CannotStart(f"FIRSTHAND_MAIL_FROM is not usable: {error}.") from error
     except ValueError as error:
         raise CannotStart(f"FIRSTHAND_SMTP_URL is not usable. {error}") from error
-
-
-def bus_settings(settings: Settings) -> BusSettings:
-    """Say where NATS is and which institutions this process serves."""
-    user = settings.nats_user
-    return BusSettings(
-        url=settings.nats_url,
-        user=user,
-        password=SecretStr(settings.nats_password),
-        # Who may hear everybody's answers could read what others are given: a user's own place holds only its own.
-        inbox_prefix=inbox_prefix(user) if user else "_INBOX",
-        placement=Placement(settings.placement, settings.served_institutions),
-        replicas=settings.stream_replicas,
-    )

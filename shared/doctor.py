@@ -4,16 +4,15 @@ from dataclasses import dataclass
 
 from firsthand.shared.bucket import BucketUnavailable, bucket_of
 from firsthand.shared.bus.connection import NoServer, NotPermitted
+from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.bus.topology_apply import drift
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.clock_survey import survey
-from firsthand.shared.deployment import bus_settings
 from firsthand.shared.embedded_nats import address_of
 from firsthand.shared.keys import Keys, KeysError, exposed
 from firsthand.shared.service import Service
 from firsthand.shared.settings import Settings
 from firsthand.shared.store import StoreUnavailable
-from firsthand.shared.store.mongo_client import examine_server
 from firsthand.shared.store.opened import open_store, store_file
 
 
@@ -62,11 +61,7 @@ def _keys(settings: Settings) -> list[Finding]:
 
 async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
     try:
-        found = [
-            Finding(good, text)
-            for url in dict.fromkeys(filter(None, (settings.mongo_url, settings.keys_mongo_url)))
-            for good, text in await examine_server(url)
-        ]
+        found = await _servers(settings)
     except StoreUnavailable as error:
         return [Finding(False, str(error))]
     for service in services:
@@ -88,6 +83,16 @@ async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
         indexes = "differ (the next start makes them anew)" if differences else "as declared"
         found.append(Finding(waiting == 0, f"{service.name}: indexes {indexes}; {waiting} events wait to be published"))
     return found
+
+
+async def _servers(settings: Settings) -> list[Finding]:
+    """Raise StoreUnavailable."""
+    urls = dict.fromkeys(filter(None, (settings.mongo_url, settings.keys_mongo_url)))
+    if not urls:
+        return []
+    from firsthand.shared.store.mongo_client import examine_server  # the driver, where there is a server
+
+    return [Finding(good, text) for url in urls for good, text in await examine_server(url)]
 
 
 async def _bucket(settings: Settings) -> list[Finding]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
-from firsthand.shared.deployment import CannotStart, Deployment, Progress
+from firsthand.shared.deployment import Deployment, Progress
 from firsthand.shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
-from firsthand.shared.settings import Settings
+from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.web.connection import AbortableProtocol
 
 # Open players and live pages are given this long when the process ends; they come back by themselves.

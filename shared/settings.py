@@ -20,6 +20,10 @@ from firsthand.shared.identifiers import InstitutionId, InstitutionSlug
 _SECRETS: Final = Path("/run/secrets")  # where containers find them
 
 
+class CannotStart(Exception):  # noqa: N818 - says what is the case
+    """Firsthand does not start; the message is one line that says what is wrong and what to do."""
+
+
 class ToldSettings(BaseSettings):
     """Settings of the environment, and beneath it of files: `FIRSTHAND_NATS_PASSWORD` may be the content of
     `firsthand_nats_password` in the folder of secrets, which shows in no listing of processes or containers.

@@ -1,12 +1,15 @@
 """Looking after the bucket: whether it answers, and what came into it after its contact was erased."""
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from firsthand.services.archive.model import Recording
 from firsthand.services.archive.repository import shelf_of
-from firsthand.shared.bucket import Bucket, BucketUnavailable, bucket_of
+from firsthand.shared.bucket import BucketUnavailable, bucket_of
 from firsthand.shared.service import Context
+
+if TYPE_CHECKING:
+    from firsthand.shared.bucket_objects import Bucket
 
 _ASK_EVERY: Final = 10.0  # seconds
 _LOOK_EVERY: Final = 3600.0  # seconds
@@ -23,7 +26,7 @@ async def ask_bucket(context: Context) -> None:
         await asyncio.sleep(_ASK_EVERY)
 
 
-async def _amiss(bucket: Bucket) -> list[str]:
+async def _amiss(bucket: "Bucket") -> list[str]:
     try:
         await asyncio.wait_for(bucket.check(), _ANSWERS_WITHIN)
     except BucketUnavailable as error:

@@ -10,14 +10,12 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any, Final
 
-import av
-from av.error import FFmpegError
-
 from firsthand.shared.media import CHUNK, SealedReader
 
 # Containers of recordings; none of them can refer to other files or addresses, as playlists can.
 _FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,wav,mp3,aac,flac,mpegts,avi"
 _OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
+_TIME_BASE: Final = 1_000_000  # a container counts in microseconds (AV_TIME_BASE)
 _FRAMES: Final = 3  # decoded of each kind, at the beginning
 _SHORTEST: Final = 0.2  # seconds; less is no recording
 _MIMES: Final = (  # the demuxer's name holds it -> with pictures, with sound only
@@ -55,6 +53,9 @@ class Findings:
 
 def examine(reader: SealedReader) -> Findings:
     """Hash the whole content and read what it is. Raises NotMedia, MediaDamaged, OSError."""
+    import av  # with FFmpeg, 13 MB, which a process has only once it examines a recording
+    from av.error import FFmpegError
+
     digest = hashlib.sha256()
     for piece in reader.read_range(0, reader.size):
         digest.update(piece)
@@ -94,7 +95,7 @@ def _decodes(container: Any, stream: Any) -> bool:
 def _duration(container: Any) -> float:
     """In seconds; by the header, or, where a browser's recorder wrote none, by the packets."""
     if container.duration and container.duration > 0:
-        return float(container.duration / av.time_base)
+        return float(container.duration / _TIME_BASE)
     container.seek(0)
     ends = (
         (packet.pts + (packet.duration or 0)) * (packet.time_base or Fraction(0))

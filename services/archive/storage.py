@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from firsthand.shared.bucket import Bucket
 from firsthand.shared.files import remove_folder
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.media import FileSource, MediaBusy, SealedReader, SealedWriter, in_hand, remove_media
+
+if TYPE_CHECKING:
+    from firsthand.shared.bucket_objects import Bucket
 
 _TRIES: Final = 20
 _TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the file in less than one
@@ -23,7 +25,7 @@ _TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the 
 class Shelf:
     """The sealed files of one contact. Methods raise OSError; with a bucket also BucketUnavailable."""
 
-    def __init__(self, media: Path, bucket: Bucket | None, institution: InstitutionId, contact_id: str) -> None:
+    def __init__(self, media: Path, bucket: "Bucket | None", institution: InstitutionId, contact_id: str) -> None:
         self._key = f"{institution}/{contact_id}"
         self._folder = media / institution / contact_id
         self._bucket = bucket

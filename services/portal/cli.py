@@ -4,10 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from firsthand.shared.client import Json, Refused, operator
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.console import Url, console, read_settings, run, stop
-from firsthand.shared.keys import Keys
 
 institution_cli = typer.Typer(no_args_is_help=True, help="Institutions of this deployment.")
 person_cli = typer.Typer(no_args_is_help=True, help="People of an institution.")
@@ -74,10 +72,13 @@ def token_create(
 
 def _as_operator(url: str, method: str, path: str, body: dict[str, Any]) -> Any:
     """Ask the running system as its operator: who holds the signing keys is."""
+    from firsthand.shared.client import Refused, operator
+    from firsthand.shared.keys import Keys
+
     settings = read_settings()
     keys = Keys.load(settings.key_folder)
 
-    async def ask() -> Json:
+    async def ask() -> Any:
         async with operator(url or settings.address, keys, SystemClock()) as caller:
             return await caller.call(method, path, body)
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from firsthand.shared.clock import Clock
 from firsthand.shared.settings import Settings
 from firsthand.shared.store import Store
-from firsthand.shared.store.mongo import MongoStore
 from firsthand.shared.store.sqlite import SqliteStore
 
 
 async def open_store(settings: Settings, service: str, clock: Clock) -> Store:
     """Open a service's documents: in MongoDB where an address is set, else in a file. Raises StoreUnavailable."""
     if settings.mongo_url:
+        from firsthand.shared.store.mongo import MongoStore  # a driver that nobody loads who keeps files
+
         return await MongoStore.open(settings.mongo_url, service, clock)
     return await SqliteStore.open(store_file(settings, service), clock)
 
@@ -19,6 +20,8 @@ async def open_store(settings: Settings, service: str, clock: Clock) -> Store:
 async def open_key_store(settings: Settings, service: str, clock: Clock) -> Store:
     """Open the keys of a service's contacts, which lie apart from what they open. Raises StoreUnavailable."""
     if url := settings.keys_mongo_url or settings.mongo_url:
+        from firsthand.shared.store.mongo import MongoStore
+
         return await MongoStore.open(url, f"{service}_keys", clock)
     return await SqliteStore.open(key_store_file(settings, service), clock, remembers=False)
 

@@ -35,7 +35,7 @@ from firsthand.shared.bus.feeding import FedSubscriber, router_of
 from firsthand.shared.bus.observing import event_metrics
 from firsthand.shared.bus.spans import traces_with
 from firsthand.shared.clock import ManualClock, SystemClock
-from firsthand.shared.deployment import CannotStart, Deployment
+from firsthand.shared.deployment import Deployment
 from firsthand.shared.events import AnyEvent, State
 from firsthand.shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
 from firsthand.shared.events.contact import ContactReference
@@ -45,7 +45,7 @@ from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingState
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.service import Subscribers
-from firsthand.shared.settings import Settings
+from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.topology import DEAD_LETTERS, Placement, durables_of
 from firsthand.shared.tracing import traceparent

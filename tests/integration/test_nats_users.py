@@ -23,11 +23,11 @@ from firsthand.shared.bus.connection import NoServer, NotPermitted, connected
 from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT
 from firsthand.shared.bus.permissions import OPERATOR, USERS, inbox_prefix
+from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.bus.times import confirm
 from firsthand.shared.bus.topology_apply import apply, drift
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.credentials import make_secrets
-from firsthand.shared.deployment import bus_settings
 from firsthand.shared.embedded_nats import EmbeddedNats, binary
 from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState

@@ -22,11 +22,11 @@ import pytest
 from pydantic import AwareDatetime
 
 from firsthand.shared.clock import ManualClock
-from firsthand.shared.deployment import CannotStart
 from firsthand.shared.events import parse_event
 from firsthand.shared.events.portal import PersonChangedV1, PersonState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.serving import usable_folder
+from firsthand.shared.settings import CannotStart
 from firsthand.shared.store import Conflict, Document, Index, Range, StoreUnavailable
 from firsthand.shared.store.sqlite import SqliteStore
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from firsthand.services.__main__ import cli
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.bus.permissions import USERS, permissions_of
+from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.credentials import make_secrets, read_conf
-from firsthand.shared.deployment import bus_settings
 from firsthand.shared.keys import Keys
 from firsthand.shared.settings import Settings
 from firsthand.shared.store import StoreUnavailable

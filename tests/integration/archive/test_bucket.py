@@ -20,7 +20,8 @@ from firsthand.services.archive import bucket as bucket_watch
 from firsthand.services.archive.bucket import erase_what_came_late
 from firsthand.services.archive.handlers.uploads import _tidy
 from firsthand.services.archive.repository import Recordings, shelf_of
-from firsthand.shared.bucket import Bucket, BucketUnavailable, bucket_of
+from firsthand.shared.bucket import BucketUnavailable, bucket_of
+from firsthand.shared.bucket_objects import Bucket
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.doctor import examine
 from firsthand.shared.media import CHUNK, FileSource, MediaDamaged, SealedReader, SealedWriter
