@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from firsthand.example.media import make_video
 from firsthand.shared.client import Caller, Json, Refused, family, operator, signed_in
 from firsthand.shared.clock import Clock
 from firsthand.shared.events.contact import SCOPES, Scope
@@ -305,10 +304,16 @@ async def recording(journey: Journey, *states: str) -> Json:
     return await eventually(f"{journey.reference}: recording {' or '.join(states)}", look)
 
 
+def _recording() -> bytes:
+    from firsthand.example.media import make_video  # and FFmpeg, which `firsthand up` has no use for
+
+    return make_video()
+
+
 async def upload(journey: Journey, media: bytes | None = None, *, chunk: int = _CHUNK) -> Json:
     """Upload the recording with the tus protocol, in pieces; returns when it is held."""
     await recording(journey, "awaited", "held")
-    journey.media = media if media is not None else await asyncio.to_thread(make_video)
+    journey.media = media if media is not None else await asyncio.to_thread(_recording)
     tus = {"Tus-Resumable": "1.0.0"}
     name = base64.b64encode(b"meeting.webm").decode()
     described = tus | {"Upload-Length": str(len(journey.media)), "Upload-Metadata": f"filename {name}"}

@@ -271,7 +271,7 @@ def doctor() -> None:
     """Check this deployment: settings, keys, stores, topology, clocks; say what to do about each problem."""
     from firsthand.shared.doctor import examine
 
-    findings = run(examine(read_settings(), list(SERVICES.values())))
+    findings = run(examine(read_settings(), SERVICES))
     for finding in findings:
         mark = "[green]ok [/]" if finding.good else "[red]BAD[/]"
         console.print(f"{mark} {escape(finding.text)}", soft_wrap=True)

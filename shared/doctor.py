@@ -1,6 +1,8 @@
 """What `firsthand doctor` examines, each finding one sentence that says what to do."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from firsthand.shared.bucket import BucketUnavailable, bucket_of
 from firsthand.shared.bus.connection import NoServer, NotPermitted
@@ -10,10 +12,12 @@ from firsthand.shared.clock import SystemClock
 from firsthand.shared.clock_survey import survey
 from firsthand.shared.embedded_nats import address_of
 from firsthand.shared.keys import Keys, KeysError, exposed
-from firsthand.shared.service import Service
 from firsthand.shared.settings import Settings
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.opened import open_store, store_file
+
+if TYPE_CHECKING:
+    from firsthand.shared.service import Service
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,11 @@ class Finding:
     text: str
 
 
-async def examine(settings: Settings, services: list[Service]) -> list[Finding]:
-    """Look at everything that can be seen from here without changing anything."""
+async def examine(settings: Settings, services: "Mapping[str, Service]") -> list[Finding]:
+    """Look at everything that can be seen from here without changing anything.
+
+    `services` by name; only one whose database can be looked at is taken from there, and so loaded.
+    """
     return [
         *_address(settings),
         *_keys(settings),
@@ -59,29 +66,29 @@ def _keys(settings: Settings) -> list[Finding]:
     return found
 
 
-async def _stores(settings: Settings, services: list[Service]) -> list[Finding]:
+async def _stores(settings: Settings, services: "Mapping[str, Service]") -> list[Finding]:
     try:
         found = await _servers(settings)
     except StoreUnavailable as error:
         return [Finding(False, str(error))]
-    for service in services:
-        if not settings.mongo_url and not store_file(settings, service.name).exists():
-            found.append(Finding(True, f"{service.name} has no database yet; it is created at the first start"))
+    for name in services:
+        if not settings.mongo_url and not store_file(settings, name).exists():
+            found.append(Finding(True, f"{name} has no database yet; it is created at the first start"))
             continue
         try:
-            store = await open_store(settings, service.name, SystemClock())
+            store = await open_store(settings, name, SystemClock())
         except StoreUnavailable as error:
-            in_use = Finding(True, f"{service.name} is running, so its database is not examined now")
-            found.append(Finding(False, f"{service.name}: {error}") if settings.mongo_url else in_use)
+            in_use = Finding(True, f"{name} is running, so its database is not examined now")
+            found.append(Finding(False, f"{name}: {error}") if settings.mongo_url else in_use)
             continue
         try:
-            differences = await store.drift(service.documents)
+            differences = await store.drift(services[name].documents)
             waiting = len(await store.outbox(1000))
         finally:
             await store.close()
-        found += [Finding(False, f"{service.name}: {difference}") for difference in differences]
+        found += [Finding(False, f"{name}: {difference}") for difference in differences]
         indexes = "differ (the next start makes them anew)" if differences else "as declared"
-        found.append(Finding(waiting == 0, f"{service.name}: indexes {indexes}; {waiting} events wait to be published"))
+        found.append(Finding(waiting == 0, f"{name}: indexes {indexes}; {waiting} events wait to be published"))
     return found
 
 
@@ -122,14 +129,14 @@ async def _topology(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _clocks(settings: Settings, services: list[Service]) -> list[Finding]:
-    seen = await survey(settings, [service.name for service in services])
+async def _clocks(settings: Settings, services: Collection[str]) -> list[Finding]:
+    seen = await survey(settings, list(services))
     found = [Finding(False, f"{', '.join(names)}: {sentence}") for sentence, names in seen.amiss.items()]
     if seen.apart:
         found.append(Finding(False, seen.apart))
     believed = [one.service for one in seen.services if not one.reading.sentence]
     if believed:
         found.append(Finding(True, f"clock: {seen.now:%Y-%m-%d %H:%M} UTC, believed by {', '.join(believed)}"))
-    if unseen := [one.name for one in services if one.name not in {clock.service for clock in seen.services}]:
+    if unseen := [one for one in services if one not in {clock.service for clock in seen.services}]:
         found.append(Finding(True, f"clock: {', '.join(unseen)} could not be asked at {settings.address}"))
     return found

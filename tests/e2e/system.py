@@ -164,13 +164,16 @@ def _environment(data: Path, port: int, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def all_in_one(
-    folder: Path, code: Path = THIS_CODE, launched: tuple[str, ...] = COMMAND
+    folder: Path, code: Path = THIS_CODE, launched: tuple[str, ...] = COMMAND, *, cold: bool = False
 ) -> AsyncIterator[System]:
-    """`firsthand up` on an empty folder; `code` names the folder of the code that runs, `launched` its program."""
+    """`firsthand up` on an empty folder; `code` names the folder of the code that runs, `launched` its program.
+
+    `cold`: started as an operator starts it, and not from a process that has loaded the code already.
+    """
     port = free_port()
     url, data = f"http://127.0.0.1:{port}", folder / "data"
     program = Program(("up",), _environment(data, port), f"{url}/readyz", folder / "up.log", launched, code)
-    await program.start()
+    await program.start(cold=cold)
     try:
         yield System(url, data, {"up": program})
     finally:
@@ -187,11 +190,12 @@ async def apart(
     servers: Callable[[Path, Path], Servers] = ServerWithUsers,
     stream_replicas: int = 1,
     code: Mapping[str, Path] | None = None,
+    cold: bool = False,
 ) -> AsyncIterator[System]:
     """Every service as a process with its own secrets, its NATS `servers`, and a reverse proxy that joins the prefixes.
 
     With a database that they share, a service may have several `replicas`: `consent`, `consent-2`, ... `code` names
-    the folders of the releases that they begin with, by the same names; this tree's by default.
+    the folders of the releases that they begin with, by the same names; this tree's by default. `cold`: as above.
     """
     data = folder / "data"
     make_secrets(data, placement=Placement())
@@ -224,7 +228,7 @@ async def apart(
             for n, port in enumerate(ports, 1)
         }
         try:
-            await asyncio.gather(*(program.start() for program in programs.values()))
+            await asyncio.gather(*(program.start(cold=cold) for program in programs.values()))
             yield System(url, data, programs, nats, routes)
         finally:
             await asyncio.gather(*(program.stop() for program in programs.values() if program.process))
