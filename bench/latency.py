@@ -12,11 +12,12 @@ Journeys begin at times that are fixed beforehand, whatever the system does mean
 time at which its journey was to begin, so that a stall of anything is in the figures; so does the whole journey, which
 ends with `recording.awaited`. People answer in this process, at once; the services and the NATS server are processes of
 their own, as `firsthand up` and `firsthand serve` start them. A rate that the services do not keep up with is told as
-such, with the rate that they reached.
+such, with the rate that they reached. How long the services' threads waited for a core says what else the machine did:
+figures of a run in which they waited much are those of a busy machine.
 """
 
 import asyncio
-import os
+import contextlib
 import statistics
 import sys
 import tempfile
@@ -49,7 +50,6 @@ _HOPS: Final = {
     "firsthand.recording.awaited.v1": "firsthand.meeting.finished.v1",
 }
 _LAST: Final = "firsthand.recording.awaited.v1"
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -114,14 +114,16 @@ async def _play(people: People, seen: Seen, rate: float, seconds: float) -> list
     return journeys
 
 
-def _processor_seconds(system: System) -> float:
-    """Processor time of the processes that run services; the NATS server is none."""
-    fields = (
-        Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()
-        for program in system.programs.values()
-        if program.process
-    )
-    return sum(int(one[11]) + int(one[12]) for one in fields) / _TICKS
+def _processor(system: System) -> tuple[float, float]:
+    """Seconds for which the services' threads had a core, and for which they waited for one: what others took."""
+    had = waited = 0
+    for program in system.programs.values():
+        assert program.process
+        for thread in Path(f"/proc/{program.process.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread of a pool may have ended
+                ran, waiting, _ = thread.joinpath("schedstat").read_text().split()
+                had, waited = had + int(ran), waited + int(waiting)
+    return had / 1e9, waited / 1e9
 
 
 async def _measure(system: System, url: str, rates: tuple[int, ...], where: str) -> None:
@@ -132,17 +134,19 @@ async def _measure(system: System, url: str, rates: tuple[int, ...], where: str)
     await _enter(client, people)
     for rate in rates:
         await _play(people, seen, rate, _WARM)
-        before = _processor_seconds(system)
+        before = _processor(system)
         journeys = await _play(people, seen, rate, _SECONDS)
         last = time.time()
-        spent = _processor_seconds(system) - before
+        had, waited = (after - then for after, then in zip(_processor(system), before, strict=True))
         in_time = len(people.finished & set(journeys))
         async with asyncio.timeout(_WITHIN):
             while not people.finished >= seen.intended.keys():
                 seen.one_ended.clear()
                 await seen.one_ended.wait()
         behind = max(seen.stored[journey, _LAST] for journey in journeys) - last
-        print(f"latency  {rate} journeys a second, {where}; services used {spent / _SECONDS:.2f} cores", flush=True)
+        print(f"latency  {rate} journeys a second, {where}")
+        cores = f"had {had / _SECONDS:.2f} cores, and waited {waited / _SECONDS:.2f} of the time for one"
+        print(f"         the services' threads {cores}", flush=True)
         if behind > _KEPT_UP:
             print(f"         OVERLOADED: {in_time / _SECONDS:.0f} a second ended; the last was {behind:.0f} s behind")
         _tell(seen, journeys, aim=rate == 100 and len(system.programs) == 1)
