@@ -48,7 +48,7 @@ class People:
         """`at_once`: chains begun and not yet finished."""
         self._client = client
         self._js: JetStreamContext = client.jetstream(publish_async_max_pending=4000)
-        self._room = asyncio.Semaphore(at_once)
+        self.room = asyncio.Semaphore(at_once)
         self._chains = 0
         self.finished: set[str] = set()
         self.done = asyncio.Event()
@@ -65,9 +65,14 @@ class People:
         self.done.clear()
         async with asyncio.timeout(_WITHIN):
             for _ in range(chains):
-                await self._room.acquire()
+                await self.room.acquire()
                 await self.begin()
             await self.done.wait()
+
+    async def tell_setting(self) -> None:
+        """Tell the services of a process of its own what `prepare` gives to those of this one."""
+        for event in setting():
+            await self._tell(event)
 
     async def begin(self) -> str:
         """Begin one chain; gives its contact."""
@@ -87,7 +92,7 @@ class People:
                 await self._tell(_held(event))
             case "firsthand.recording.awaited.v1":
                 self.finished.add(event.subject)
-                self._room.release()
+                self.room.release()
                 if len(self.finished) == self._chains:
                     self.done.set()
 
