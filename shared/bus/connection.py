@@ -15,9 +15,9 @@ from faststream.security import BaseSecurity, SASLPlaintext
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.api import PubAck
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from firsthand.shared.bus.batches import Publisher
 from firsthand.shared.bus.dead_letters import bury
 from firsthand.shared.bus.delivery import Call, Delivery, Settling
 from firsthand.shared.bus.errors import Hopeless
@@ -46,7 +46,6 @@ _PUBLISH_WITHIN: Final = 5.0  # seconds
 _ANSWER_WITHIN: Final = 2.0  # seconds for a look at the server's state
 _CLOSE_WITHIN: Final = 5.0  # seconds
 _REFUSED_FOR: Final = 60.0  # seconds for which a refusal keeps the service from being ready
-CONTENT_TYPE: Final = "application/cloudevents+json"
 
 
 class BusSettings(BaseModel):
@@ -191,7 +190,7 @@ class Bus:
         self._replays: Pull | None = None
         self._listeners: set[Listener] = set()
         self._working: asyncio.Task[None] | None = None
-        self._in_flight: set[asyncio.Future[PubAck]] = set()
+        self._publishing: Publisher | None = None
         self._stopping = False
         self._away = False
         self._refusal: tuple[str, float] | None = None  # what the server did not permit last, and when
@@ -282,43 +281,15 @@ class Bus:
 
     async def publish(self, entry: OutboxEntry) -> int:
         """Publish one event; returns its stream sequence. Raises NotPublished: it may or may not be in the stream."""
-        (acknowledged,) = await self._send([entry])
+        (acknowledged,) = await self._publisher.publish([entry])
         if acknowledged is None:
             raise NotPublished(f"{entry.event_id} is not acknowledged")
         return acknowledged
 
     async def publish_all(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
-        """Publish in this order, all in flight at once; returns those that the server acknowledged."""
-        acknowledged = await self._send(entries)
+        """Publish in this order, many as one batch; returns those that the server acknowledged."""
+        acknowledged = await self._publisher.publish(entries)
         return [entry for entry, sequence in zip(entries, acknowledged, strict=True) if sequence is not None]
-
-    async def _send(self, entries: Sequence[OutboxEntry]) -> list[int | None]:
-        """Tell for each entry its stream sequence; None where it is not known to be in the stream."""
-        futures: list[asyncio.Future[PubAck]] = []
-        with contextlib.suppress(nats.errors.Error, OSError):
-            for entry in entries:
-                if not self.connected:
-                    break  # else it is kept in memory and sent when we are back, whoever published it meanwhile
-                headers = {"Nats-Msg-Id": entry.event_id, "Content-Type": CONTENT_TYPE}
-                futures.append(
-                    await self._js.publish_async(entry.nats_subject, entry.body, stream=self._stream, headers=headers)
-                )
-        self._in_flight.update(futures)
-        if futures:
-            await asyncio.wait(futures, timeout=_PUBLISH_WITHIN)
-        self._in_flight.difference_update(futures)
-        sequences: list[int | None] = [None] * len(entries)
-        refusal: BaseException | None = None
-        for place, future in enumerate(futures):
-            if not future.done():
-                future.cancel()
-            elif future.cancelled() or (error := future.exception()) is None:
-                sequences[place] = None if future.cancelled() else future.result().seq
-            else:
-                refusal = error
-        if refusal:
-            self._log.error("the server refuses events", extra={"stream": self._stream, "reason": str(refusal)})
-        return sequences
 
     async def listen(self, name: str, call: Heard, *, unreadable: Unreadable, since: Since) -> Listener:
         """Hear the events of a listening of the topology at this replica, each once and in its stream's order, with
@@ -453,6 +424,12 @@ class Bus:
     def _stream(self) -> str:
         return STREAMS[self.service].name
 
+    @property
+    def _publisher(self) -> Publisher:
+        if self._publishing is None:
+            self._publishing = Publisher(self.client, self._stream, self._log)
+        return self._publishing
+
     def _kept(self, listener: Listener) -> Listener:
         self._listeners.add(listener)
         return listener
@@ -501,8 +478,8 @@ class Bus:
             self._log.warning("NATS is away; waiting for it", extra={"reason": type(error).__name__})
 
     async def _on_disconnected(self) -> None:
-        for future in self._in_flight:  # no acknowledgement of these comes any more
-            future.cancel()
+        if self._publishing:
+            self._publishing.disconnected()
         if not self._away and not self._stopping:
             self._away = True
             self._log.warning("NATS is away; waiting for it")

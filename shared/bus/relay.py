@@ -3,6 +3,9 @@
 Each replica publishes what it finds, whoever saved it: so an event of a replica that was killed before it published is
 on its way within `_SWEEP`, and who is cut off from NATS holds nothing up. An event that two publish is stored once: the
 server knows it by its id, for as long as its duplicate window lasts (`shared.topology`).
+
+Urgent events (`Event.urgent`) have a lane of their own: a withdrawal is published at once, while a batch of others is
+still on its way. So it may come before an earlier event of its own document; consumers go by sequences.
 """
 
 import asyncio
@@ -34,35 +37,20 @@ class Relay:
 
     def __init__(self, store: Store, bus: Bus, clock: Clock, metrics: Metrics) -> None:
         self._store = store
-        self._bus = bus
-        self._clock = clock
         self._metrics = metrics
-        self._stream = STREAMS[bus.service].name if bus.service in STREAMS else ""
-        self._log = logging.getLogger(f"firsthand.{bus.service}")
-        self._wake = asyncio.Event()
-        self._in_vain = 0
-        # In the stream, but the store did not take that down: not to be published again however long that lasts.
-        self._to_remove: set[str] = set()
+        self._lanes = [_Lane(store, bus, clock, metrics, urgent=urgent) for urgent in (True, False)]
         store.on_outbox(self.wake)
 
     def wake(self) -> None:
         """Say that a save left an event."""
-        self._wake.set()
+        for lane in self._lanes:
+            lane.wake.set()
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        while True:
-            self._wake.clear()
-            if await self.publish_batch():
-                continue
-            delay = _BACKOFF[min(self._in_vain, len(_BACKOFF)) - 1] if self._in_vain else _SWEEP
-            if self._in_vain:
-                await asyncio.sleep(delay)
-            else:
-                # Not `wait_for`: cancelled in the instant of a wake, it would go on as if nothing had been said.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await self._wake.wait()
+        async with asyncio.TaskGroup() as group:
+            for lane in self._lanes:
+                group.create_task(lane.run())
 
     async def drain(self, within: float) -> int:
         """Publish what is left, for at most `within` seconds; returns how many events still wait."""
@@ -76,10 +64,51 @@ class Relay:
 
     async def publish_batch(self) -> bool:
         """Publish the oldest events; returns whether to go on at once. Raises nothing: what fails stays."""
+        return any([await lane.publish_batch() for lane in self._lanes])
+
+    async def oldest_unpublished(self) -> datetime | None:
+        """Tell the time of the oldest event that waits, whichever replica saved it; None when none does."""
+        entries = await self._store.outbox(limit=_BATCH)  # their order is that of the saves, by several clocks
+        return min((entry.at for entry in entries), default=None)
+
+
+class _Lane:
+    """Publishes the urgent events, or all others."""
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock, metrics: Metrics, *, urgent: bool) -> None:
+        self.wake = asyncio.Event()
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._metrics = metrics
+        self._urgent = urgent
+        self._stream = STREAMS[bus.service].name if bus.service in STREAMS else ""
+        self._log = logging.getLogger(f"firsthand.{bus.service}")
+        self._in_vain = 0
+        # In the stream, but the store did not take that down: not to be published again however long that lasts.
+        self._to_remove: set[str] = set()
+
+    async def run(self) -> None:
+        while True:
+            self.wake.clear()
+            if await self.publish_batch():
+                continue
+            delay = _BACKOFF[min(self._in_vain, len(_BACKOFF)) - 1] if self._in_vain else _SWEEP
+            if self._in_vain:
+                await asyncio.sleep(delay)
+            else:
+                # Not `wait_for`: cancelled in the instant of a wake, it would go on as if nothing had been said.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self.wake.wait()
+
+    async def publish_batch(self) -> bool:
+        """As `Relay.publish_batch`, in this lane."""
         read_at = time.monotonic()
         try:
-            entries = await self._store.outbox(limit=_BATCH)
-            self._metrics.outbox(len(entries))
+            entries = await self._store.outbox(limit=_BATCH, urgent=self._urgent)
+            if not self._urgent:
+                self._metrics.outbox(len(entries))
             if not entries:
                 self._to_remove.clear()
                 return False
@@ -97,11 +126,6 @@ class Relay:
             self._log.info("events are published again")
         self._in_vain = 0
         return True
-
-    async def oldest_unpublished(self) -> datetime | None:
-        """Tell the time of the oldest event that waits, whichever replica saved it; None when none does."""
-        entries = await self._store.outbox(limit=_BATCH)  # their order is that of the saves, by several clocks
-        return min((entry.at for entry in entries), default=None)
 
     async def _publish(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         """Give those of the entries that are in the stream now."""

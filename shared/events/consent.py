@@ -113,6 +113,7 @@ class ConsentGrantedV1(_Consent):
 class ConsentDeclinedV1(_Consent):
     entity: ClassVar[str] = "consent"
     name: ClassVar[str] = "declined"
+    urgent: ClassVar[bool] = True
     type: Literal["firsthand.consent.declined.v1"]
 
 
@@ -121,6 +122,7 @@ class ConsentChangedV1(_Consent):
 
     entity: ClassVar[str] = "consent"
     name: ClassVar[str] = "changed"
+    urgent: ClassVar[bool] = True
     type: Literal["firsthand.consent.changed.v1"]
 
 
@@ -137,6 +139,7 @@ class ConsentWithdrawnV1(_Consent):
 
     entity: ClassVar[str] = "consent"
     name: ClassVar[str] = "withdrawn"
+    urgent: ClassVar[bool] = True
     type: Literal["firsthand.consent.withdrawn.v1"]
 
 
@@ -145,6 +148,7 @@ class ErasureRequestedV1(_Consent):
 
     entity: ClassVar[str] = "erasure"
     name: ClassVar[str] = "requested"
+    urgent: ClassVar[bool] = True
     type: Literal["firsthand.erasure.requested.v1"]
 
 

@@ -146,6 +146,7 @@ class OutboxEntry:
     nats_subject: str
     body: bytes  # the event in JSON, as it goes on the wire
     at: datetime  # the event's time
+    urgent: bool = False  # `Event.urgent`
 
 
 class Collection(Protocol[D]):
@@ -233,8 +234,10 @@ class Store(Protocol):
         """
         ...
 
-    async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
-        """The oldest events not yet published, in the order in which they were saved."""
+    async def outbox(self, limit: int = 256, *, urgent: bool | None = None) -> list[OutboxEntry]:
+        """The oldest events not yet published, in the order in which they were saved; the urgent ones before all
+        others, or only those, or only the others.
+        """
         ...
 
     async def published(self, entries: Sequence[OutboxEntry]) -> None:
@@ -242,7 +245,7 @@ class Store(Protocol):
         ...
 
     def on_outbox(self, wake: Callable[[], None]) -> None:
-        """Register a callable (no arguments, called in the event loop) that is told when a save left an event."""
+        """Register a callable that is called in the event loop when a save left an event."""
         ...
 
     async def institutions(self, kind: type[Document]) -> list[InstitutionId]:

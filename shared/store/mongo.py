@@ -21,7 +21,7 @@ from firsthand.shared.store.kinds import Kind, kind_of
 from firsthand.shared.store.mongo_client import Address, Driver
 from firsthand.shared.store.mongo_collection import MongoCollection
 from firsthand.shared.store.mongo_database import Database
-from firsthand.shared.store.mongo_shape import document, key, path, sortable, waiting_events
+from firsthand.shared.store.mongo_shape import URGENT_BELOW, document, key, path, sortable, waiting_events
 from firsthand.shared.store.versions import Readable
 
 _KEY: Final = [("_id", ASCENDING)]
@@ -90,10 +90,11 @@ class MongoStore:
             raws = await found.limit(rows).to_list(rows)
         return self._readable.of(kind.kind, (partial(document, kind, raw) for raw in raws), limit)
 
-    async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
-        found = await asyncio.gather(*(self._waiting(kind, limit) for kind in self._kinds.values()))
+    async def outbox(self, limit: int = 256, *, urgent: bool | None = None) -> list[OutboxEntry]:
+        places = {"$gt": 0, "$lt": URGENT_BELOW} if urgent else {"$gt": 0}
+        found = await asyncio.gather(*(self._waiting(kind, places, limit) for kind in self._kinds.values()))
         in_order = sorted((event for events in found for event in events), key=lambda event: event[0])
-        return [entry for _, entry in in_order[:limit]]
+        return [entry for _, entry in in_order if urgent is None or entry.urgent is urgent][:limit]
 
     async def published(self, entries: Sequence[OutboxEntry]) -> None:
         changes: dict[str, list[UpdateOne]] = {}
@@ -137,11 +138,11 @@ class MongoStore:
     async def close(self) -> None:
         await self._database.close()
 
-    async def _waiting(self, kind: Kind, limit: int) -> list[tuple[int, OutboxEntry]]:
+    async def _waiting(self, kind: Kind, places: dict[str, int], limit: int) -> list[tuple[int, OutboxEntry]]:
         """Read the oldest outboxes of a kind, and take off flags that a crash left: many of them would hide events."""
         while True:
             with self._database.work() as database:
-                found = database[kind.name].find({"waiting": {"$gt": 0}}, {"institution": True, "outbox": True})
+                found = database[kind.name].find({"waiting": places}, {"institution": True, "outbox": True})
                 raws = await found.sort([("waiting", ASCENDING)]).limit(limit).to_list(limit)
             left = [_unflag({"_id": raw["_id"]}) for raw in raws if not raw["outbox"]]
             if not left:

@@ -52,7 +52,7 @@ class MongoCollection(Generic[D]):
         stored = self._kind.to_keep(document, document.next_version, self._institution)
         change: dict[str, Raw] = {"$set": state(self._kind, stored)}
         for entry in self._entries(stored, event):
-            order = self._database.next_order()
+            order = self._database.next_order(urgent=entry.urgent)
             change["$set"][f"outbox.{entry.event_id}"] = waiting_event(order, stored.version, entry)
             change["$min"] = {"waiting": order}
         as_read = {"_id": key(self._institution, document.id), "version": document.version}
@@ -135,8 +135,8 @@ class MongoCollection(Generic[D]):
             "outbox": {},
         }
         for entry in waiting:
-            order = self._database.next_order()
-            raw.setdefault("waiting", order)
+            order = self._database.next_order(urgent=entry.urgent)
+            raw["waiting"] = min(order, raw.get("waiting", order))
             raw["outbox"][entry.event_id] = waiting_event(order, version_of(entry), entry)
         try:
             with self._database.work() as database:
@@ -170,7 +170,7 @@ class MongoCollection(Generic[D]):
             return []
         check_event(event, stored)
         named = (self._kind.name, self._institution, stored.id)
-        return [OutboxEntry(*named, event.id, event.nats_subject, event.wire(), event.time)]
+        return [OutboxEntry(*named, event.id, event.nats_subject, event.wire(), event.time, event.urgent)]
 
     def _conflict(self, id_: str) -> Conflict:
         return Conflict(f"{self._kind.name} {id_} of {self._institution} is not at the version that was read")

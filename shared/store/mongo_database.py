@@ -59,10 +59,12 @@ class Database:
         finally:
             await disconnect(client)
 
-    def next_order(self) -> int:
-        """Give a save its place in the order of saves: microseconds, later than any that this process gave before."""
+    def next_order(self, *, urgent: bool) -> int:
+        """Give a save its place in the order of saves: microseconds, later than any that this process gave before; for
+        an urgent event, milliseconds.
+        """
         self._order = max(self._order + 1, int(self._clock.now().timestamp() * 1_000_000))
-        return self._order
+        return self._order >> 10 if urgent else self._order
 
     def on_event_left(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)

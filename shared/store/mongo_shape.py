@@ -9,7 +9,7 @@
     rest         all other fields, as JSON: keys with dots or dollars, deep nesting and large numbers stay as they are
     outbox       events not yet published, by event id: {order, version, subject, at, body}
     waiting      the place in the order of saves of the oldest of them; absent when there is none. The flag of the
-                 outbox's index
+                 outbox's index. Places of urgent events lie before all others
 
 One document is written by one operation. Nothing is kept twice, and no index needs what an older release did not write.
 """
@@ -27,6 +27,9 @@ from firsthand.shared.store.versions import raw_of, read
 Raw = dict[str, Any]
 
 _WHOLE_NUMBERS: Final = range(-(2**63), 2**63)  # what a 64-bit integer of BSON holds
+# Places of urgent events lie below, in milliseconds; those of all others above, in microseconds. Both are positive, so
+# that a release that knows of none finds them too.
+URGENT_BELOW: Final = 2**43
 _FRAME: Final = frozenset({"id", "institution", "version"})
 
 
@@ -95,16 +98,18 @@ def waiting_event(order: int, version: int, entry: OutboxEntry) -> Raw:
 
 def waiting_events(kind: Kind, raw: Raw) -> list[tuple[int, OutboxEntry]]:
     """Read a document's outbox: (place in the order of saves, event). Later versions never come before earlier ones,
-    though clocks of two replicas differ.
+    though clocks of two replicas differ, except urgent ones before others.
     """
     institution = raw["institution"]
     id_ = raw["_id"].removeprefix(f"{institution}/")
     found: list[tuple[int, OutboxEntry]] = []
+    last = {True: 0, False: 0}
     for event_id, event in sorted(raw["outbox"].items(), key=lambda item: item[1]["version"]):
-        order = max(event["order"], found[-1][0]) if found else event["order"]
+        urgent = event["order"] < URGENT_BELOW
+        last[urgent] = order = max(event["order"], last[urgent])
         at = datetime.fromisoformat(event["at"])
         entry = OutboxEntry(
-            kind.name, InstitutionId(institution), id_, event_id, event["subject"], bytes(event["body"]), at
+            kind.name, InstitutionId(institution), id_, event_id, event["subject"], bytes(event["body"]), at, urgent
         )
         found.append((order, entry))
     return found

@@ -58,17 +58,19 @@ class SqliteStore:
 
         return await self._database.read(read)
 
-    async def outbox(self, limit: int = 256) -> list[OutboxEntry]:
-        if not self._database.point("SELECT 1 FROM outbox LIMIT 1", ()):
+    async def outbox(self, limit: int = 256, *, urgent: bool | None = None) -> list[OutboxEntry]:
+        which = "" if urgent is None else "WHERE seq < 0" if urgent else "WHERE seq >= 0"
+        if not self._database.point(f"SELECT 1 FROM outbox {which} LIMIT 1", ()):  # noqa: S608 - as `which` says
             return []  # as above
-        sql = "SELECT kind, institution, document_id, event_id, nats_subject, body, at FROM outbox ORDER BY seq LIMIT ?"
+        sql = (
+            "SELECT kind, institution, document_id, event_id, nats_subject, body, at, seq < 0 "
+            f"FROM outbox {which} ORDER BY seq LIMIT ?"  # noqa: S608 - as above
+        )
 
         def read(connection: sqlite3.Connection) -> list[OutboxEntry]:
+            rows = connection.execute(sql, (limit,)).fetchall()
             return [
-                OutboxEntry(kind, institution, document, event, subject, body, _EPOCH + timedelta(microseconds=at))
-                for kind, institution, document, event, subject, body, at in connection.execute(
-                    sql, (limit,)
-                ).fetchall()
+                OutboxEntry(*named, _EPOCH + timedelta(microseconds=at), bool(first)) for *named, at, first in rows
             ]
 
         return await self._database.read(read)

@@ -19,6 +19,16 @@ from firsthand.shared.store.versions import body_of
 from firsthand.shared.store.versions import read as read_document
 
 
+# Places in the outbox are counted from 1; urgent events have the places below nought, so that they come first, also to a
+# release that knows of none.
+_ROW = "event_id, kind, institution, document_id, nats_subject, at, body"
+_LEAVE = f"INSERT INTO outbox ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LEAVE_FIRST = (
+    f"INSERT INTO outbox (seq, {_ROW}) "
+    f"VALUES (coalesce((SELECT max(seq) + 1 FROM outbox WHERE seq < 0), {-(2**62)}), ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
 @dataclass(frozen=True)
 class _Statements:
     """The SQL of one kind, made once: a use case makes its collections anew, some fifteen in each chain."""
@@ -123,7 +133,9 @@ class SqliteCollection(Generic[D]):
         key = (self._institution, document.id)
         values = (*key, document.version, body, *columns)
         named = (self._table.name, self._institution, stored.id)
-        entries = [(one.event_id, *named, one.nats_subject, microseconds(one.at), one.body) for one in waiting]
+        entries = [
+            (one.urgent, one.event_id, *named, one.nats_subject, microseconds(one.at), one.body) for one in waiting
+        ]
 
         def apply(connection: sqlite3.Connection) -> None:
             if connection.execute(self._sql.insert, values).rowcount == 0:
@@ -189,7 +201,7 @@ class SqliteCollection(Generic[D]):
         if event is None:
             return None
         check_event(event, stored)
-        named = (event.id, self._table.name, self._institution, stored.id, event.nats_subject)
+        named = (event.urgent, event.id, self._table.name, self._institution, stored.id, event.nats_subject)
         return (*named, microseconds(event.time), event.wire())
 
     def _conflict(self, id_: str) -> Conflict:
@@ -200,11 +212,8 @@ def _leave(connection: sqlite3.Connection, entry: tuple[Any, ...] | None) -> Non
     """Leave an event in the outbox, in the transaction of the document that it tells of."""
     if entry is None:
         return
+    urgent, *row = entry
     try:
-        connection.execute(
-            "INSERT INTO outbox (event_id, kind, institution, document_id, nats_subject, at, body) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            entry,
-        )
+        connection.execute(_LEAVE_FIRST if urgent else _LEAVE, row)
     except sqlite3.IntegrityError as error:
-        raise ValueError(f"the event {entry[0]} waits already: an event is saved once") from error
+        raise ValueError(f"the event {row[0]} waits already: an event is saved once") from error

@@ -119,7 +119,7 @@ async def test_a_save_is_published_at_once_and_not_at_the_next_sweep(
     monkeypatch.setattr("firsthand.shared.bus.relay._SWEEP", 3600.0)
     relay = Relay(store, portal, SystemClock(), Metrics("portal"))
     async with running(relay):
-        while not relay._wake._waiters:  # noqa: ASYNC110 - until it found nothing and waits
+        while not all(lane.wake._waiters for lane in relay._lanes):  # noqa: ASYNC110 - until it found nothing and waits
             await asyncio.sleep(0)
         await save(store, 1)
         await until_empty(store)
