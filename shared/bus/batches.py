@@ -171,9 +171,7 @@ class Publisher:
             if futures:
                 await asyncio.wait(futures, timeout=_WITHIN)
         finally:
-            known = [
-                future.result() if future.done() and not future.cancelled() else _UNKNOWN for future in futures
-            ]
+            known = [future.result() if future.done() and not future.cancelled() else _UNKNOWN for future in futures]
             for future in futures:
                 future.cancel()
         return known

@@ -38,6 +38,8 @@ from firsthand.shared.topology import (
     replay_subject,
 )
 
+_BATCHES = "atomic batches"
+_BATCHES_SINCE = (2, 12)  # of nats-server
 _REMEDY = "Run `firsthand topology apply`."
 
 
@@ -75,6 +77,7 @@ def _stream_configs(replicas: int) -> Iterator[StreamConfig]:
             duplicate_window=duplicate_window.total_seconds(),
             num_replicas=replicas,
             allow_direct=True,
+            allow_atomic=True,
             deny_delete=False,
             metadata={VERSION_KEY: str(VERSION)},
         )
@@ -136,11 +139,13 @@ async def differences(
             found.append(f"The stream {config.name} is missing. {_REMEDY}")
             absent.add(str(config.name))
             continue
-        odd = _stream_differences(config, there)
+        odd = _stream_differences(config, there, batches=_knows_batches(js))
         if service and _is_newer(there.metadata):
             continue
         if replicas is None:
             odd.pop("replicas", None)
+        if service:
+            odd.pop(_BATCHES, None)  # it goes without: one by one
         found += [f"The stream {config.name} has {what}. {_REMEDY}" for what in odd.values()]
     for wanted in durables:
         if wanted.stream in absent:
@@ -163,8 +168,14 @@ def _is_newer(metadata: Mapping[str, str] | None) -> bool:
     return version.isdecimal() and int(version) > VERSION
 
 
-def _stream_differences(config: StreamConfig, there: StreamConfig) -> dict[str, str]:
-    """Name what differs, each with a phrase of the form `subjects a, b instead of c`."""
+def _knows_batches(js: JetStreamContext) -> bool:
+    """Whether the server has atomic batches; an older one ignores that a stream should take them, and never says so."""
+    version = js._nc.connected_server_version  # noqa: SLF001 - a context gives its connection in no other way
+    return (version.major, version.minor) >= _BATCHES_SINCE
+
+
+def _stream_differences(config: StreamConfig, there: StreamConfig, *, batches: bool) -> dict[str, str]:
+    """Name what differs, each with a phrase of the form `subjects a, b instead of c`. `batches`: the server has them."""
     return _differences(
         {
             "subjects": (", ".join(sorted(config.subjects or [])), ", ".join(sorted(there.subjects or []))),
@@ -174,6 +185,7 @@ def _stream_differences(config: StreamConfig, there: StreamConfig) -> dict[str, 
             "storage": (_text(config.storage), _text(there.storage)),
             "replicas": (config.num_replicas, there.num_replicas),
             "direct reading": (config.allow_direct, there.allow_direct),
+            _BATCHES: (config.allow_atomic and batches, bool(there.allow_atomic)),
             "topology version": (str(VERSION), (there.metadata or {}).get(VERSION_KEY, "none")),
         }
     )
@@ -211,7 +223,7 @@ async def _apply_stream(js: JetStreamContext, config: StreamConfig) -> list[str]
     except nats.js.errors.NotFoundError:
         await js.add_stream(config)
         return [f"created the stream {config.name}"]
-    odd = _stream_differences(config, there)
+    odd = _stream_differences(config, there, batches=_knows_batches(js))
     if odd:
         kept = {key: value for key, value in (there.metadata or {}).items() if key == CLOCK_KEY}
         config.metadata = kept | (config.metadata or {})

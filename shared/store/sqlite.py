@@ -64,13 +64,14 @@ class SqliteStore:
             return []  # as above
         sql = (
             "SELECT kind, institution, document_id, event_id, nats_subject, body, at, seq < 0 "
-            f"FROM outbox {which} ORDER BY seq LIMIT ?"  # noqa: S608 - as above
+            f"FROM outbox {which} ORDER BY seq LIMIT ?"
         )
 
         def read(connection: sqlite3.Connection) -> list[OutboxEntry]:
             rows = connection.execute(sql, (limit,)).fetchall()
             return [
-                OutboxEntry(*named, _EPOCH + timedelta(microseconds=at), bool(first)) for *named, at, first in rows
+                OutboxEntry(kind, of, document, event, subject, body, _EPOCH + timedelta(microseconds=at), bool(first))
+                for kind, of, document, event, subject, body, at, first in rows
             ]
 
         return await self._database.read(read)

@@ -18,14 +18,14 @@ from firsthand.shared.store.sqlite_schema import microseconds, table_of
 from firsthand.shared.store.versions import body_of
 from firsthand.shared.store.versions import read as read_document
 
-
-# Places in the outbox are counted from 1; urgent events have the places below nought, so that they come first, also to a
+# Places in the outbox are counted from 1; urgent events have those below nought, so that they come first, also to a
 # release that knows of none.
-_ROW = "event_id, kind, institution, document_id, nats_subject, at, body"
-_LEAVE = f"INSERT INTO outbox ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LEAVE = (
+    "INSERT INTO outbox (event_id, kind, institution, document_id, nats_subject, at, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _LEAVE_FIRST = (
-    f"INSERT INTO outbox (seq, {_ROW}) "
-    f"VALUES (coalesce((SELECT max(seq) + 1 FROM outbox WHERE seq < 0), {-(2**62)}), ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO outbox (event_id, kind, institution, document_id, nats_subject, at, body, seq) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, coalesce((SELECT max(seq) + 1 FROM outbox WHERE seq < 0), -4611686018427387904))"
 )
 
 
