@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,6 +45,9 @@ _RESTART_AFTER = 1.0  # seconds until a background task that failed is started a
 # How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
 # own 700 and 10 stopped the process more often, and for up to 132 ms: docs/decisions/0019-faststream.md.
 _COLLECTED_AFTER = (200_000, 50, 50)
+# Seconds for which a thread may keep the interpreter while another one waits for it. The store's writer gives it up and
+# takes it again at every statement; with Python's own 5 ms, a busy event loop kept each commit waiting for over 100.
+_THREADS_TURN = 0.0005
 
 
 @dataclass
@@ -137,6 +141,7 @@ class Deployment:
             ]
             gc.freeze()  # what was loaded at the start is not garbage; the collector need not look at it again
             gc.set_threshold(*_COLLECTED_AFTER)
+            sys.setswitchinterval(_THREADS_TURN)
             if menu is None:
                 menu = [section for service in services for section in service.menu]
             app = build_app(parts, menu=menu, public_url=settings.public_url, behind_proxy=settings.proxied)

@@ -14,7 +14,7 @@ from firsthand.shared.events import EVENTS, AnyEvent, archive, consent, discover
 from firsthand.shared.events.envelope import SUBJECT_ROOT
 from firsthand.shared.identifiers import InstitutionId
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 # Every service, whether or not it has a stream of its own.
 SERVICES: Final = ("portal", "discovery", "consent", "scheduling", "archive")
@@ -206,6 +206,8 @@ LISTENINGS: Final[tuple[Listening, ...]] = (
     *(Listening(service, "note_sign_out", (portal.PersonChangedV1,), ("person",)) for service in SERVICES),
     *(Listening(service, "note_new_link", (consent.InvitationLinkedV1,)) for service in SERVICES),
     Listening("archive", "watch_consent", _of(consent), ("invitation", "consent", "erasure")),
+    # The urgent ones of them a second time, so that none waits behind what others tell.
+    Listening("archive", "watch_withdrawals", tuple(event for event in _of(consent) if event.urgent)),
     # What archive could not take of consent closes the contacts that it names, also at a replica that starts.
     Listening("archive", "read_dead_letters", (), letters="follow_consent"),
     Listening("archive", "read_replays", (), replays="follow_consent"),

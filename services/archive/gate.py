@@ -5,6 +5,9 @@ every consent event for itself, from the place up to which the durable has store
 does not know yet (`overrides`). Both together are complete. Consent's pulse says up to where its events go; without a
 fresh pulse, or with one that names an event not yet heard, the gate is shut.
 
+What may narrow or end a consent is also heard through a second consumer, which brings nothing else: so it waits behind
+nobody, and whoever may see no more is cut off in the turn of the event loop in which it comes.
+
 An event that only a newer release understands, and one that the durable could not take (a dead letter), closes the
 contact that it names, until a later event of that contact is understood. Everything else goes on. What names nobody
 closes nothing.
@@ -18,14 +21,14 @@ import asyncio
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import nats.errors
 
-from firsthand.services.archive.model import Learners, Recording, Viewer
+from firsthand.services.archive.model import Learners, Recording, Viewer, is_shown_to_nobody
 from firsthand.services.archive.repository import Recordings
 from firsthand.shared.bus import Listener
 from firsthand.shared.copies import case_of
@@ -76,6 +79,21 @@ class Override:
     sequence: int  # of consent's document
 
 
+@dataclass(eq=False)
+class Watcher:
+    """Somebody to whom a recording is shown."""
+
+    viewer: Viewer
+    sequence: int  # of the consent under which it was admitted
+    cut_off: Callable[[], None]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)  # set whenever the consent changes
+
+    def hear(self, consent: ConsentRecordState, sequence: int) -> None:
+        if sequence > self.sequence and is_shown_to_nobody(consent, self.viewer):
+            self.cut_off()
+        self.changed.set()
+
+
 class Gate:
     """The gate of one replica. `keep_watch` runs as long as the service."""
 
@@ -95,7 +113,7 @@ class Gate:
         self._letters: dict[Key, int] = {}
         self._letters_seen = (-1, 0, 0)  # kept, given again, given again and done with
         self._nameless_letters = 0
-        self._watchers: defaultdict[Key, set[asyncio.Event]] = defaultdict(set)
+        self._watchers: defaultdict[Key, set[Watcher]] = defaultdict(set)
         self._moved = asyncio.Event()
         self.listening = asyncio.Event()  # set once events and beats are listened for
 
@@ -147,15 +165,18 @@ class Gate:
             return "Nothing plays: an event that consent published has not been heard yet."
         return ""
 
-    @contextlib.asynccontextmanager
-    async def watch(self, institution: InstitutionId, contact_id: str) -> AsyncIterator[asyncio.Event]:
-        """Give an event that is set whenever the consent of this contact changes."""
-        key, changed = (institution, contact_id), asyncio.Event()
-        self._watchers[key].add(changed)
+    @contextlib.contextmanager
+    def watch(self, recording: Recording, viewer: Viewer, cut_off: Callable[[], None]) -> Iterator[asyncio.Event]:
+        """Give an event that is set whenever the consent of this contact changes. `cut_off` is called before, in the
+        same turn of the event loop, when it alone rules out that this viewer may see more.
+        """
+        key = (recording.institution, recording.id)
+        watcher = Watcher(viewer, recording.consent_sequence, cut_off)
+        self._watchers[key].add(watcher)
         try:
-            yield changed
+            yield watcher.changed
         finally:
-            self._watchers[key].discard(changed)
+            self._watchers[key].discard(watcher)
             if not self._watchers[key]:
                 del self._watchers[key]
 
@@ -200,6 +221,9 @@ class Gate:
         self._listener = await self._context.bus.listen(
             "watch_consent", self._hear, unreadable=self._close, since=self._stored
         )
+        urgent = await self._context.bus.listen(
+            "watch_withdrawals", self._hear_first, unreadable=self._close_first, since="new"
+        )
         pulse = await self._context.bus.on_beat(CONSENT_PULSE, self._feel)
         self.listening.set()
         looks = 0
@@ -218,9 +242,19 @@ class Gate:
             self._pulse_at = None  # who still asks this gate is told that it cannot tell
             self._context.impair("gate", [])
             await pulse.stop()
+            await urgent.stop()
             await self._listener.stop()
 
     async def _hear(self, event: AnyEvent, stream_sequence: int) -> None:
+        self._obey(event)
+        self._heard = max(self._heard, stream_sequence)
+        self._moved.set()
+
+    async def _hear_first(self, event: AnyEvent, _stream_sequence: int) -> None:
+        """Hear an urgent event, perhaps before what came before it: so it says nothing of what is heard up to it."""
+        self._obey(event)
+
+    def _obey(self, event: AnyEvent) -> None:
         key = (event.institution, event.subject)
         # Any later event carries the whole state, so it also clears up what was not understood.
         if isinstance(event, _RULES) or key in self._unclear or key in self._letters:
@@ -230,22 +264,24 @@ class Gate:
             for unclear in (self._unclear, self._letters):
                 if event.sequence > unclear.get(key, 0):
                     unclear.pop(key, None)
-            self._wake(key)
-        self._heard = max(self._heard, stream_sequence)
-        self._moved.set()
+            for watcher in [*self._watchers.get(key, ())]:
+                watcher.hear(event.data.consent, event.sequence)
 
     async def _close(self, envelope: Envelope, stream_sequence: int) -> None:
         """Close the contact of an event that this release does not understand."""
+        await self._close_first(envelope, stream_sequence)
+        self._heard = max(self._heard, stream_sequence)
+        self._moved.set()
+
+    async def _close_first(self, envelope: Envelope, _stream_sequence: int) -> None:
         key = (envelope.institution, envelope.subject)
         self._unclear[key] = max(envelope.sequence, self._unclear.get(key, 0))
         self._wake(key)
-        self._heard = max(self._heard, stream_sequence)
-        self._moved.set()
         self.report()
 
     def _wake(self, key: Key) -> None:
-        for changed in self._watchers.get(key, ()):
-            changed.set()
+        for watcher in self._watchers.get(key, ()):
+            watcher.changed.set()
 
     async def _feel(self, payload: bytes) -> None:
         try:

@@ -21,7 +21,9 @@ from nats.aio.subscription import Subscription
 
 from firsthand.shared.tasks import ended
 
-ROOM: Final = 128  # events of one durable in work at once; 64 were no slower, 256 no faster
+# Events of one durable in work at once. With 128 a turn of the event loop took up to 160 ms under load, and 32 with 16;
+# what is handled in a second is the same (docs/decisions/0026-withdrawals-first.md).
+ROOM: Final = 16
 _EXPIRES: Final = 30.0  # seconds that one request stays open
 _HEARTBEAT: Final = 10.0  # seconds; the server says so often that the request is still open
 _SILENCE: Final = 2.5 * _HEARTBEAT  # seconds without a word, after which the request is taken for lost

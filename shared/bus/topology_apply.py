@@ -40,6 +40,7 @@ from firsthand.shared.topology import (
 
 _BATCHES = "atomic batches"
 _BATCHES_SINCE = (2, 12)  # of nats-server
+_INDIFFERENT = ("replicas", _BATCHES)  # to a service; without batches it publishes one by one
 _REMEDY = "Run `firsthand topology apply`."
 
 
@@ -125,7 +126,9 @@ async def drift(settings: BusSettings) -> list[str]:
 async def differences(
     js: JetStreamContext, placement: Placement, *, service: str | None = None, replicas: int | None = None
 ) -> list[str]:
-    """Tell how the server differs in what one service needs, or in all of it. `replicas` None: any number will do."""
+    """Tell how the server differs in what one service needs, or in all of it. `replicas` None: any number will do, and
+    so will a stream that takes no batches.
+    """
     durables = [wanted for wanted in wanted_durables(placement) if service in {None, wanted.service}]
     needed = {wanted.stream for wanted in durables} | {s.name for s in STREAMS.values() if service in {None, s.service}}
     found: list[str] = []
@@ -142,10 +145,8 @@ async def differences(
         odd = _stream_differences(config, there, batches=_knows_batches(js))
         if service and _is_newer(there.metadata):
             continue
-        if replicas is None:
-            odd.pop("replicas", None)
-        if service:
-            odd.pop(_BATCHES, None)  # it goes without: one by one
+        for indifferent in _INDIFFERENT if replicas is None else ():
+            odd.pop(indifferent, None)
         found += [f"The stream {config.name} has {what}. {_REMEDY}" for what in odd.values()]
     for wanted in durables:
         if wanted.stream in absent:
@@ -175,7 +176,10 @@ def _knows_batches(js: JetStreamContext) -> bool:
 
 
 def _stream_differences(config: StreamConfig, there: StreamConfig, *, batches: bool) -> dict[str, str]:
-    """Name what differs, each with a phrase of the form `subjects a, b instead of c`. `batches`: the server has them."""
+    """Name what differs, each with a phrase of the form `subjects a, b instead of c`.
+
+    `batches`: the server has them.
+    """
     return _differences(
         {
             "subjects": (", ".join(sorted(config.subjects or [])), ", ".join(sorted(there.subjects or []))),

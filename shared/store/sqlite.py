@@ -18,6 +18,7 @@ from firsthand.shared.store.versions import Readable
 from firsthand.shared.store.versions import read as read_document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLACES = 2**63 - 1  # in the outbox: urgent events below nought, all others above (`sqlite_collection`)
 
 
 class SqliteStore:
@@ -59,16 +60,16 @@ class SqliteStore:
         return await self._database.read(read)
 
     async def outbox(self, limit: int = 256, *, urgent: bool | None = None) -> list[OutboxEntry]:
-        which = "" if urgent is None else "WHERE seq < 0" if urgent else "WHERE seq >= 0"
-        if not self._database.point(f"SELECT 1 FROM outbox {which} LIMIT 1", ()):  # noqa: S608 - as `which` says
+        below, above = (0 if urgent is True else _PLACES, 0 if urgent is False else -_PLACES)
+        if not self._database.point("SELECT 1 FROM outbox WHERE seq >= ? AND seq < ? LIMIT 1", (above, below)):
             return []  # as above
         sql = (
             "SELECT kind, institution, document_id, event_id, nats_subject, body, at, seq < 0 "
-            f"FROM outbox {which} ORDER BY seq LIMIT ?"
+            "FROM outbox WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT ?"
         )
 
         def read(connection: sqlite3.Connection) -> list[OutboxEntry]:
-            rows = connection.execute(sql, (limit,)).fetchall()
+            rows = connection.execute(sql, (above, below, limit)).fetchall()
             return [
                 OutboxEntry(kind, of, document, event, subject, body, _EPOCH + timedelta(microseconds=at), bool(first))
                 for kind, of, document, event, subject, body, at, first in rows

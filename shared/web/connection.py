@@ -1,5 +1,6 @@
 """The server's connection, as far as a response may touch it: what was not yet sent can be taken back."""
 
+import contextlib
 import socket
 import struct
 from asyncio import Transport
@@ -37,7 +38,8 @@ class Connection:
         """End the connection now. What waits in the process and in the system's send buffer is dropped, not sent."""
         connected: socket.socket | None = self._transport.get_extra_info("socket")
         if connected is not None:
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
+            with contextlib.suppress(OSError):  # the client has reset it
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
         self._transport.abort()
 
 

@@ -62,4 +62,4 @@ async def _play(
             seconds = sent / shown.bytes * shown.duration_seconds
             await context.own(ViewLog).note(institution, contact_id, viewer, seconds)
 
-    return PlayResponse(Showing(gate, institution, contact_id, viewer, shown, download), reader, span, seen=seen)
+    return PlayResponse(Showing(gate, recording, viewer, shown, download), reader, span, seen=seen)

@@ -12,8 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from firsthand.services.archive.gate import CannotTell, Gate, NotOpen
-from firsthand.services.archive.model import Media, Viewer
-from firsthand.shared.identifiers import InstitutionId
+from firsthand.services.archive.model import Media, Recording, Viewer
 from firsthand.shared.media import CHUNK, SealedReader
 from firsthand.shared.web.connection import connection_of
 
@@ -59,18 +58,18 @@ def span_of(size: int, range_header: str | None, if_range: str | None, etag: str
 
 @dataclass(frozen=True)
 class Showing:
-    """The recording and its viewer. A recording that was replaced meanwhile is no longer admitted."""
+    """The recording, as it was admitted, and its viewer. One that was replaced meanwhile is no longer admitted."""
 
     gate: Gate
-    institution: InstitutionId
-    contact_id: str
+    recording: Recording
     viewer: Viewer
     media: Media
     download: bool
 
     async def still_admitted(self) -> None:
         """Raises CannotTell, NotOpen."""
-        recording = await self.gate.admit(self.institution, self.contact_id, self.viewer, download=self.download)
+        admitted = self.recording
+        recording = await self.gate.admit(admitted.institution, admitted.id, self.viewer, download=self.download)
         if recording.media is None or recording.media.file != self.media.file:
             raise NotOpen
 
@@ -111,7 +110,7 @@ class PlayResponse(Response):
             connection.hold_back()
         sending = asyncio.create_task(self._send(send, head=scope["method"] == "HEAD"))
         gone = asyncio.create_task(_until_gone(receive))
-        ends = {sending, gone, asyncio.create_task(self._until_shut())}
+        ends = {sending, gone, asyncio.create_task(self._until_shut(connection.abort if connection else _nothing))}
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             failure = next((error for task in done if (error := task.exception())), None)
@@ -147,10 +146,10 @@ class PlayResponse(Response):
     def _read(self, start: int, end: int) -> bytes:
         return b"".join(self._reader.read_range(start, end))
 
-    async def _until_shut(self) -> None:
+    async def _until_shut(self, cut_off: Callable[[], None]) -> None:
         """Ask the gate whenever this consent changes, and twice a second. Raises CannotTell, NotOpen."""
         showing = self._showing
-        async with showing.gate.watch(showing.institution, showing.contact_id) as changed:
+        with showing.gate.watch(showing.recording, showing.viewer, cut_off) as changed:
             while True:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_EVERY):
@@ -161,6 +160,10 @@ class PlayResponse(Response):
 
 def etag_of(media: Media) -> str:
     return f'"{media.sha256}"'
+
+
+def _nothing() -> None:
+    """Cut off nothing: the gate is asked in the next turn."""
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -6,8 +6,9 @@ from firsthand.services.archive.model.recording import (
     Recording,
     RecordingEvent,
     Viewer,
+    is_shown_to_nobody,
 )
 from firsthand.services.archive.model.upload import Upload
 from firsthand.services.archive.model.viewing import Viewing
 
-__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "Upload", "Viewer", "Viewing"]
+__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "Upload", "Viewer", "Viewing", "is_shown_to_nobody"]

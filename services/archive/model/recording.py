@@ -69,6 +69,13 @@ class Viewer:
     student: bool = False  # families are told how often students watched
 
 
+def is_shown_to_nobody(consent: ConsentRecordState, viewer: Viewer) -> bool:
+    """Whether a consent alone rules out that such a viewer is shown anything, whatever else is known. A quick no: that
+    it is False says nothing.
+    """
+    return not viewer.family and (consent.state != "granted" or not set(SHARE_SCOPES) & set(consent.scopes))
+
+
 @dataclass(frozen=True)
 class Learners:
     """Who learns from the case: the cohorts, and the tutors who guide them."""
