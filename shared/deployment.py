@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from firsthand.shared.bus import Bus
 from firsthand.shared.bus.observing import event_metrics
 from firsthand.shared.bus.relay import Relay
+from firsthand.shared.bus.room import Room
 from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.clock import Clock, SystemClock
 from firsthand.shared.clock_watch import judge_at_start, report, watch_clock
@@ -126,9 +127,10 @@ class Deployment:
         keys = Keys.load(settings.key_folder, create=create_keys)
         async with contextlib.AsyncExitStack() as stack:
             running: dict[str, RunningService] = {}
+            room = Room()
             for service in services:
                 progress(f"starting {service.name}")
-                running[service.name] = await stack.enter_async_context(_running(settings, service, keys, clock))
+                running[service.name] = await stack.enter_async_context(_running(settings, service, keys, clock, room))
             parts = [
                 MountedPart(
                     name=one.service.name,
@@ -149,7 +151,9 @@ class Deployment:
 
 
 @contextlib.asynccontextmanager
-async def _running(settings: Settings, service: Service, keys: Keys, clock: Clock) -> AsyncIterator[RunningService]:
+async def _running(
+    settings: Settings, service: Service, keys: Keys, clock: Clock, room: Room
+) -> AsyncIterator[RunningService]:
     """Start one service in the order in which it can work, and stop it the other way round."""
     async with contextlib.AsyncExitStack() as stack:
         store = await open_store(settings, service.name, clock)
@@ -162,7 +166,7 @@ async def _running(settings: Settings, service: Service, keys: Keys, clock: Cloc
         await trusted.load()
 
         metrics = Metrics(service.name)
-        bus = Bus(service.name, bus_settings(settings), clock=clock, metrics=metrics)
+        bus = Bus(service.name, bus_settings(settings), clock=clock, metrics=metrics, room=room)
         context = Context(
             service=service.name,
             clock=clock,

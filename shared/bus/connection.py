@@ -23,6 +23,7 @@ from firsthand.shared.bus.delivery import Call, Delivery, Settling
 from firsthand.shared.bus.errors import Hopeless
 from firsthand.shared.bus.feeding import FedSubscriber, router_of
 from firsthand.shared.bus.listeners import Heard, Listener, Since, StreamListener, Unreadable
+from firsthand.shared.bus.room import Room
 from firsthand.shared.bus.subscriptions import Pull
 from firsthand.shared.clock import Clock
 from firsthand.shared.events import AnyEvent, Envelope
@@ -177,12 +178,16 @@ def _refusal_in(error: Exception) -> str:
 class Bus:
     """One NATS connection of one service. Bind handlers, start, stop; a stopped one is not started again."""
 
-    def __init__(self, service: str, settings: BusSettings, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, service: str, settings: BusSettings, *, clock: Clock, metrics: Metrics, room: Room | None = None
+    ) -> None:
+        """`room`: of the process, if this is not its only bus."""
         self.service = service
         self.settings = settings
         self.broken = asyncio.Event()  # set when the connection is closed for good without us: leave the process
         self._clock = clock
         self._metrics = metrics
+        self._room = room or Room()
         self._log = logging.getLogger(f"firsthand.{service}")
         self._calls: dict[str, Call] = {}
         self._deliveries: dict[str, Delivery] = {}
@@ -241,7 +246,7 @@ class Bus:
             durable = replay_durable(self.settings.placement.name, self.service)
             # Of a handler with several durables, whichever: a replay is settled where it lies, among the dead letters.
             replayed = _Replays({one.durable.handler: one for one in self._fed}, self._bury)
-            self._replays = Pull(self.client, DEAD_LETTERS, durable, replayed, self._log)
+            self._replays = Pull(self.client, DEAD_LETTERS, durable, replayed, self._log, room=self._room)
             await self._replays.start()
         self._working = asyncio.create_task(self._say_working(), name=f"working {self.service}")
 
@@ -255,6 +260,7 @@ class Bus:
         for one in self.broker.subscribers:
             if isinstance(one, FedSubscriber):
                 one.grace = self.settings.grace
+                one.room = self._room
                 self._fed.append(one)
                 self._deliveries[one.durable.handler] = self._delivery(one.durable.handler)
 

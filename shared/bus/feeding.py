@@ -32,6 +32,7 @@ from nats.js.api import ConsumerConfig
 
 from firsthand.shared.bus.delivery import Call, EventMessage, Settling, event_in, handle_at_once
 from firsthand.shared.bus.errors import Hopeless
+from firsthand.shared.bus.room import Room
 from firsthand.shared.bus.subscriptions import Pull
 from firsthand.shared.bus.turns import Turns
 from firsthand.shared.events import AnyEvent, UnknownEvent, UnreadableEvent
@@ -51,6 +52,7 @@ class FedSubscriber(PullStreamSubscriber):
     grace: float  # seconds that handlers in hand may take when it stops
     log: logging.Logger
     settling: Settling | None  # the only middleware, once that is certain
+    room: Room
 
     @classmethod
     def made_of(cls, subscriber: LogicSubscriber[Any], durable: Durable) -> Self:
@@ -63,6 +65,7 @@ class FedSubscriber(PullStreamSubscriber):
         fed.pull = None
         fed.grace = _GRACE
         fed.settling = None
+        fed.room = Room()
         fed.log = logging.getLogger(f"firsthand.{durable.service}")
         return fed
 
@@ -73,7 +76,7 @@ class FedSubscriber(PullStreamSubscriber):
         if len(middlewares) == 1 and isinstance(middlewares[0], Settling):
             self.settling = middlewares[0]
         name = self.config.durable_name or ""
-        self.pull = Pull(self.connection, self.stream.name, name, self.process_message, self.log)
+        self.pull = Pull(self.connection, self.stream.name, name, self.process_message, self.log, room=self.room)
         await self.pull.start()
 
     async def process_message(self, msg: Msg) -> Any:

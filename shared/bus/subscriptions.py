@@ -19,10 +19,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from firsthand.shared.bus.room import Room
 from firsthand.shared.tasks import ended
 
-# Events of one durable in work at once. With 128 a turn of the event loop took up to 160 ms under load, and 32 with 16;
-# what is handled in a second is the same (docs/decisions/0026-withdrawals-first.md).
+# Events of one durable here at once. With 128 a turn of the event loop took up to 160 ms under load, with 16 a fifth of
+# it, and no less was handled (docs/decisions/0026-withdrawals-first.md).
 ROOM: Final = 16
 _EXPIRES: Final = 30.0  # seconds that one request stays open
 _HEARTBEAT: Final = 10.0  # seconds; the server says so often that the request is still open
@@ -37,12 +38,16 @@ Deliver = Callable[[Msg], Coroutine[Any, Any, object]]
 class Pull:
     """Consumes one durable until it is stopped."""
 
-    def __init__(self, client: Client, stream: str, durable: str, deliver: Deliver, log: logging.Logger) -> None:
+    def __init__(
+        self, client: Client, stream: str, durable: str, deliver: Deliver, log: logging.Logger, *, room: Room
+    ) -> None:
+        """`room`: of the process, where each event waits for its place."""
         self._client = client
         self._stream = stream
         self._durable = durable
         self._deliver = deliver
         self._log = log
+        self._room = room
         self._in_hand: dict[asyncio.Task[object], tuple[Msg, float]] = {}
         self._asked = 0  # events that the server may still send us without being asked again
         self._heard = 0.0
@@ -135,9 +140,23 @@ class Pull:
             await message.nak()
         else:
             self._asked = max(0, self._asked - 1)
-            task = asyncio.create_task(self._deliver(message))
+            task = asyncio.create_task(self._work(message))
             self._in_hand[task] = (message, self._heard)
             task.add_done_callback(self._finished)
+
+    async def _work(self, message: Msg) -> None:
+        try:
+            place = await self._room.enter()
+        except asyncio.CancelledError:
+            await message.nak()
+            raise
+        try:
+            if self._stopping:
+                await message.nak()
+            else:
+                await self._deliver(message)
+        finally:
+            self._room.leave(place)
 
     def _take_status(self, headers: dict[str, str]) -> None:
         """Act on what the server says of a request. 100: open; 404, 408: ended in peace; else refused."""

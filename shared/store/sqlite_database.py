@@ -86,6 +86,14 @@ class Database:
         except sqlite3.Error as error:
             raise unavailable(error, self.path) or error from error
 
+    def here(self, read: Callable[[sqlite3.Connection], R]) -> R:
+        """Run a read of a few rows in the event loop. It fetches all."""
+        self._refuse_if_closed()
+        try:
+            return read(self._here)
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) or error from error
+
     async def read(self, read: Callable[[sqlite3.Connection], R]) -> R:
         """Run a read of as many rows as a page has in a thread. It fetches all, so that no snapshot stays open."""
         return await self._read(self._pages, read)
