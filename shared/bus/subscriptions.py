@@ -22,9 +22,7 @@ from nats.aio.subscription import Subscription
 from firsthand.shared.bus.room import Room
 from firsthand.shared.tasks import ended
 
-# Events of one durable here at once. With 128 a turn of the event loop took up to 160 ms under load, with 16 a fifth of
-# it, and no less was handled (docs/decisions/0026-withdrawals-first.md).
-ROOM: Final = 16
+ROOM: Final = 128  # events of one durable here at once; how many of all are in work, `Room` says
 _EXPIRES: Final = 30.0  # seconds that one request stays open
 _HEARTBEAT: Final = 10.0  # seconds; the server says so often that the request is still open
 _SILENCE: Final = 2.5 * _HEARTBEAT  # seconds without a word, after which the request is taken for lost
