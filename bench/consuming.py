@@ -29,6 +29,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from firsthand.shared.bus import Bus, BusSettings
 from firsthand.shared.bus.connection import connected
 from firsthand.shared.bus.feeding import router_of
+from firsthand.shared.bus.room import Room
 from firsthand.shared.bus.subscriptions import Pull
 from firsthand.shared.bus.topology_apply import apply
 from firsthand.shared.clock import SystemClock
@@ -117,7 +118,9 @@ async def ours(url: str, durables: list[str], took: Took) -> AsyncIterator[None]
             took()
             await message.ack()
 
-        pulls = [Pull(client, "S", durable, handle, logging.getLogger("bench")) for durable in durables]
+        room = Room()
+        log = logging.getLogger("bench")
+        pulls = [Pull(client, "S", durable, handle, log, room=room) for durable in durables]
         for pull in pulls:
             await pull.start()
         yield

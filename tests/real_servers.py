@@ -36,6 +36,7 @@ NATS_IMAGE: Final = "nats:2.15.1-alpine"
 
 MONGO_URL_SETTING: Final = "FIRSTHAND_TEST_MONGO_URL"
 MONGO_DRIVER_SETTING: Final = "FIRSTHAND_TEST_MONGO_DRIVER"
+OLD_NATS_SETTING: Final = "FIRSTHAND_TEST_OLD_NATS"
 _WHOLE_WRITES: Final = "one-write-at-a-time"  # what the FerretDB of `.ci/ferretdb` tells of itself
 _ENGINE_ANSWERS_WITHIN: Final = 10  # seconds, for each answer of the engine, which may ask a registry
 _PULLED_WITHIN: Final = 75.0  # seconds; a test's own limit is 120
@@ -117,6 +118,14 @@ def real_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
         except NotHere as missing:
             server = running.enter_context(_nats_of_the_wheel(tmp_path_factory.mktemp("nats"), without=str(missing)))
         yield server
+
+
+def old_nats_servers() -> list[Any]:
+    """The programs of older releases that `.ci/old-nats` got, for a test to be run with each; skipped without them."""
+    folder = os.environ.get(OLD_NATS_SETTING)
+    found = sorted(Path(folder).glob("*/nats-server")) if folder else []
+    missing = pytest.mark.skip(reason=f"no older NATS servers: {OLD_NATS_SETTING} names none")
+    return [*found] or [pytest.param(Path("none/nats-server"), marks=missing)]
 
 
 @contextlib.contextmanager

@@ -52,7 +52,9 @@ _UNKNOWN: Final = Answer()
 class Publisher:
     """Publishes one service's events to its stream."""
 
-    def __init__(self, client: Client, stream: str, log: logging.Logger) -> None:
+    def __init__(self, client: Client, stream: str, log: logging.Logger, *, batch_from: int = BATCH_FROM) -> None:
+        """`batch_from`: so many events, or more, go together."""
+        self._batch_from = batch_from
         self._client = client
         self._stream = stream
         self._log = log
@@ -68,7 +70,7 @@ class Publisher:
     async def publish(self, entries: Sequence[OutboxEntry]) -> list[int | None]:
         """Publish in this order; tells for each its stream sequence, None where it is not known to be in the stream."""
         await self._subscribed()
-        if len(entries) >= BATCH_FROM and await self._may_go_together(entries):
+        if len(entries) >= self._batch_from and await self._may_go_together(entries):
             sequences = await self._together(entries)
             if sequences is not None:
                 return sequences
