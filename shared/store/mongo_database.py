@@ -11,6 +11,7 @@ from bson.errors import InvalidDocument
 from firsthand.shared.clock import Clock
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.mongo_client import Address, Driver, disconnect, in_our_words
+from firsthand.shared.store.mongo_shape import URGENT_BELOW
 
 
 class Database:
@@ -60,11 +61,9 @@ class Database:
             await disconnect(client)
 
     def next_order(self, *, urgent: bool) -> int:
-        """Give a save its place in the order of saves: microseconds, later than any that this process gave before; for
-        an urgent event, milliseconds.
-        """
+        """Give a save its place in the order of saves, later than any that this process gave before."""
         self._order = max(self._order + 1, int(self._clock.now().timestamp() * 1_000_000))
-        return self._order >> 10 if urgent else self._order
+        return max(1, self._order - URGENT_BELOW) if urgent else self._order
 
     def on_event_left(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)

@@ -27,9 +27,9 @@ from firsthand.shared.store.versions import raw_of, read
 Raw = dict[str, Any]
 
 _WHOLE_NUMBERS: Final = range(-(2**63), 2**63)  # what a 64-bit integer of BSON holds
-# Places of urgent events lie below, in milliseconds; those of all others above, in microseconds. Both are positive, so
-# that a release that knows of none finds them too.
-URGENT_BELOW: Final = 2**43
+# Places are microseconds since 1970, and those of urgent events so much less: they lie below it, until 2065, and all
+# others above it, since 2017. All are positive, because a release that knows of no urgent ones looks for such only.
+URGENT_BELOW: Final = 1_500_000_000_000_000
 _FRAME: Final = frozenset({"id", "institution", "version"})
 
 

@@ -70,6 +70,12 @@ class Case(Document):
     kind: ClassVar[str] = "case"
 
 
+class PersonLeft(PersonChangedV1):
+    """An event that overtakes others."""
+
+    urgent: ClassVar[bool] = True
+
+
 @pytest.fixture
 async def visits(store: Store) -> Collection[Visit]:
     await store.prepare([Visit, Case])
@@ -80,8 +86,14 @@ def visit(id_: str = "v1", institution: InstitutionId = DOHA, **fields: Any) -> 
     return Visit(id=id_, institution=institution, **fields)
 
 
-def event_of(document: Document, *, sequence: int | None = None, at: datetime = NOON) -> PersonChangedV1:
-    return PersonChangedV1.record(
+def event_of(
+    document: Document,
+    *,
+    sequence: int | None = None,
+    at: datetime = NOON,
+    kind: type[PersonChangedV1] = PersonChangedV1,
+) -> PersonChangedV1:
+    return kind.record(
         institution=document.institution,
         subject=document.id,
         sequence=sequence or document.next_version,
@@ -93,7 +105,8 @@ def event_of(document: Document, *, sequence: int | None = None, at: datetime = 
 
 def entry_of(event: PersonChangedV1) -> OutboxEntry:
     document_id = str(event.data.person_id)
-    return OutboxEntry("visit", event.institution, document_id, event.id, event.nats_subject, event.wire(), event.time)
+    named = ("visit", event.institution, document_id, event.id, event.nats_subject)
+    return OutboxEntry(*named, event.wire(), event.time, event.urgent)
 
 
 def ids(documents: Page[Visit] | Sequence[Document]) -> list[str]:
@@ -257,6 +270,36 @@ class TestOutbox:
         assert [entry.event_id for entry in await store.outbox()] == [event.id for event in events]
         assert [entry.event_id for entry in await store.outbox(limit=2)] == [event.id for event in events[:2]]
 
+    async def test_urgent_events_wait_before_all_others_in_the_order_of_their_saves(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        for id_ in ("v1", "v2", "v3"):
+            await visits.insert(visit(id_), event_of(visit(id_)))
+        one, two = await visits.get("v1"), await visits.get("v2")
+        assert one
+        assert two
+        await visits.save(two, event_of(two, kind=PersonLeft))
+        await visits.save(one, event_of(one, kind=PersonLeft))
+        await visits.insert(visit("v4"), event_of(visit("v4")))
+
+        def told(entries: Sequence[OutboxEntry]) -> list[tuple[str, int]]:
+            return [(entry.document_id, parse_event(entry.body).sequence) for entry in entries]
+
+        urgent, others = [("v2", 2), ("v1", 2)], [("v1", 1), ("v2", 1), ("v3", 1), ("v4", 1)]
+        found = await store.outbox()
+        assert told(found) == urgent + others
+        assert [entry.urgent for entry in found] == [True, True, False, False, False, False]
+        assert told(await store.outbox(limit=3)) == (urgent + others)[:3]
+        assert told(await store.outbox(urgent=True)) == urgent
+        assert told(await store.outbox(urgent=False)) == others
+        await store.published(await store.outbox(urgent=True))
+        assert await store.outbox(urgent=True) == []
+        assert told(await store.outbox(urgent=False)) == told(await store.outbox()) == others
+        three = await visits.get("v3")
+        assert three
+        await visits.save(three, event_of(three, kind=PersonLeft))
+        assert told(await store.outbox(urgent=True)) == [("v3", 2)]
+
     @pytest.mark.parametrize("sequence", [1, 3])
     async def test_an_event_that_is_not_the_next_state_is_refused(
         self, store: Store, visits: Collection[Visit], sequence: int
@@ -321,7 +364,7 @@ class TestAdopting:
     ) -> None:
         first = visit(seats=3, due_at=NOON)
         second = visit(seats=4).model_copy(update={"version": 1})
-        entries = [entry_of(event_of(first)), entry_of(event_of(second))]
+        entries = [entry_of(event_of(second, kind=PersonLeft)), entry_of(event_of(first))]
         moved = second.model_copy(update={"version": 2})
         woken = asyncio.Event()
         store.on_outbox(woken.set)
