@@ -82,22 +82,24 @@ class Archive:
         self.sequence += 1
         if state == "granted":
             more.setdefault("scopes", FULL)
-        model: type[AnyEvent] = getattr(consent_events, kind)
-        await self.publish(
-            model.record(
-                institution=institution,
-                subject="c1",
-                sequence=self.sequence,
-                at=self.clock.now(),
-                actor="family",
-                data=ConsentState(
-                    contact=CONTACT,
-                    invitation=InvitationState(state="linked"),
-                    consent=ConsentRecordState(state=state, **more),
-                ),
-            )
-        )
+        await self.publish(self.told_by_consent(kind, state, institution, **more))
         await self.beat()
+
+    def told_by_consent(self, kind: str, state: str, institution: InstitutionId = QU, **more: Any) -> AnyEvent:
+        """Make a consent event, with the sequence that was used last."""
+        model: type[AnyEvent] = getattr(consent_events, kind)
+        return model.record(
+            institution=institution,
+            subject="c1",
+            sequence=self.sequence,
+            at=self.clock.now(),
+            actor="family",
+            data=ConsentState(
+                contact=CONTACT,
+                invitation=InvitationState(state="linked"),
+                consent=ConsentRecordState(state=state, **more),
+            ),
+        )
 
     async def beat(self) -> None:
         info = await self.nats.jetstream().stream_info("FH_CONSENT")

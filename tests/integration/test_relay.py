@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +17,7 @@ from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.metrics import Metrics
-from firsthand.shared.store import Document, Store
+from firsthand.shared.store import Document, OutboxEntry, Store
 from firsthand.shared.store.sqlite import SqliteStore
 from firsthand.shared.topology import STREAMS, durables_of
 from tests.patience import PATIENCE
@@ -124,6 +124,50 @@ async def test_a_save_is_published_at_once_and_not_at_the_next_sweep(
         await save(store, 1)
         await until_empty(store)
     assert await portal.last_sequence(STREAM) == 1
+
+
+class Closing(InstitutionChangedV1):
+    """A change that overtakes others."""
+
+    urgent: ClassVar[bool] = True
+
+
+class Held(Bus):
+    """A bus on which what is not urgent does not get through until it may."""
+
+    may_go_on: asyncio.Event
+
+    async def publish_all(self, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        if not all(entry.urgent for entry in entries):
+            await self.may_go_on.wait()
+        return await super().publish_all(entries)
+
+
+async def test_an_urgent_event_is_published_while_a_batch_is_on_its_way(
+    store: SqliteStore, bus_settings: BusSettings
+) -> None:
+    bus = Held("portal", bus_settings, clock=SystemClock(), metrics=Metrics("portal"))
+    bus.may_go_on = asyncio.Event()
+    await bus.connect()
+    await save(store, 300)
+    schools = store.collection(School, SLUG)
+    async with running(Relay(store, bus, SystemClock(), Metrics("portal"))):
+        last = await schools.get("school-0299")
+        assert last
+        event = Closing.record(
+            institution=SLUG, subject=last.id, sequence=2, at=SystemClock().now(), actor="x", data=last.changed().data
+        )
+        await schools.save(last, event)
+        async with asyncio.timeout(PATIENCE):
+            while await store.outbox(urgent=True):  # noqa: ASYNC110 - the relay tells nobody
+                await asyncio.sleep(0.005)
+        assert len(await store.outbox(limit=1000)) == 300
+        bus.may_go_on.set()
+        await until_empty(store)
+    first = await bus.client.jetstream().get_msg(STREAM, seq=1)
+    assert (first.headers or {})["Nats-Msg-Id"] == event.id
+    assert await bus.last_sequence(STREAM) == 301
+    await bus.stop()
 
 
 async def test_two_relays_at_work_publish_nothing_twice(store: SqliteStore, portal: Bus) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsthand.services.archive.http.playing import NotSatisfiable, Span, span_of
-from firsthand.services.archive.model import Learners, Media, Recording, Viewer
+from firsthand.services.archive.model import Learners, Media, Recording, Viewer, is_shown_to_nobody
 from firsthand.shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
@@ -321,7 +321,10 @@ def test_no_path_plays_without_every_scope_in_force(
         assert one.plays_to(viewer, LEARNERS, at) == allowed
     assert not one.plays_to(MACHINE, LEARNERS, at)
     assert one.plays_to(FAMILY, LEARNERS, at) == (shown is not None and not erased)
+    for viewer in (STUDENT, TUTOR, OTHER, FAMILY):
+        assert not (is_shown_to_nobody(now, viewer) and one.plays_to(viewer, LEARNERS, at))
     if now.state in ("withdrawn", "erased", "declined"):
+        assert all(is_shown_to_nobody(now, viewer) for viewer in (STUDENT, TUTOR, OTHER))
         assert not any(one.plays_to(viewer, LEARNERS, at) for viewer in (STUDENT, TUTOR, OTHER))
 
 

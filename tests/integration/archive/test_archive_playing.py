@@ -15,6 +15,7 @@ import pytest
 
 from firsthand.services.archive.gate import gate_of
 from firsthand.shared.clock import ManualClock
+from firsthand.shared.events import AnyEvent
 from tests.archive import AKL, FULL, Archive, running, served
 from tests.patience import PATIENCE
 
@@ -233,6 +234,35 @@ async def test_a_player_that_is_streaming_gets_no_byte_one_second_after(
             await playing
     assert taken[-1][0] - ended < 1
     assert sum(n for _, n in taken) < len(long_film) / 4
+
+
+async def test_a_withdrawal_waits_behind_nothing_that_was_told_before_it(
+    archive: Archive, long_film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive.released(long_film)
+    gate = gate_of(archive.context)
+    assert gate._listener
+    (part,) = gate._listener._parts
+    still_hearing = asyncio.Event()
+
+    async def hear_slowly(_event: AnyEvent, _sequence: int) -> None:
+        still_hearing.set()
+        await asyncio.Event().wait()
+
+    async with served(archive) as port:
+        taken: list[int] = []
+        playing = asyncio.create_task(_slow_player(port, archive.student(), taken.append))
+        while sum(taken) < 10_000:
+            await asyncio.sleep(0.01)
+        await archive.context.bus.stop_fetching()  # the store hears of nothing any more
+        monkeypatch.setattr(part, "_call", hear_slowly)
+        await archive.consent("ConsentGrantedV1")  # what is told again changes nothing
+        await still_hearing.wait()
+        archive.sequence += 1
+        await archive.publish(archive.told_by_consent("ConsentWithdrawnV1", "withdrawn"))
+        async with asyncio.timeout(PATIENCE):
+            await playing
+    assert sum(taken) < len(long_film) / 4
 
 
 @pytest.mark.promise
