@@ -256,7 +256,7 @@ async def test_a_withdrawal_waits_behind_nothing_that_was_told_before_it(
             await asyncio.sleep(0.01)
         await archive.context.bus.stop_fetching()  # the store hears of nothing any more
         monkeypatch.setattr(part, "_call", hear_slowly)
-        await archive.consent("ConsentGrantedV1")  # what is told again changes nothing
+        await archive.publish(archive.told_by_consent("InvitationSentV1", "granted", scopes=FULL))
         await still_hearing.wait()
         archive.sequence += 1
         await archive.publish(archive.told_by_consent("ConsentWithdrawnV1", "withdrawn"))
