@@ -8,10 +8,9 @@ highest load that the system takes. Aim: p99 at most 500 ms with 50 players.
 - the load: chains on the bus, so many begun and not finished that the system is never idle, and imports of posts by
   the HTTP door, one request after the other; one that is answered with 429 waits as it is told.
 
-Both run at the lowest priority of the machine's scheduler, so that on a machine of two cores they take what the system
-and its NATS server leave. The time ends when the player sees that the connection has ended: until then a byte could
-come. That is later than the last byte by up to the pause between two of its reads (50 ms), and by as long as the
-people's process waits for a core.
+The load has a lower priority of the machine's scheduler, so that on two cores it takes what the others leave. The time
+ends when the player sees that the connection has ended: until then a byte could come. That is later than the last byte
+by up to the pause between two of its reads (50 ms), and by as long as the people's process waits for a core.
 
     python -m bench.withdraw [withdrawals] [players] [chains at once]
 """
@@ -233,6 +232,7 @@ async def _withdraw(watched: list[Watched], count: int) -> list[tuple[float, flo
 
 async def _load(url: str, nats_url: str, at_once: int, told: dict[str, str]) -> None:
     """What the load's process does until its input ends; prints chains and imports a second, and how many were shed."""
+    os.nice(10)  # on few cores it takes what the others leave
     client = await nats.connect(nats_url)
     people = People(client, at_once=at_once)
     await people.watch()
@@ -352,7 +352,6 @@ async def main(withdrawals: int, players: int, at_once: int) -> None:
             assert nats_url
             assert system.everything.process
             pid = system.everything.process.pid
-            os.nice(19)  # inherited by the load
             async with _loading(system.url, nats_url, at_once) as load:
                 before, begun = _processor_seconds(pid), time.monotonic()
                 found = await _people(system.url, system.data / "keys", withdrawals, players, load)
