@@ -1,5 +1,6 @@
 """A client of the public HTTP interfaces, as a browser, a family's phone or an operator's command uses them."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from firsthand.shared.sessions import SessionIssuer
 
 Json = Any
 _TIMEOUT = 30.0  # seconds
+_TRIES = 30  # two seconds apart
 
 
 class Refused(Exception):  # noqa: N818 - the field's word
@@ -42,7 +44,10 @@ class Caller:
         return _json(answer)
 
     async def send(self, method: str, path: str, body: Json = None, **options: Any) -> httpx.Response:
-        """Send a request and give the whole answer, whatever its status. Raises Refused when nobody answers."""
+        """Send a request and give the whole answer, whatever its status. Raises Refused when nobody answers.
+
+        What a busy system puts off is sent again, for at most a minute.
+        """
         headers = dict(options.pop("headers", {}))
         if self._token:
             headers["Authorization"] = f"Bearer {self._token()}"
@@ -52,11 +57,17 @@ class Caller:
         if body is not None:
             options["json"] = body
         try:
-            return await self._http.request(method, path, headers=headers, **options)
+            answer = await self._http.request(method, path, headers=headers, **options)
+            for _ in range(_TRIES):
+                if not _is_put_off(answer):
+                    break
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+                answer = await self._http.request(method, path, headers=headers, **options)
         except httpx.TransportError as error:
             raise Refused(
                 0, f"Nobody answers at {self._http.base_url}: {error}. Is Firsthand running there?"
             ) from error
+        return answer
 
 
 @asynccontextmanager
@@ -98,6 +109,13 @@ async def family(url: str, link: str) -> AsyncIterator[Caller]:
     async with _connection(url) as http:
         opened = await Caller(http).call("POST", "/consent/api/v1/links/open", {"institution": slug, "token": token})
         yield Caller(http, lambda: str(opened["session"]))
+
+
+def _is_put_off(answer: httpx.Response) -> bool:
+    if answer.status_code != httpx.codes.TOO_MANY_REQUESTS or "Retry-After" not in answer.headers:
+        return False
+    problem = _json(answer)
+    return isinstance(problem, dict) and problem.get("type") == "urn:firsthand:busy"
 
 
 def _json(answer: httpx.Response) -> Json:

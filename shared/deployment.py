@@ -21,6 +21,7 @@ from firsthand.shared.clock import Clock, SystemClock
 from firsthand.shared.clock_watch import judge_at_start, report, watch_clock
 from firsthand.shared.events import AnyEvent, Envelope
 from firsthand.shared.keys import SIGNS, Keys
+from firsthand.shared.load import Load
 from firsthand.shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.service import Context, Service, use_case
@@ -42,6 +43,10 @@ Progress = Callable[[str], None]
 KEY_STORE_KINDS: Final = (OwnerKey, ClockMark)
 
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
+# Seconds that events, for their handlers or for their way to NATS, and writes may wait before bulk work is put off.
+# Consent's pulse stops, and with it every player, when an event has waited for a second.
+_EVENTS_WAIT = 0.5
+_WRITES_WAIT = 0.25
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
 # How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
 # own 700 and 10 stopped the process more often, and for up to 132 ms: docs/decisions/0019-faststream.md.
@@ -127,10 +132,13 @@ class Deployment:
         keys = Keys.load(settings.key_folder, create=create_keys)
         async with contextlib.AsyncExitStack() as stack:
             running: dict[str, RunningService] = {}
-            room = Room()
+            room, load = Room(), Load()
+            load.watch("events in work", room.behind, _EVENTS_WAIT)
             for service in services:
                 progress(f"starting {service.name}")
-                running[service.name] = await stack.enter_async_context(_running(settings, service, keys, clock, room))
+                running[service.name] = await stack.enter_async_context(
+                    _running(settings, service, keys, clock, room, load)
+                )
             parts = [
                 MountedPart(
                     name=one.service.name,
@@ -141,6 +149,10 @@ class Deployment:
                 )
                 for one in running.values()
             ]
+            for one in running.values():
+                one.context.metrics.measure_load(load.names, lambda: load.behind)
+            looking = asyncio.create_task(load.run(), name="load")
+            stack.push_async_callback(ended, [looking])
             gc.freeze()  # what was loaded at the start is not garbage; the collector need not look at it again
             gc.set_threshold(*_COLLECTED_AFTER)
             sys.setswitchinterval(_THREADS_TURN)
@@ -152,7 +164,7 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def _running(
-    settings: Settings, service: Service, keys: Keys, clock: Clock, room: Room
+    settings: Settings, service: Service, keys: Keys, clock: Clock, room: Room, load: Load
 ) -> AsyncIterator[RunningService]:
     """Start one service in the order in which it can work, and stop it the other way round."""
     async with contextlib.AsyncExitStack() as stack:
@@ -181,6 +193,7 @@ async def _running(
             issuer=_issuer(service.name, keys, clock),
             log=logging.getLogger(f"firsthand.{service.name}"),
             metrics=metrics,
+            load=load,
         )
         if wrong := await context.vault.check():
             raise CannotStart(" ".join(wrong))
@@ -199,6 +212,8 @@ async def _running(
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
         await bus.listen("note_new_link", replaced, unreadable=replaced, since=trusted.sure() - FAMILY_LIFE)
+        load.watch(f"outbox of {service.name}", context.relay.behind, _EVENTS_WAIT)
+        load.watch(f"store of {service.name}", store.behind, _WRITES_WAIT)
         _run(running, "relay", context.relay.run)
         _run(running, "clock", partial(watch_clock, context))
         _run(running, "timers", running.timers.run)

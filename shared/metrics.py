@@ -1,5 +1,7 @@
 """What a service tells Prometheus. Every label has few values, known beforehand: never a subject, id or institution."""
 
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -68,6 +70,19 @@ class Metrics:
             registry=self.registry,
         ).labels(service)
 
+        self._shed = Counter(
+            "firsthand_shed",
+            "Requests for bulk work that were answered with 429, because the process is behind",
+            ("service",),
+            registry=self.registry,
+        ).labels(service)
+        self._behind = Gauge(
+            "firsthand_behind",
+            "How far the process is behind, as a share of what is allowed; above 1, bulk work is put off",
+            ("service", "measure"),
+            registry=self.registry,
+        )
+
     def handled(self, handler: str, outcome: str, seconds: float) -> None:
         """Count one delivery. `outcome`: done, conflict, delayed, unreadable, failed or dead."""
         kept = self._kept.get((handler, outcome))
@@ -98,6 +113,18 @@ class Metrics:
     def impaired(self, count: int) -> None:
         self._impaired.set(count)
 
+    def shed(self) -> None:
+        self._shed.inc()
+
+    def measure_load(self, names: Iterable[str], behind: Callable[[], Mapping[str, float]]) -> None:
+        """Ask at each scrape how far the process is behind, by measure."""
+        for name in names:
+            self._behind.labels(self._service, name).set_function(partial(_of, behind, name))
+
     def render(self) -> bytes:
         """Write all of it in Prometheus' text format (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
+
+
+def _of(shares: Callable[[], Mapping[str, float]], name: str) -> float:
+    return shares().get(name, 0.0)

@@ -1,6 +1,7 @@
 """`firsthand import posts`: a file of posts goes into a case over HTTP, a bounded batch at a time."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ _BATCH: Final = 1000  # entries sent in one request
 _BATCH_BYTES: Final = 4 * 1024 * 1024  # and so many bytes at most
 _HEAD: Final = 8192
 _SHOWN: Final = 20  # unreadable entries printed; the rest are counted
+_BUSY: Final = httpx.codes.TOO_MANY_REQUESTS
+_LONGEST_WAIT: Final = 60  # seconds, whatever is asked for
 _TIMEOUT: Final = 120.0  # seconds that one batch may take
 # How a batch of entries is written again as the platform writes them.
 _AROUND: Final[dict[Format, tuple[bytes, bytes, bytes]]] = {
@@ -115,7 +118,11 @@ def _send_all(http: httpx.Client, path: str, known: Format, posts: BinaryIO, con
         posts.seek(0)
         task = progress.add_task("0 posts", total=size)
         for batch in _batches(known, posts, totals):
-            answer = http.post(path, params={"format": known}, content=_written(known, batch))
+            content = _written(known, batch)
+            while (answer := http.post(path, params={"format": known}, content=content)).status_code == _BUSY:
+                wait = _wait_of(answer)
+                progress.update(task, description=f"{totals.counts['imported']} posts; busy, goes on in {wait} s")
+                time.sleep(wait)
             if not answer.is_success:
                 raise ImportRefused(_said(answer))
             totals.add(answer.json(), [entry.number for entry in batch])
@@ -123,6 +130,12 @@ def _send_all(http: httpx.Client, path: str, known: Format, posts: BinaryIO, con
         progress.update(task, completed=size, description=f"{totals.counts['imported']} posts")
     totals.problems.sort(key=lambda problem: problem.number)
     return totals
+
+
+def _wait_of(answer: httpx.Response) -> int:
+    """Read for how many seconds a busy system wants to be left alone."""
+    told = answer.headers.get("Retry-After", "")
+    return min(max(int(told), 1), _LONGEST_WAIT) if told.isdecimal() else 1
 
 
 def _batches(known: Format, posts: BinaryIO, totals: Totals) -> Iterator[list[Entry]]:

@@ -66,6 +66,10 @@ class Relay:
         """Publish the oldest events; returns whether to go on at once. Raises nothing: what fails stays."""
         return any([await lane.publish_batch() for lane in self._lanes])
 
+    def behind(self) -> float:
+        """Tell for how many seconds the oldest event waits of which this relay knows."""
+        return max(lane.behind() for lane in self._lanes)
+
     async def oldest_unpublished(self) -> datetime | None:
         """Tell the time of the oldest event that waits, whichever replica saved it; None when none does."""
         entries = await self._store.outbox(limit=_BATCH)  # their order is that of the saves, by several clocks
@@ -85,6 +89,7 @@ class _Lane:
         self._stream = STREAMS[bus.service].name if bus.service in STREAMS else ""
         self._log = logging.getLogger(f"firsthand.{bus.service}")
         self._in_vain = 0
+        self._oldest: datetime | None = None  # when the first event of what is in hand was saved
         # In the stream, but the store did not take that down: not to be published again however long that lasts.
         self._to_remove: set[str] = set()
 
@@ -102,6 +107,9 @@ class _Lane:
                     async with asyncio.timeout(delay):
                         await self.wake.wait()
 
+    def behind(self) -> float:
+        return (self._clock.now() - self._oldest).total_seconds() if self._oldest else 0.0
+
     async def publish_batch(self) -> bool:
         """As `Relay.publish_batch`, in this lane."""
         read_at = time.monotonic()
@@ -109,6 +117,7 @@ class _Lane:
             entries = await self._store.outbox(limit=_BATCH, urgent=self._urgent)
             if not self._urgent:
                 self._metrics.outbox(len(entries))
+            self._oldest = entries[0].at if entries else None
             if not entries:
                 self._to_remove.clear()
                 return False

@@ -22,8 +22,12 @@ class Room:
         self._patience = patience
         self._number = 0
         self._within: dict[int, float] = {}  # place -> since when (the loop's time), the first in first
-        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[int], float]] = deque()  # with since when
         self._look: asyncio.TimerHandle | None = None
+
+    def behind(self) -> float:
+        """Tell for how many seconds the first one has waited."""
+        return asyncio.get_running_loop().time() - self._waiting[0][1] if self._waiting else 0.0
 
     async def enter(self) -> int:
         """Wait for a place; gives its number."""
@@ -31,7 +35,7 @@ class Room:
             return self._take()
         loop = asyncio.get_running_loop()
         place: asyncio.Future[int] = loop.create_future()
-        self._waiting.append(place)
+        self._waiting.append((place, loop.time()))
         self._look_later(loop)
         try:
             return await place
@@ -51,7 +55,7 @@ class Room:
 
     def _let_in(self) -> None:
         while self._waiting and len(self._within) < self._places:
-            place = self._waiting.popleft()
+            place, _ = self._waiting.popleft()
             if not place.done():  # whoever waited has gone
                 place.set_result(self._take())
 

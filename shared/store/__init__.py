@@ -248,6 +248,10 @@ class Store(Protocol):
         """Register a callable that is called in the event loop when a save left an event."""
         ...
 
+    def behind(self) -> float:
+        """Tell for how many seconds writes have waited for this process's writer; 0 where there is none."""
+        ...
+
     async def institutions(self, kind: type[Document]) -> list[InstitutionId]:
         """The institutions that have documents of this kind."""
         ...

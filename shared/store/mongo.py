@@ -110,6 +110,9 @@ class MongoStore:
     def on_outbox(self, wake: Callable[[], None]) -> None:
         self._database.on_event_left(wake)
 
+    def behind(self) -> float:
+        return 0.0
+
     async def institutions(self, kind: type[Document]) -> list[InstitutionId]:
         """From one institution to the next by the key, however many documents each has."""
         found: list[InstitutionId] = []

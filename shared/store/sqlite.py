@@ -91,6 +91,9 @@ class SqliteStore:
     def on_outbox(self, wake: Callable[[], None]) -> None:
         self._database.on_event_left(wake)
 
+    def behind(self) -> float:
+        return self._database.behind()
+
     async def institutions(self, kind: type[Document]) -> list[InstitutionId]:
         name = table_of(kind).name
         # From one institution to the next by the primary key, however many documents each has.

@@ -78,6 +78,10 @@ class Database:
         """
         return await self._writer.write(apply, leaves_event=leaves_event, settled=settled)
 
+    def behind(self) -> float:
+        """Tell for how many seconds the writes that are in the writer's hands have waited."""
+        return self._writer.behind()
+
     def point(self, sql: str, values: tuple[Any, ...]) -> Any:
         """Give the first row of a read by a key or an index, or None; here, in the event loop."""
         self._refuse_if_closed()

@@ -43,6 +43,8 @@ class Writer:
         self._waiting: list[_Write] = []
         self._batches: queue.SimpleQueue[list[_Write] | None] = queue.SimpleQueue()
         self._closing = False
+        self._in_hand = 0  # writes of which nobody was told how they ended
+        self._since = 0.0  # the loop's time when the oldest of them came, or the ones before it were done
         self._thread = threading.Thread(target=self._run, name=f"writer of {path.name}", daemon=True)
         self._thread.start()
 
@@ -68,6 +70,10 @@ class Writer:
             self._batches.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
+    def behind(self) -> float:
+        """Tell for how many seconds the oldest writes have waited."""
+        return self._loop.time() - self._since if self._in_hand else 0.0
+
     def _put(
         self,
         apply: Callable[[sqlite3.Connection], R],
@@ -80,6 +86,9 @@ class Writer:
             raise StoreUnavailable(f"{self._path}: the store is closing")
         if not self._waiting:
             self._loop.call_soon(self._hand_over)
+        if not self._in_hand:
+            self._since = self._loop.time()
+        self._in_hand += 1
         future: asyncio.Future[R] = self._loop.create_future()
         self._waiting.append(_Write(apply, future, leaves_event, alone, settled))
         return future
@@ -149,6 +158,8 @@ class Writer:
     def _tell(self, batch: list[_Write]) -> None:
         """Resolve the futures of a batch, in the event loop."""
         left_event = False
+        self._in_hand -= len(batch)
+        self._since = self._loop.time()
         for write in batch:
             failed = isinstance(write.outcome, BaseException)
             left_event = left_event or (write.leaves_event and not failed)

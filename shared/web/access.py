@@ -15,6 +15,7 @@ from firsthand.shared.service import Context
 from firsthand.shared.sessions import Family, SessionVerifier, Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.problems import ElsewhereFirst, Problem
+from firsthand.shared.web.shedding import put_off_bulk
 
 STAFF_COOKIE: Final = "fh_staff"
 FAMILY_COOKIE: Final = "fh_family"
@@ -75,6 +76,8 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
         request.state.staff = staff
         held: frozenset[str] = staff.roles
         if "machine" in held:  # a machine acts as a coordinator, on the API only
+            if request.method not in _READING:
+                put_off_bulk(request)
             held = held | {"coordinator"} if is_api(request) else held - {"machine", "coordinator"}
         if not held or (wanted and not wanted & held):
             raise Problem(

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from firsthand.shared.texts import N_
 from firsthand.shared.web.languages import COOKIE as LANGUAGE_COOKIE
 from firsthand.shared.web.problems import Problem, answer_with
+from firsthand.shared.web.shedding import put_off_bulk
 
 # A form or a JSON document of ours is a few kilobytes; a consent text in one language under 100 (measured generously).
 BODY_LIMIT: Final = 1024 * 1024  # bytes
@@ -147,16 +148,20 @@ class ProxiedMiddleware:
 
 
 async def _stream(request: Request) -> AsyncIterator[bytes]:
+    put_off_bulk(request)
     request.state.streamed = True
     return request.stream()
 
 
 # A route's body as it comes, without a limit but the route's own: `async def take(chunks: Streamed) -> ...`.
-# Such a route declares no other body (no form, no model), or it would be read before.
+# Such a route declares no other body (no form, no model), or it would be read before. It is a bulk door.
 Streamed = Annotated[AsyncIterator[bytes], Depends(_stream)]
+
+STREAMS: Final = _stream  # what the route lint looks for
 
 __all__ = [
     "BODY_LIMIT",
+    "STREAMS",
     "BodyLimitMiddleware",
     "ForwardedMiddleware",
     "ProxiedMiddleware",

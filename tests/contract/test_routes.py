@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIRouter, iter_route_contexts
 from jinja2 import Environment
 
-from firsthand.shared.web.access import CHECKS, Public
+from firsthand.shared.web.access import CHECKS, FamilySession, Public
 from firsthand.shared.web.health import health_routes
+from firsthand.shared.web.security import STREAMS
+from firsthand.shared.web.shedding import SHEDS
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("services/**/*.py")])
@@ -24,6 +26,7 @@ TEMPLATES = sorted(
         *(path for path in ROOT.glob("services/*/pages/**/*") if path.is_file()),
     ]
 )
+FAMILY, PUBLIC = (get_args(access)[1].dependency for access in (FamilySession, Public))
 SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/app.py"))
 
 # Only a repository asks the store, always for one institution; the frame does for what every service keeps.
@@ -101,6 +104,32 @@ def test_a_route_without_a_check_is_found_and_one_with_two() -> None:
 
     router.include_router(inner)
     assert routes_without_one_check(router) == ["['GET'] /inner/none", "['GET'] /inner/two"]
+
+
+# What a busy system puts off. A new one is named here, so that somebody has thought of who then waits.
+BULK = {
+    "archive": {
+        "/recordings/{contact_id}/upload",
+        "/api/v1/recordings/{contact_id}/uploads",
+        "/api/v1/uploads/{upload_id}",
+    },
+    "discovery": {"/cases/{case_id}/import", "/api/v1/cases/{case_id}/posts"},
+}
+
+
+def bulk_routes(router: APIRouter) -> Iterator[tuple[str, bool]]:
+    """The path of every route that a busy system puts off, and whether it may be a family's or anybody's."""
+    for context in iter_route_contexts(router.routes):
+        if any(dependency.call in {SHEDS, STREAMS} for dependency in context.dependant.dependencies):
+            yield context.path or "", any(check in {FAMILY, PUBLIC} for check in checks_of(context.dependant))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_busy_system_puts_off_what_can_wait_and_nothing_that_a_family_does(service: str) -> None:
+    module = importlib.import_module(f"firsthand.services.{service}.app")
+    found = list(bulk_routes(module.SERVICE.router))
+    assert {path for path, _ in found} == BULK.get(service, set())
+    assert not any(of_a_family for _, of_a_family in found)
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, bool, int]]:

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 
 from firsthand.services.__main__ import SERVICES
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.load import Load
+from firsthand.shared.metrics import Metrics
 from firsthand.shared.sessions import Family, Staff
 from firsthand.shared.settings import Settings
 from firsthand.shared.store import Conflict, StoreUnavailable
@@ -38,6 +40,7 @@ from firsthand.shared.web.logging import JsonLines
 from firsthand.shared.web.pages import Pages
 from firsthand.shared.web.problems import Problem
 from firsthand.shared.web.security import BODY_LIMIT, Streamed
+from firsthand.shared.web.shedding import Bulk
 
 STAFF = {
     "tutor": Staff("qu-cdm", "p-1", frozenset({"tutor"}), frozenset()),
@@ -62,6 +65,8 @@ class Verifier:
 class Context:
     verifier: Verifier = field(default_factory=Verifier)
     settings: Settings = field(default_factory=Settings)
+    load: Load = field(default_factory=Load)
+    metrics: Metrics = field(default_factory=lambda: Metrics("consent"))
 
 
 class Body(BaseModel):
@@ -122,6 +127,14 @@ def routes(pages: Pages) -> APIRouter:  # noqa: C901 - a list of small routes
     async def upload(chunks: Streamed, _: Public) -> int:
         return sum([len(chunk) async for chunk in chunks])
 
+    @router.post("/api/v1/cases")
+    async def api_case(staff: Coordinator) -> str:
+        return staff.person_id
+
+    @router.post("/api/v1/bulk")
+    async def bulk(_: Public, __: Bulk) -> str:
+        return "taken"
+
     @router.get("/api/v1/fail/{how}")
     async def fail(how: str, _: Public) -> None:
         raise {
@@ -134,7 +147,12 @@ def routes(pages: Pages) -> APIRouter:  # noqa: C901 - a list of small routes
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+def load() -> Load:
+    return Load()
+
+
+@pytest.fixture
+async def site(tmp_path: Path, load: Load) -> AsyncIterator[httpx.AsyncClient]:
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "page.html").write_text(TEMPLATE)
     (tmp_path / "pages" / "staff_page.html").write_text(STAFF_TEMPLATE)
@@ -148,7 +166,7 @@ async def site(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         def render(self) -> bytes:
             return b"up 1\n"
 
-    part = MountedPart("consent", routes(pages), Context(), examine, Figures())
+    part = MountedPart("consent", routes(pages), Context(load=load), examine, Figures())
     app = build_app([part], menu=SERVICES.menu(), public_url="https://firsthand.example")
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
@@ -435,6 +453,38 @@ async def test_a_body_beyond_the_limit_is_refused_unless_the_route_streams(site:
     assert (await site.post("/consent/api/v1/things", content=unannounced(), headers=json_type)).status_code == 413
     assert (await site.post("/consent/api/v1/upload", content=large)).json() == len(large)
     assert (await site.post("/consent/api/v1/upload", content=unannounced())).json() == len(large)
+
+
+async def test_a_busy_system_puts_bulk_off_in_the_readers_language_and_nothing_else(
+    site: httpx.AsyncClient, load: Load
+) -> None:
+    async def bulk(**headers: str) -> httpx.Response:
+        return await site.post("/consent/api/v1/bulk", headers=headers)
+
+    machine, coordinator = ({"Authorization": f"Bearer {who}"} for who in ("machine", "coordinator"))
+    assert (await bulk()).json() == "taken"
+    load.strained = True
+    put_off = await bulk()
+    assert put_off.status_code == 429
+    assert put_off.headers["retry-after"] == "2"
+    assert put_off.headers["content-type"] == "application/problem+json"
+    assert put_off.json() == {
+        "type": "urn:firsthand:busy",
+        "title": "The system is very busy",
+        "status": 429,
+        "detail": "This was not saved. Wait a few seconds and send it again.",
+    }
+    for code, said in (("ar", "النظام مشغول جدًا الآن"), ("es", "El sistema está muy ocupado")):
+        page = await bulk(**{"Accept": "text/html", "Accept-Language": code})
+        assert page.status_code == 429
+        assert said in page.text
+    assert (await site.post("/consent/api/v1/upload", content=b"x")).status_code == 429
+    assert (await site.post("/consent/api/v1/cases", headers=machine)).status_code == 429
+    assert (await site.get("/consent/api/v1/cases", headers=machine)).status_code == 200
+    assert (await site.post("/consent/api/v1/cases", headers=coordinator)).status_code == 200
+    assert (await site.get("/consent/page")).status_code == 200
+    load.strained = False
+    assert (await bulk()).json() == "taken"
 
 
 async def test_readiness_says_in_plain_sentences_what_is_missing(site: httpx.AsyncClient) -> None:

@@ -36,6 +36,7 @@ from firsthand.shared.texts import N_
 from firsthand.shared.web.access import Public, Tutor
 from firsthand.shared.web.problems import Problem, answer_with, problem_of
 from firsthand.shared.web.security import Streamed
+from firsthand.shared.web.shedding import Bulk
 
 VERSION: Final = "1.0.0"
 CONTENT_TYPE: Final = "application/offset+octet-stream"
@@ -87,7 +88,7 @@ async def options(contact_id: Id, _: Public) -> Response:  # noqa: ARG001 - the 
     response_class=Response,
     responses={201: {"description": "begun", "headers": {"Location": {"schema": {"type": "string"}}}}},
 )
-async def create(request: Request, contact_id: Id, staff: Tutor, upload_length: Length = None) -> Response:
+async def create(request: Request, contact_id: Id, staff: Tutor, _: Bulk, upload_length: Length = None) -> Response:
     """Begin an upload. `Upload-Metadata` is not kept: a file's name may be somebody's name."""
     if upload_length is None:
         raise Problem(400, N_("Give the size of the recording"), N_("The header Upload-Length is missing."))

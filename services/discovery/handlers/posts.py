@@ -46,6 +46,7 @@ _GROUP: Final = 256
 # Enough bytes to tell a format by (the outermost keys come first in all platforms' answers).
 _HEAD: Final = 8192
 _PIECE: Final = 64 * 1024  # bytes that are parsed before others get their turn
+_WAIT_FOR_CALM: Final = 5.0  # seconds before each group, while the process is behind
 _BYTE_ORDER: Final = b"\xef\xbb\xbf"
 REPORTED: Final = 1000  # unreadable entries named one by one; the rest are counted
 
@@ -135,6 +136,7 @@ async def _take_all(intake: Intake, entries: Entries, format_: Format, chunks: A
         if len(group) >= _GROUP:
             if storing:
                 await storing
+            await intake.context.load.calm(within=_WAIT_FOR_CALM)
             storing = asyncio.create_task(_store(intake, group, report))
             group = []
     if storing:

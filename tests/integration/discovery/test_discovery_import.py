@@ -60,6 +60,20 @@ async def test_entries_keep_their_numbers_in_the_whole_file_across_batches(
     assert "2499 posts from mastodon imported" in capsys.readouterr().err
 
 
+async def test_an_import_waits_while_the_system_is_busy_and_loses_nothing(house: House) -> None:
+    await house.case()
+    context, behind = house.context, [9.0]
+    context.load.watch("a test", lambda: behind[0], 1.0)
+    async with served(house) as url, asyncio.timeout(PATIENCE):
+        while not context.load.strained:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+        importing = asyncio.create_task(imported(house, url, EXAMPLE / "mastodon.json"))
+        while b'firsthand_shed_total{service="discovery"} 1.0' not in context.metrics.render():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        behind[0] = 0.0
+        assert (await importing).counts["imported"] == 4
+
+
 @pytest.mark.parametrize(
     ("file", "case", "format_", "token", "said"),
     [

@@ -1,0 +1,42 @@
+"""Bulk doors: what they take can wait, so they answer 429 while the process is behind (`shared.load`).
+
+A route declares itself by the parameter `_: Bulk`. One that takes a large body, as `Streamed`, is bulk by that, and so
+is every change that a machine asks for (`shared.web.access`): nobody has to think of it.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from firsthand.shared.service import Context
+from firsthand.shared.texts import N_
+from firsthand.shared.web.problems import Problem
+
+BUSY: Final = "urn:firsthand:busy"  # the problem's type
+_RETRY_AFTER: Final = 2  # seconds
+
+
+def put_off_bulk(request: Request) -> None:
+    """Raise Problem (429) while the process is behind."""
+    context: Context = request.app.state.context
+    if context.load.strained:
+        context.metrics.shed()
+        raise Problem(
+            429,
+            N_("The system is very busy"),
+            N_("This was not saved. Wait a few seconds and send it again."),
+            type=BUSY,
+            headers={"Retry-After": str(_RETRY_AFTER)},
+        )
+
+
+async def _bulk(request: Request) -> None:
+    put_off_bulk(request)
+
+
+Bulk = Annotated[None, Depends(_bulk)]
+
+# What the route lint looks for, with `Streamed`.
+SHEDS: Final = _bulk
+
+__all__ = ["BUSY", "SHEDS", "Bulk", "put_off_bulk"]
