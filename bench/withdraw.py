@@ -154,20 +154,20 @@ class Watched:
         await self.begin()
 
 
-def _sound() -> bytes:
+def sound(seconds: int) -> bytes:
     """A WAV file: more than the buffers between the server and a player hold, and longer than a player lives."""
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(2)
         sound.setsampwidth(2)
         sound.setframerate(48_000)
-        sound.writeframes(random.Random(1).randbytes(_SECONDS * 48_000 * 4))
+        sound.writeframes(random.Random(1).randbytes(seconds * 48_000 * 4))
     return file.getvalue()
 
 
-async def _released(school: play.School, players: int, stack: contextlib.AsyncExitStack) -> list[Watched]:
+async def released(school: play.School, players: int, media: bytes, stack: contextlib.AsyncExitStack) -> list[Watched]:
     """Bring so many contacts to a released recording, by the same doors as everybody."""
-    media, booking, room = _sound(), asyncio.Lock(), asyncio.Semaphore(6)
+    booking, room = asyncio.Lock(), asyncio.Semaphore(6)
 
     async def bring(number: int) -> Watched:
         async with room:
@@ -186,7 +186,7 @@ async def _released(school: play.School, players: int, stack: contextlib.AsyncEx
     return list(await asyncio.gather(*(bring(number) for number in range(players))))
 
 
-async def _people(url: str, keys: Path, withdrawals: int, players: int, load: "_Told") -> dict[str, Any]:
+async def _people(url: str, keys: Path, withdrawals: int, players: int, load: "Load") -> dict[str, Any]:
     """What the people's process does; gives milliseconds."""
     found: dict[str, Any] = {"quiet": [], "loaded": []}
     async with contextlib.AsyncExitStack() as stack:
@@ -194,15 +194,12 @@ async def _people(url: str, keys: Path, withdrawals: int, players: int, load: "_
             play.school(url, Keys.load(keys, {}), SystemClock(), "playing-dental", active_contacts_a_case=500)
         )
         await play.open_case(school)
-        watched = await _released(school, players, stack)
+        watched = await released(school, players, sound(_SECONDS), stack)
         await asyncio.gather(*(one.begin() for one in watched))
-        token = (await school.operator.call(
-            "POST", "/portal/api/v1/institutions/playing-dental/tokens", {"label": "bench", "days": 1}
-        ))["token"]  # fmt: skip
-        found["quiet"] = await _withdraw(watched, _QUIET)
-        await load.say({"case": school.case_id, "token": token})
+        found["quiet"] = await withdraw(watched, _QUIET)
+        await load.begin(school)
         await asyncio.sleep(_WARM)
-        found["loaded"] = await _withdraw(watched, withdrawals)
+        found["loaded"] = await withdraw(watched, withdrawals)
         rates = [one.player.rate for one in watched if one.player and one.player.received]
         found["rate"] = sum(rates) / len(rates)
         for one in watched:
@@ -211,7 +208,7 @@ async def _people(url: str, keys: Path, withdrawals: int, players: int, load: "_
     return found
 
 
-async def _withdraw(watched: list[Watched], count: int) -> list[tuple[float, float, float]]:
+async def withdraw(watched: list[Watched], count: int, *, every: float = _EVERY) -> list[tuple[float, float, float]]:
     """Withdraw so many times, whoever plays, while all others play on."""
     found: list[tuple[float, float, float]] = []
     playing: asyncio.Queue[Watched] = asyncio.Queue()
@@ -226,7 +223,7 @@ async def _withdraw(watched: list[Watched], count: int) -> list[tuple[float, flo
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
             group.create_task(once(await playing.get()))
-            await asyncio.sleep(random.uniform(0, 2 * _EVERY))
+            await asyncio.sleep(random.uniform(0, 2 * every))
     return found
 
 
@@ -290,15 +287,18 @@ def _posts(first: int) -> bytes:
     return json.dumps(found).encode()
 
 
-class _Told:
-    """The input of another process, which is told one line and later that it may end."""
+class Load:
+    """The load's process, which is told when it begins and when it may end."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def say(self, line: dict[str, str]) -> None:
+    async def begin(self, school: play.School) -> None:
+        """Let it bring posts into the case of this school, and play chains."""
+        tokens = f"/portal/api/v1/institutions/{school.slug}/tokens"
+        token = (await school.operator.call("POST", tokens, {"label": "bench", "days": 1}))["token"]
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(line).encode() + b"\n")
+        self._process.stdin.write(json.dumps({"case": school.case_id, "token": token}).encode() + b"\n")
         await self._process.stdin.drain()
 
     async def end(self) -> dict[str, float]:
@@ -311,20 +311,20 @@ class _Told:
 
 
 @contextlib.asynccontextmanager
-async def _loading(url: str, nats_url: str, at_once: int) -> AsyncIterator[_Told]:
+async def loading(url: str, nats_url: str, at_once: int) -> AsyncIterator[Load]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.withdraw", "--load", url, nats_url, str(at_once),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        yield _Told(process)
+        yield Load(process)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: list[float], share: float) -> float:
     return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
@@ -332,11 +332,11 @@ def _print(name: str, found: list[tuple[float, float, float]]) -> float:
     """Print what was found; gives the 99th percentile of the end."""
     answered, last, ended = (list(column) for column in zip(*found, strict=True))
     said = "   ".join(
-        f"{what} {_percentile(values, 0.5):.0f}/{_percentile(values, 0.99):.0f}/{max(values):.0f}"
+        f"{what} {percentile(values, 0.5):.0f}/{percentile(values, 0.99):.0f}/{max(values):.0f}"
         for what, values in (("answer", answered), ("last byte", last), ("end", ended))
     )
     print(f"withdraw  {name}: {said} ms (p50/p99/max of {len(found)})", flush=True)
-    return _percentile(ended, 0.99)
+    return percentile(ended, 0.99)
 
 
 def _processor_seconds(pid: int) -> float:
@@ -352,7 +352,7 @@ async def main(withdrawals: int, players: int, at_once: int) -> None:
             assert nats_url
             assert system.everything.process
             pid = system.everything.process.pid
-            async with _loading(system.url, nats_url, at_once) as load:
+            async with loading(system.url, nats_url, at_once) as load:
                 before, begun = _processor_seconds(pid), time.monotonic()
                 found = await _people(system.url, system.data / "keys", withdrawals, players, load)
                 used = (_processor_seconds(pid) - before) / (time.monotonic() - begun)

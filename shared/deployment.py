@@ -43,8 +43,9 @@ Progress = Callable[[str], None]
 KEY_STORE_KINDS: Final = (OwnerKey, ClockMark)
 
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
-# Seconds that events, for their handlers or for their way to NATS, and writes may wait before bulk work is put off.
-# Consent's pulse stops, and with it every player, when an event has waited for a second.
+# So many seconds events, in hand or on their way to NATS, and writes may wait before bulk work is put off, and so many
+# events on the server for one handler. Consent's pulse stops, and every player, when an event has waited for a second.
+_EVENTS_BEHIND = 500
 _EVENTS_WAIT = 0.5
 _WRITES_WAIT = 0.25
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
@@ -212,6 +213,7 @@ async def _running(
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
         await bus.listen("note_new_link", replaced, unreadable=replaced, since=trusted.sure() - FAMILY_LIFE)
+        load.watch(f"handlers of {service.name}", bus.behind, _EVENTS_BEHIND)
         load.watch(f"outbox of {service.name}", context.relay.behind, _EVENTS_WAIT)
         load.watch(f"store of {service.name}", store.behind, _WRITES_WAIT)
         _run(running, "relay", context.relay.run)

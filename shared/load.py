@@ -20,10 +20,10 @@ _log = logging.getLogger("firsthand.load")
 
 @dataclass(frozen=True)
 class Measure:
-    """Something that may be behind: for how many seconds it is, and may be."""
+    """Something that may be behind: how far it is, and may be, in seconds or in events."""
 
     name: str
-    seconds: Callable[[], float]
+    behind: Callable[[], float]
     limit: float
 
 
@@ -36,9 +36,9 @@ class Load:
         self.strained = False
         self.behind: dict[str, float] = {}  # by measure, as shares of its limit, as of the last look
 
-    def watch(self, name: str, seconds: Callable[[], float], limit: float) -> None:
-        """Look at this too: `seconds` tells how far it is behind, `limit` how far it may be."""
-        self._measures.append(Measure(name, seconds, limit))
+    def watch(self, name: str, behind: Callable[[], float], limit: float) -> None:
+        """Look at this too: `behind` tells how far it is behind, `limit` how far it may be."""
+        self._measures.append(Measure(name, behind, limit))
 
     @property
     def names(self) -> list[str]:
@@ -62,7 +62,7 @@ class Load:
     def look(self, *, late: float = 0.0) -> None:
         """Look once. `late`: seconds by which the event loop was late."""
         self.behind = {LOOP: late / _LOOP_LIMIT}
-        self.behind |= {measure.name: measure.seconds() / measure.limit for measure in self._measures}
+        self.behind |= {measure.name: measure.behind() / measure.limit for measure in self._measures}
         worst = max(self.behind, key=self.behind.__getitem__)
         too_far = self.behind[worst] > 1
         self._looks = min(self._looks + 1, _LOOKS) if too_far else max(self._looks - 1, 0)

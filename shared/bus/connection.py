@@ -403,6 +403,10 @@ class Bus:
         streams = own | {durable.stream.name for durable in durables_of(self.service)}
         return await times_of(self.client, sorted(streams) if newest_message else ())
 
+    def behind(self) -> int:
+        """Tell how many events wait on the server for the handler of which most do."""
+        return max((pull.behind() for pull in self._pulls), default=0)
+
     def impaired(self) -> list[str]:
         """Tell in plain sentences what waits although the service is ready."""
         waiting = [(handler, one.unreadable) for handler, one in self._deliveries.items() if one.unreadable]

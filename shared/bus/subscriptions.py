@@ -49,6 +49,7 @@ class Pull:
         self._in_hand: dict[asyncio.Task[object], tuple[Msg, float]] = {}
         self._asked = 0  # events that the server may still send us without being asked again
         self._heard = 0.0
+        self._last: Msg | None = None  # begun last
         self._doubt = False  # the server refused a request: look whether the durable is there
         self._wake = asyncio.Event()
         self._stopping = False
@@ -84,6 +85,16 @@ class Pull:
         """Forget open requests: the connection was lost and they with it."""
         self._asked = 0
         self._wake.set()
+
+    def behind(self) -> int:
+        """Tell how many events waited on the server when the last one in hand was given; 0 when none is in hand.
+
+        A count, as times would be of two clocks. What is given again has waited for a reason and says nothing.
+        """
+        if self._last is None or not self._in_hand:
+            return 0
+        meta = self._last.metadata
+        return meta.num_pending if meta.num_delivered == 1 else 0
 
     async def say_working(self, longer_than: float) -> None:
         """Tell the server of what is in hand for `longer_than` seconds, so that it does not take it back."""
@@ -152,6 +163,7 @@ class Pull:
             if self._stopping:
                 await message.nak()
             else:
+                self._last = message
                 await self._deliver(message)
         finally:
             self._room.leave(place)
