@@ -41,7 +41,7 @@ async def test_withdrawals_reach_players_within_a_second_under_load_and_bulk_wor
         load = await stack.enter_async_context(loading(system.url, nats_url, CHAINS_AT_ONCE))
         await load.begin(school)
         async with asyncio.timeout(PATIENCE):
-            while not await put_off(school):
+            while not await put_off(school):  # noqa: ASYNC110 - what is waited for is told over HTTP
                 await asyncio.sleep(0.05)
         found = await withdraw(watched, WITHDRAWALS, every=0.15)
         for one in watched:
