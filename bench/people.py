@@ -4,17 +4,28 @@ A chain, with what the services do in capitals:
 
     contact.discovered -> INVITATION.PREPARED -> consent.granted  -> MEETING.OFFERED  -> calendar.changed
     -> MEETING.SCHEDULED -> meeting.finished  -> RECORDING.AWAITED
+
+They publish as a relay does, many events as one batch. In a process of their own they play so many chains:
+
+    python -m bench.people nats://... <chains> <at once>
 """
 
 import asyncio
+import logging
+import sys
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+import nats
+import uvloop
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import DeliverPolicy
 
+from firsthand.shared.bus.batches import Publisher
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.copies import keep_case, keep_institution
 from firsthand.shared.deployment import Deployment
@@ -32,6 +43,8 @@ from firsthand.shared.events.scheduling import (
 )
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.service import Service
+from firsthand.shared.store import OutboxEntry
+from firsthand.shared.topology import STREAMS
 
 E = TypeVar("E", bound=AnyEvent)
 
@@ -39,6 +52,7 @@ INSTITUTION = InstitutionId("bench-dental")
 CASE = "01" * 8  # one for all processes of a benchmark
 _CLOCK = SystemClock()
 _WITHIN = 300.0  # seconds for all chains
+_BATCH = 256  # events, as a relay takes at once
 
 
 class People:
@@ -47,7 +61,8 @@ class People:
     def __init__(self, client: Client, *, at_once: int) -> None:
         """`at_once`: chains begun and not yet finished."""
         self._client = client
-        self._js: JetStreamContext = client.jetstream(publish_async_max_pending=4000)
+        self._js: JetStreamContext = client.jetstream()
+        self._publishing: dict[str, _Publishing] = {}  # by service
         self.room = asyncio.Semaphore(at_once)
         self._chains = 0
         self.finished: set[str] = set()
@@ -56,7 +71,9 @@ class People:
     async def watch(self) -> None:
         """See what the services tell, from now on."""
         for stream in ("FH_CONSENT", "FH_SCHEDULING", "FH_ARCHIVE"):
-            await self._js.subscribe("", stream=stream, cb=self.see, ordered_consumer=True)
+            await self._js.subscribe(
+                "", stream=stream, cb=self.see, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
+            )
         await self._client.flush()
 
     async def play(self, chains: int) -> None:
@@ -97,7 +114,29 @@ class People:
                     self.done.set()
 
     async def _tell(self, event: AnyEvent) -> None:
-        await self._js.publish_async(event.nats_subject, event.wire(), headers={"Nats-Msg-Id": event.id})
+        if event.service not in self._publishing:
+            self._publishing[event.service] = _Publishing(self._client, event.service)
+        self._publishing[event.service].tell(event)
+
+
+class _Publishing:
+    """Publishes what is told of one service, in order, as much at once as waits."""
+
+    def __init__(self, client: Client, service: str) -> None:
+        self._publisher = Publisher(client, STREAMS[service].name, logging.getLogger("bench"))
+        self._waiting: list[OutboxEntry] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def tell(self, event: AnyEvent) -> None:
+        named = ("bench", event.institution, event.subject, event.id, event.nats_subject)
+        self._waiting.append(OutboxEntry(*named, event.wire(), event.time))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._publish())
+
+    async def _publish(self) -> None:
+        while self._waiting:
+            entries, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            assert None not in await self._publisher.publish(entries)
 
 
 async def prepare(deployment: Deployment) -> None:
@@ -173,3 +212,18 @@ def _chosen(event: AnyEvent) -> CalendarChangedV1:
 def _held(event: AnyEvent) -> MeetingFinishedV1:
     state = MeetingState(contact=event.data.contact, state="finished", recording="expected", held_until=_CLOCK.now())
     return event_of(MeetingFinishedV1, event.subject, state, sequence=event.sequence + 1)
+
+
+async def main(url: str, chains: int, at_once: int) -> None:
+    """Play chains; tells how many seconds they took."""
+    client = await nats.connect(url)
+    people = People(client, at_once=at_once)
+    await people.watch()
+    started = time.perf_counter()
+    await people.play(chains)
+    print(time.perf_counter() - started)
+    await client.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
