@@ -16,7 +16,7 @@ from firsthand.shared.events import EVENTS
 from firsthand.shared.settings import Settings
 from firsthand.shared.topology import STREAMS
 from tests.buckets import URL_SETTING as S3_URL
-from tests.real_servers import MONGO_DRIVER_SETTING, MONGO_URL_SETTING
+from tests.real_servers import MONGO_DRIVER_SETTING, MONGO_URL_SETTING, OLD_NATS_SETTING
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md")])
@@ -25,7 +25,8 @@ CONSUME = (ROOT / "docs" / "consume-events.md").read_text(encoding="utf-8")
 
 # Read elsewhere than in Settings: the command's token, make's Python, and keys, named after their files.
 OTHER_VARIABLES = {
-    "FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON", "FIRSTHAND_TEST_SEED", S3_URL, MONGO_URL_SETTING, MONGO_DRIVER_SETTING
+    "FIRSTHAND_TOKEN", "FIRSTHAND_PYTHON", "FIRSTHAND_TEST_SEED", S3_URL, MONGO_URL_SETTING, MONGO_DRIVER_SETTING,
+    OLD_NATS_SETTING,
 }  # fmt: skip
 _VARIABLE = re.compile(r"\bFIRSTHAND_[A-Z0-9_]*[A-Z0-9]")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -206,9 +206,11 @@ async def test_a_replica_that_was_stopped_after_reading_reads_again_before_it_pu
     async with replicas_of_portal(bus_settings, store, 2) as ((slow_seat, slow), (_, other)):
         await add_schools(store, 4)
 
-        async def then_stopped(limit: int = 256) -> Sequence[OutboxEntry]:
+        async def then_stopped(limit: int = 256, *, urgent: bool | None = None) -> Sequence[OutboxEntry]:
             """As SIGSTOP does to a process that has just read."""
-            entries = await read(limit)
+            entries = await read(limit, urgent=urgent)
+            if not entries:
+                return entries
             slow_seat.outbox = read
             assert await other.publish_batch()
             await asyncio.sleep(0.5)
