@@ -16,6 +16,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from firsthand.shared.identifiers import new_id
+from firsthand.shared.tasks import ended
 
 HOPS = 4
 BATCH = 64
@@ -86,9 +87,7 @@ class Bare:
 
     async def stop(self, chains: int) -> None:
         """Stop, and check that each hop of each chain left its document."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)  # a single cancellation is sometimes swallowed in `fetch`
         (rows,) = self._database.execute("SELECT count(*) FROM documents").fetchone()
         assert rows == chains * HOPS, rows
         self._database.close()

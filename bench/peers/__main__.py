@@ -190,8 +190,9 @@ def _processor_seconds(pid: int) -> float:
 def chain() -> dict[str, float]:
     """Run `bench.chain`; gives the chains a second of both floors and of ours."""
     run = subprocess.run(
-        [sys.executable, "-m", "bench.chain", str(_CHAINS)], cwd=_ROOT, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "bench.chain", str(_CHAINS)],
+        cwd=_ROOT, capture_output=True, text=True, check=False, timeout=3 * _WITHIN,
+    )  # fmt: skip
     found = re.search(r"floor (\d+) chains/s, in atomic batches (\d+)   ours (\d+)", run.stdout)
     assert found, run.stdout + run.stderr
     return dict(zip(("floor", "in batches", "ours"), map(float, found.groups()), strict=True))
