@@ -1,7 +1,7 @@
 """Publishing: many events as one atomic batch of the server's, few of them singly, all in flight at once.
 
 An atomic batch (nats-server 2.12 and later, streams with `allow_atomic`) is in the stream as a whole or not at all. It
-costs the server about 3 ms, whatever its size, so it pays from some 24 events: docs/decisions/0025-relay-by-batches.md.
+costs the server about 3 ms, whatever its size, so it pays from some 24 events: docs/decisions/0022-relay-by-batches.md.
 It is refused when one of its ids is known already. So whatever may be in the stream goes singly: there the server says
 for each event that it has it.
 

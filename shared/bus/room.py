@@ -2,7 +2,7 @@
 
 Each one in work puts its steps into the same queue of the event loop, and whatever comes, such as a withdrawal, waits
 until all that is in the queue has had its turn. So few are in work, as many as keep the store's writers busy, and the
-others wait here. docs/decisions/0026-withdrawals-first.md has the figures.
+others wait here. docs/decisions/0023-withdrawals-first.md has the figures.
 """
 
 import asyncio
