@@ -4,10 +4,10 @@ Two adapters pass one contract suite (tests/contract/test_store.py): `shared.sto
 Only single-document operations exist, so that what must be decided together lives in one document.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -86,6 +86,9 @@ class Document(BaseModel):
 
     kind: ClassVar[str]  # the collection's name, unique inside a service, `[a-z_]+`
     indexes: ClassVar[tuple[Index, ...]] = ()
+    # Fields by whose values `count` is kept rather than counted, each combination with an index that leads with it;
+    # `()` keeps how many there are at all.
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = ()
     upgrades: ClassVar[tuple[Upgrade, ...]] = ()  # from schema 1 to 2, from 2 to 3 ...; run when one is read
 
     id: str
@@ -115,8 +118,8 @@ class Document(BaseModel):
 
 D = TypeVar("D", bound=Document)
 
-# An operand of `find`: a value (equality) or a range.
 Scalar = str | int | bool | datetime | None
+MOST_VALUES: Final = 500  # of all `OneOf` of a find together: what SQLite takes as one merge
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,26 @@ class Range:
 
     from_: str | int | datetime | None = None
     to: str | int | datetime | None = None
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Equality with any of some values; none finds nothing. A value that is given twice counts once.
+
+    Each value is one walk of the index, merged in the order that is asked for, so that a page of 50 among a million
+    reads 50. Several of them in one find multiply: more than `MOST_VALUES` combinations are a ValueError.
+    """
+
+    values: tuple[Scalar, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[Scalar]) -> Self:
+        return cls(tuple(dict.fromkeys(values)))
+
+
+# What a field is compared with: a value (equality), some values, or a range.
+Operand = Scalar | Range | OneOf
+Where = Mapping[str, Operand]
 
 
 @dataclass(frozen=True)
@@ -189,7 +212,7 @@ class Collection(Protocol[D]):
 
     async def find(
         self,
-        where: Mapping[str, Scalar | Range] | None = None,
+        where: Where | None = None,
         *,
         sort: str = "id",
         order: Literal["asc", "desc"] = "asc",
@@ -203,7 +226,14 @@ class Collection(Protocol[D]):
         """
         ...
 
-    async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int: ...
+    async def count(self, where: Where | None = None) -> int:
+        """Count by a declared index (ValueError otherwise).
+
+        By exactly the fields of one of the kind's `counts` nothing is counted: SQLite keeps the numbers with each
+        write, exact and in constant time. MongoDB, which has no write over two documents, counts by the index: exact
+        below some thousands; what is more is counted once in a while by each replica, and may lag by that while.
+        """
+        ...
 
     def all(self) -> AsyncIterator[D]:
         """Go through every document by id, in pages, in flat memory."""
@@ -220,11 +250,11 @@ class Store(Protocol):
         ...
 
     async def prepare(self, kinds: Sequence[type[Document]]) -> None:
-        """Create what the kinds need (tables, indexes) and drop their indexes that nobody declares; idempotent."""
+        """Create what the kinds need (tables, indexes, kept counts) and drop what nobody declares; idempotent."""
         ...
 
     async def drift(self, kinds: Sequence[type[Document]]) -> list[str]:
-        """Tell in plain sentences how the indexes differ from what is declared; empty when they agree."""
+        """Tell in plain sentences how indexes and kept counts differ from what is declared; empty when they agree."""
         ...
 
     async def due(self, kind: type[D], now: datetime, limit: int = 100) -> list[D]:
@@ -270,12 +300,15 @@ class Store(Protocol):
 
 
 __all__ = [
+    "MOST_VALUES",
     "AlreadyExists",
     "Collection",
     "Conflict",
     "Document",
     "Index",
     "NoSuchPlace",
+    "OneOf",
+    "Operand",
     "OutboxEntry",
     "OutboxNotEmpty",
     "Page",
@@ -286,4 +319,5 @@ __all__ = [
     "StoreUnavailable",
     "Unreadable",
     "Upgrade",
+    "Where",
 ]

@@ -1,7 +1,9 @@
 """What every adapter knows of a kind of documents: its name and indexes, and how one is made ready to be kept."""
 
+import itertools
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -12,11 +14,23 @@ from pydantic import AwareDatetime
 
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import AlreadyExists, D, Document, Index, OutboxEntry, Range, Scalar
+from firsthand.shared.store import (
+    MOST_VALUES,
+    AlreadyExists,
+    D,
+    Document,
+    Index,
+    OneOf,
+    Operand,
+    OutboxEntry,
+    Range,
+    Scalar,
+    Where,
+)
 
 _NAME: Final = re.compile(r"^[a-z][a-z0-9_]*$")
 # What adapters call things of their own, and what databases keep for themselves.
-_TAKEN: Final = re.compile(r"outbox.*|sqlite.*|system.*")
+_TAKEN: Final = re.compile(r"outbox.*|counts.*|sqlite.*|system.*")
 
 
 def named(name: str) -> str:
@@ -32,12 +46,13 @@ class Kind:
 
     name: str
     indexes: tuple[Index, ...]
+    counts: tuple[tuple[str, ...], ...]  # combinations of fields whose counts are kept
     datetimes: tuple[str, ...]  # the kind's own fields that hold a time; not those of lists, tables or inner models
 
     def index_name(self, index: Index) -> str:
         return f"{self.name}__by__{'__'.join(index.fields)}"
 
-    def index_for(self, where: Mapping[str, Scalar | Range], sort: str) -> Index | None:
+    def index_for(self, where: Where, sort: str) -> Index | None:
         """Choose by which declared index to read: the shortest that serves; None for all documents by id.
 
         It serves when it leads with the equalities and goes on with the range or sort; ValueError when none does.
@@ -55,6 +70,29 @@ class Kind:
             [*(f"{name} equal" for name in sorted(equal)), *(f"{name} by range or sort" for name in following)]
         )
         raise ValueError(f"{self.name} declares no index for {asked}")
+
+    def kept_count(self, where: Where) -> tuple[str, ...] | None:
+        """Give the combination of fields whose kept counts answer this; None when it is to be counted."""
+        if any(isinstance(test, Range) for test in where.values()):
+            return None
+        return next((fields for fields in self.counts if set(fields) == set(where)), None)
+
+    def each_of(self, where: Where) -> list[dict[str, Scalar | Range]]:
+        """Give what is asked as questions without `OneOf`, one for each combination of values.
+
+        ValueError when there are more than MOST_VALUES.
+        """
+        choices = [self._choices(name, test) for name, test in where.items()]
+        if (many := math.prod(map(len, choices))) > MOST_VALUES:
+            raise ValueError(f"{many} combinations of values are asked for; one find takes {MOST_VALUES}")
+        return [dict(zip(where, chosen, strict=True)) for chosen in itertools.product(*choices)]
+
+    def _choices(self, name: str, test: Operand) -> list[Scalar | Range]:
+        if not isinstance(test, OneOf):
+            return [test]
+        for value in test.values:
+            self.check_operand(name, value)
+        return list(dict.fromkeys(test.values))
 
     def check_operand(self, name: str, value: Scalar) -> None:
         """ValueError when `name` cannot be compared with `value`: where it is no value (to MongoDB, a table is an
@@ -110,7 +148,9 @@ def already_there(document: Document) -> AlreadyExists:
 
 @cache
 def kind_of(document: type[Document]) -> Kind:
-    """Read a kind off its class. ValueError for a name that cannot be one, or an index over no field."""
+    """Read a kind off its class. ValueError for a name that cannot be one, an index over no field, or counts that no
+    index serves.
+    """
     fields = document.model_fields
     for index in document.indexes:
         for field in index.fields:
@@ -119,11 +159,15 @@ def kind_of(document: type[Document]) -> Kind:
             named(field)
     if _TAKEN.fullmatch(document.kind):
         raise ValueError(f"{document.kind!r} is the name of something else in the database")
-    return Kind(
+    kind = Kind(
         name=named(document.kind),
         indexes=document.indexes,
+        counts=document.counts,
         datetimes=tuple(name for name, field in fields.items() if _is_datetime(field.annotation)),
     )
+    for counted in kind.counts:
+        kind.index_for(dict.fromkeys(counted), "id")
+    return kind
 
 
 def _is_datetime(annotation: Any) -> bool:

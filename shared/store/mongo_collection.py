@@ -1,6 +1,6 @@
 """One institution's documents of one kind in MongoDB. Every write is one operation on one document."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Literal
 
 from pymongo import ASCENDING, DESCENDING
@@ -8,11 +8,11 @@ from pymongo.errors import DuplicateKeyError
 
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Conflict, D, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from firsthand.shared.store import Conflict, D, OneOf, OutboxEntry, OutboxNotEmpty, Page, Range, Where
 from firsthand.shared.store.cursors import cursor, page_by_page, place_of
 from firsthand.shared.store.kinds import already_there, check_adopted, check_event, kind_of
 from firsthand.shared.store.mongo_client import READ_CONCERN
-from firsthand.shared.store.mongo_database import Database
+from firsthand.shared.store.mongo_database import COUNTED_EACH_TIME, Database
 from firsthand.shared.store.mongo_shape import (
     Raw,
     document,
@@ -86,7 +86,7 @@ class MongoCollection(Generic[D]):
 
     async def find(
         self,
-        where: Mapping[str, Scalar | Range] | None = None,
+        where: Where | None = None,
         *,
         sort: str = "id",
         order: Literal["asc", "desc"] = "asc",
@@ -117,9 +117,18 @@ class MongoCollection(Generic[D]):
         value = items[-1].id if sort == "id" else _at(raws[limit - 1], field)
         return Page(items, cursor(sort, order, value, items[-1].id))
 
-    async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int:
-        conditions = self._conditions(where or {}, "id")
-        asked = {"query": {"$and": conditions}, "readConcern": {"level": READ_CONCERN}}
+    async def count(self, where: Where | None = None) -> int:
+        asked = where or {}
+        query = {"$and": self._conditions(asked, "id")}
+        if self._kind.kept_count(asked) is None:
+            return await self._count(query)
+        few = await self._count(query, limit=COUNTED_EACH_TIME)
+        if few < COUNTED_EACH_TIME:
+            return few
+        return await self._database.remembered((self._kind.name, repr(query)), lambda: self._count(query))
+
+    async def _count(self, query: Raw, **options: int) -> int:
+        asked = {"query": query, "readConcern": {"level": READ_CONCERN}, **options}
         with self._database.work() as database:  # the driver's own counting is an aggregation
             return int((await database.command("count", self._kind.name, **asked))["n"])
 
@@ -147,8 +156,9 @@ class MongoCollection(Generic[D]):
             self._database.event_left()
         return True
 
-    def _conditions(self, where: Mapping[str, Scalar | Range], sort: str) -> list[Raw]:
+    def _conditions(self, where: Where, sort: str) -> list[Raw]:
         """Give the conditions of one institution's documents. ValueError when no declared index serves them."""
+        self._kind.each_of(where)  # refuses too many combinations
         if self._kind.index_for(where, sort) is None:
             return [{"_id": keys_of(self._institution)}]
         conditions: list[Raw] = [{"institution": self._institution}]
@@ -160,6 +170,9 @@ class MongoCollection(Generic[D]):
                 if test.to is not None:
                     bounds["$lt"] = operand(self._kind, self._institution, name, test.to)
                 conditions.append({path(name): bounds})
+            elif isinstance(test, OneOf):
+                some = [operand(self._kind, self._institution, name, value) for value in test.values]
+                conditions.append({path(name): {"$in": some}})
             else:
                 conditions.append({path(name): operand(self._kind, self._institution, name, test)})
         return conditions

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+import math
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from typing import Any, Final
 
 import pymongo.errors as mongo_errors
 from bson.errors import InvalidDocument
@@ -12,6 +15,11 @@ from firsthand.shared.clock import Clock
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.mongo_client import Address, Driver, disconnect, in_our_words
 from firsthand.shared.store.mongo_shape import URGENT_BELOW
+
+# A kept count (`Document.counts`) of fewer documents is counted each time, some milliseconds of an index.
+COUNTED_EACH_TIME: Final = 5_000
+_REMEMBERED_FOR: Final = 10.0  # seconds, and ten times what the counting took if that is longer
+_REMEMBERED_MOST: Final = 1_000  # the oldest is forgotten first
 
 
 class Database:
@@ -29,6 +37,7 @@ class Database:
         self._idle.set()
         self._closed = False
         self._order = 0
+        self._counts: OrderedDict[Hashable, _Remembered] = OrderedDict()
 
     @contextlib.contextmanager
     def work(self) -> Iterator[Any]:
@@ -65,6 +74,25 @@ class Database:
         self._order = max(self._order + 1, int(self._clock.now().timestamp() * 1_000_000))
         return max(1, self._order - URGENT_BELOW) if urgent else self._order
 
+    async def remembered(self, question: Hashable, count: Callable[[], Awaitable[int]]) -> int:
+        """Give a large count as this process last counted it; counted again when that is some seconds ago, once for
+        all who ask meanwhile.
+        """
+        found = self._counts.get(question)
+        if found is None or found.until < time.monotonic() or found.failed():
+            found = _Remembered(asyncio.ensure_future(self._timed(count)))
+            self._counts[question] = found
+            self._counts.move_to_end(question)
+            while len(self._counts) > _REMEMBERED_MOST:
+                self._counts.popitem(last=False)
+        number, took = await asyncio.shield(found.counting)
+        found.until = min(found.until, found.began + took + max(_REMEMBERED_FOR, 10 * took))
+        return number
+
+    async def _timed(self, count: Callable[[], Awaitable[int]]) -> tuple[int, float]:
+        began = time.monotonic()
+        return await count(), time.monotonic() - began
+
     def on_event_left(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)
 
@@ -79,3 +107,15 @@ class Database:
         self._closed = True
         await self._idle.wait()
         await disconnect(self._client)
+
+
+class _Remembered:
+    """A count under way, or counted."""
+
+    def __init__(self, counting: "asyncio.Future[tuple[int, float]]") -> None:
+        self.counting = counting
+        self.began = time.monotonic()
+        self.until = math.inf  # until it is counted
+
+    def failed(self) -> bool:
+        return self.counting.done() and (self.counting.cancelled() or self.counting.exception() is not None)

@@ -1,18 +1,18 @@
 """One institution's documents of one kind in SQLite."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, Literal
 
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Range, Scalar
+from firsthand.shared.store import Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Where
 from firsthand.shared.store.cursors import page_by_page
 from firsthand.shared.store.kinds import already_there, check_adopted, check_event
 from firsthand.shared.store.sqlite_database import Database
-from firsthand.shared.store.sqlite_query import conditions, page_query
+from firsthand.shared.store.sqlite_query import count_query, kept_count_query, page_query
 from firsthand.shared.store.sqlite_remembered import Key
 from firsthand.shared.store.sqlite_schema import microseconds, table_of
 from firsthand.shared.store.versions import body_of
@@ -149,7 +149,7 @@ class SqliteCollection(Generic[D]):
 
     async def find(
         self,
-        where: Mapping[str, Scalar | Range] | None = None,
+        where: Where | None = None,
         *,
         sort: str = "id",
         order: Literal["asc", "desc"] = "asc",
@@ -159,6 +159,8 @@ class SqliteCollection(Generic[D]):
         query = page_query(
             self._table, self._institution, where or {}, sort=sort, order=order, limit=limit, after=after
         )
+        if query is None:
+            return Page([])
 
         def read(connection: sqlite3.Connection) -> Page[D]:
             rows = connection.execute(query.sql, query.values).fetchall()
@@ -167,10 +169,14 @@ class SqliteCollection(Generic[D]):
 
         return await self._database.read(read)
 
-    async def count(self, where: Mapping[str, Scalar | Range] | None = None) -> int:
-        given = conditions(self._table, self._institution, where or {})
-        sql = f"SELECT count(*) FROM {given.sql()}"  # noqa: S608 - checked names only
-        return await self._database.walk(lambda connection: int(connection.execute(sql, given.values).fetchone()[0]))
+    async def count(self, where: Where | None = None) -> int:
+        asked = where or {}
+        if (kept := self._table.kind.kept_count(asked)) is not None:
+            row = self._database.point(*kept_count_query(self._table, self._institution, asked, kept))
+            return int(row[0])
+        if (query := count_query(self._table, self._institution, asked)) is None:
+            return 0
+        return await self._database.walk(lambda connection: int(connection.execute(*query).fetchone()[0]))
 
     def all(self) -> AsyncIterator[D]:
         return page_by_page(self)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Range, Scalar
+from firsthand.shared.store import Range, Scalar, Where
 from firsthand.shared.store.cursors import Order, cursor, place_of
 from firsthand.shared.store.sqlite_schema import Table, sortable
 
@@ -27,7 +27,7 @@ class Conditions:
         return f"{self.source} WHERE {' AND '.join(self.texts)}"
 
 
-def _source(table: Table, where: Mapping[str, Scalar | Range], sort: str) -> str:
+def _source(table: Table, where: Where, sort: str) -> str:
     """Give the table, and by which index to read it; ValueError when no declared one serves.
 
     It is named to SQLite, which without statistics would rather walk through all documents in the order of their ids.
@@ -41,11 +41,19 @@ def _operand(table: Table, name: str, value: Scalar) -> str | int | None:
     return sortable(value) if isinstance(value, datetime) else value
 
 
-def conditions(
-    table: Table, institution: InstitutionId, where: Mapping[str, Scalar | Range], sort: str = "id"
+def conditions(table: Table, institution: InstitutionId, where: Where, sort: str = "id") -> list[Conditions]:
+    """Give the conditions of one institution's documents, for each combination of values one; none when there is none.
+
+    ValueError when no declared index serves them.
+    """
+    source = _source(table, where, sort)
+    return [_conditions(table, institution, one, source) for one in table.kind.each_of(where)]
+
+
+def _conditions(
+    table: Table, institution: InstitutionId, where: Mapping[str, Scalar | Range], source: str
 ) -> Conditions:
-    """Give the conditions of one institution's documents. ValueError when no declared index serves them."""
-    given = Conditions(_source(table, where, sort))
+    given = Conditions(source)
     given.add("institution = ?", institution)
     for name, test in where.items():
         value = table.column(name)
@@ -60,6 +68,28 @@ def conditions(
         else:
             given.add(f"{value} = ?", _operand(table, name, test))
     return given
+
+
+def count_query(table: Table, institution: InstitutionId, where: Where) -> tuple[str, tuple[Any, ...]] | None:
+    """Build the SQL that counts, and its values; None when no value is asked for. ValueError as `conditions`."""
+    given = conditions(table, institution, where)
+    if not given:
+        return None
+    sums = " + ".join(f"(SELECT count(*) FROM {one.sql()})" for one in given)  # noqa: S608 - checked names only
+    return f"SELECT {sums}", tuple(value for one in given for value in one.values)
+
+
+def kept_count_query(
+    table: Table, institution: InstitutionId, where: Where, fields: tuple[str, ...]
+) -> tuple[str, tuple[Any, ...]]:
+    """Build the SQL that adds up kept counts, and its values. ValueError as `conditions`."""
+    asked = [[_operand(table, name, one[name]) for name in fields] for one in table.kind.each_of(where)]  # type: ignore[arg-type]
+    marks = ", ".join([f"json_array({', '.join('?' for _ in fields)})"] * len(asked))
+    sql = (
+        "SELECT coalesce(sum(number), 0) FROM counts "  # noqa: S608 - marks only
+        f"WHERE kind = ? AND institution = ? AND fields = ? AND value IN ({marks})"
+    )
+    return sql, (table.name, institution, " ".join(fields), *(value for values in asked for value in values))
 
 
 @dataclass(frozen=True)
@@ -79,25 +109,41 @@ class Query:
 def page_query(
     table: Table,
     institution: InstitutionId,
-    where: Mapping[str, Scalar | Range],
+    where: Where,
     *,
     sort: str,
     order: Order,
     limit: int,
     after: str | None,
-) -> Query:
-    """Build the query of one page. ValueError for what no declared index serves or a limit under one; NoSuchPlace."""
+) -> Query | None:
+    """Build the query of one page; None when it asks for no value. ValueError for what no declared index serves or a
+    limit under one; NoSuchPlace.
+    """
     if limit < 1:
         raise ValueError("a page holds at least one document")
-    given = conditions(table, institution, where, sort)
+    place = None if after is None else place_of(after, sort, order)
+    each = conditions(table, institution, where, sort)
     value = table.column(sort)
     way, beyond = ("DESC", "<") if order == "desc" else ("ASC", ">")
-    by = f"id {way}" if sort == "id" else f"{value} {way}, id {way}"
-    if sort != "id":
-        given.add(f"{value} IS NOT NULL")
-    if after is not None:
-        last, id_ = place_of(after, sort, order)
-        given.add(f"{value} {beyond}= ?", last)
-        given.add(f"({value}, id) {beyond} (?, ?)", last, id_)
-    sql = f"SELECT body, {value}, id FROM {given.sql()} ORDER BY {by} LIMIT ?"  # noqa: S608 - checked names only
-    return Query(sql, (*given.values, limit + 1), sort, order, limit)
+    for given in each:
+        if sort != "id":
+            given.add(f"{value} IS NOT NULL")
+        if place is not None:
+            last, id_ = place
+            given.add(f"{value} {beyond}= ?", last)
+            given.add(f"({value}, id) {beyond} (?, ?)", last, id_)
+    if not each:
+        return None
+    if len(each) == 1:
+        by = f"id {way}" if sort == "id" else f"{value} {way}, id {way}"
+        sql = f"SELECT body, {value}, id FROM {each[0].sql()} ORDER BY {by} LIMIT ?"  # noqa: S608 - checked names only
+        return Query(sql, (*each[0].values, limit + 1), sort, order, limit)
+    # SQLite walks the index once for each and merges: only the entries of this page are read, and then their bodies.
+    by = f"place {way}, one {way}"
+    walks = " UNION ALL ".join(f"SELECT {value} AS place, id AS one FROM {given.sql()}" for given in each)  # noqa: S608
+    sql = (
+        f"SELECT body, place, one FROM (SELECT place, one FROM ({walks}) ORDER BY {by} LIMIT ?) "  # noqa: S608
+        f'CROSS JOIN "{table.name}" AS of_page ON of_page.institution = ? AND of_page.id = one ORDER BY {by}'
+    )
+    values = [value for given in each for value in given.values]
+    return Query(sql, (*values, limit + 1, institution), sort, order, limit)

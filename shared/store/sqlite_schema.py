@@ -4,7 +4,7 @@ Why not indexes over the JSON itself: docs/decisions/0014-columns-for-indexed-fi
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -22,6 +22,14 @@ OUTBOX = {
         "nats_subject TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL)"
     ),
     "outbox_by_document": "CREATE INDEX outbox_by_document ON outbox (institution, document_id, kind)",
+}
+
+# How many documents have which values in the fields by which a kind's counts are kept; none where there are none.
+COUNTS = {
+    "counts": (
+        "CREATE TABLE counts (kind TEXT NOT NULL, institution TEXT NOT NULL, fields TEXT NOT NULL, "
+        "value TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (kind, institution, fields, value)) WITHOUT ROWID"
+    ),
 }
 
 
@@ -79,7 +87,57 @@ class Table:
             called = self.kind.index_name(index)
             values = ", ".join(self.column(field) for field in index.fields)
             declared[called] = f'CREATE INDEX "{called}" ON "{name}" (institution, {values}, id)'
-        return declared
+        return declared | dict(self._triggers())
+
+    def _triggers(self) -> Iterator[tuple[str, str]]:
+        """Give the triggers that keep the counts, by name: whatever writes a document, the numbers follow in the same
+        transaction. A save that leaves the counted columns alone fires none.
+        """
+        for number, fields in enumerate(self.kind.counts):
+            begin, more = f'CREATE TRIGGER "{self.name}__counts_{number}', self._one("NEW", fields)
+            table, less = f'"{self.name}"', self._one("OLD", fields)
+            yield f"{self.name}__counts_{number}_new", f'{begin}_new" AFTER INSERT ON {table} BEGIN {more} END'
+            yield f"{self.name}__counts_{number}_gone", f'{begin}_gone" AFTER DELETE ON {table} BEGIN {less} END'
+            if fields:
+                columns = ", ".join(map(self.column, fields))
+                moved = " OR ".join(f"OLD.{one} IS NOT NEW.{one}" for one in map(self.column, fields))
+                on = f"AFTER UPDATE OF {columns} ON {table} WHEN {moved}"
+                yield f"{self.name}__counts_{number}_moved", f'{begin}_moved" {on} BEGIN {less} {more} END'
+
+    def _one(self, row: str, fields: Sequence[str]) -> str:
+        """Give the SQL that counts a trigger's row: one more for NEW, one less for OLD."""
+        institution, value, by = f"{row}.institution", self._value(fields, f"{row}."), " ".join(fields)
+        if row == "NEW":
+            return (
+                "INSERT INTO counts (kind, institution, fields, value, number) "  # noqa: S608 - checked names only
+                f"VALUES ('{self.name}', {institution}, '{by}', {value}, 1) "
+                "ON CONFLICT DO UPDATE SET number = number + 1;"
+            )
+        of = f"kind = '{self.name}' AND institution = {institution} AND fields = '{by}' AND value = {value}"
+        return (
+            f"UPDATE counts SET number = number - 1 WHERE {of}; "  # noqa: S608
+            f"DELETE FROM counts WHERE {of} AND number = 0;"
+        )
+
+    def _value(self, fields: Sequence[str], row: str = "") -> str:
+        return f"json_array({', '.join(f'{row}{self.column(field)}' for field in fields)})"
+
+    def counting(self) -> Iterator[str]:
+        """Give the SQL that makes the kept counts of this kind anew from its rows."""
+        yield f"DELETE FROM counts WHERE kind = '{self.name}'"  # noqa: S608
+        for fields in self.kind.counts:
+            yield (
+                "INSERT INTO counts (kind, institution, fields, value, number) "  # noqa: S608 - checked names only
+                f"SELECT '{self.name}', institution, '{' '.join(fields)}', value, number FROM ({self.counted(fields)})"
+            )
+
+    def counted(self, fields: Sequence[str]) -> str:
+        """Give the SQL that counts all rows by these fields: (institution, value, number)."""
+        of_each = ", ".join(["institution", *map(self.column, fields)])
+        return (
+            f"SELECT institution, {self._value(fields)} AS value, count(*) AS number "  # noqa: S608 - checked names only
+            f'FROM "{self.name}" GROUP BY {of_each}'
+        )
 
     def filling(self, columns: Sequence[str]) -> str:
         """Give the SQL that fills these columns from the bodies, and empties those that no index needs any more."""
@@ -100,13 +158,14 @@ def table_of(kind: type[Document]) -> Table:
 
 
 def prepare(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> None:
-    """Create what is missing; make indexes that differ anew and drop those that nobody declares any more.
+    """Create what is missing; make indexes and counts that differ anew and drop those that nobody declares any more.
 
     A table that differs otherwise is told by `drift`: only a person may decide about data.
     """
-    changes = _differences(connection, "outbox", OUTBOX)
-    _drop(connection, changes)
-    _create(connection, changes)
+    for name, declared in (("outbox", OUTBOX), ("counts", COUNTS)):
+        changes = _differences(connection, name, declared)
+        _drop(connection, changes)
+        _create(connection, changes)
     for table in map(table_of, kinds):
         there = _columns(connection, table.name)
         missing = [column for column in table.columns if column not in there]
@@ -120,19 +179,25 @@ def prepare(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> 
         if changes and columns and _present(connection, table.name):
             connection.execute(table.filling(columns))
         _create(connection, changes)
+        if changes or not _adds_up(connection, table):  # the rest a file is not searched for at each start
+            for sql in table.counting():
+                connection.execute(sql)
 
 
 def drift(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> list[str]:
     """Tell in plain sentences how the database differs from what is declared."""
-    changes = _differences(connection, "outbox", OUTBOX)
+    changes = _differences(connection, "outbox", OUTBOX) + _differences(connection, "counts", COUNTS)
     told = []
     for table in map(table_of, kinds):
         there = _columns(connection, table.name)
-        changes += _differences(connection, table.name, table.statements(there))
+        of_table = _differences(connection, table.name, table.statements(there))
         if _present(connection, table.name):
             told += [f"The column {one} of {table.name} is missing." for one in table.columns if one not in there]
+        if not (changes or of_table or told):
+            told += _miscounted(connection, table)
+        changes += of_table
     for name, declared, present in changes:
-        what = "table" if (declared or present).startswith("CREATE TABLE") else "index"
+        what = (declared or present).split()[1].lower()
         if not present:
             told.append(f"The {what} {name} is missing.")
         elif not declared:
@@ -140,6 +205,28 @@ def drift(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> li
         else:
             told.append(f"The {what} {name} is not as declared: it is `{present}`.")
     return told
+
+
+def _adds_up(connection: sqlite3.Connection, table: Table) -> bool:
+    """Tell whether as many documents are counted as there are."""
+    if not table.kind.counts:
+        return True
+    kept = "SELECT coalesce(sum(number), 0) FROM counts WHERE kind = ? AND fields = ?"
+    (there,) = connection.execute(f'SELECT count(*) FROM "{table.name}"').fetchone()  # noqa: S608 - checked names only
+    of_each = (connection.execute(kept, (table.name, " ".join(fields))).fetchone() for fields in table.kind.counts)
+    return all(counted == there for (counted,) in of_each)
+
+
+def _miscounted(connection: sqlite3.Connection, table: Table) -> Iterator[str]:
+    """Go through all documents and tell which kept counts are wrong."""
+    kept = "SELECT institution, value, number FROM counts WHERE kind = ? AND fields = ?"
+    for fields in table.kind.counts:
+        counted = connection.execute(table.counted(fields)).fetchall()
+        if sorted(counted) != sorted(connection.execute(kept, (table.name, " ".join(fields))).fetchall()):
+            yield (
+                f"The kept counts of {table.name} by {', '.join(fields) or 'institution'} are wrong. Stop the service "
+                "and delete all rows of the table counts: at its next start they are counted again."
+            )
 
 
 def _present(connection: sqlite3.Connection, table: str) -> dict[str, str]:
@@ -163,8 +250,8 @@ def _differences(connection: sqlite3.Connection, table: str, declared: Mapping[s
 
 def _drop(connection: sqlite3.Connection, changes: Sequence[tuple[str, str, str]]) -> None:
     for name, _, present in changes:
-        if present.startswith("CREATE INDEX"):
-            connection.execute(f'DROP INDEX "{name}"')
+        if present.startswith(("CREATE INDEX", "CREATE TRIGGER")):
+            connection.execute(f'DROP {present.split()[1]} "{name}"')
 
 
 def _create(connection: sqlite3.Connection, changes: Sequence[tuple[str, str, str]]) -> None:

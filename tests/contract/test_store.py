@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from random import Random
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -13,12 +14,14 @@ from firsthand.shared.events import parse_event
 from firsthand.shared.events.portal import PersonChangedV1, PersonState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import (
+    MOST_VALUES,
     AlreadyExists,
     Collection,
     Conflict,
     Document,
     Index,
     NoSuchPlace,
+    OneOf,
     OutboxEntry,
     OutboxNotEmpty,
     Page,
@@ -27,6 +30,7 @@ from firsthand.shared.store import (
     StoreUnavailable,
     Unreadable,
     Upgrade,
+    Where,
 )
 from tests.patience import PATIENCE
 
@@ -50,7 +54,9 @@ class Visit(Document):
         Index.on("place"),
         Index.on("seats"),
         Index.on("open"),
+        Index.on("place", "state", "starts_at"),
     )
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("state",), ("place", "state"), ("starts_at",), ("open",))
 
     state: Literal["planned", "over"] = "planned"
     starts_at: AwareDatetime | None = None
@@ -543,6 +549,201 @@ class TestFinding:
         assert [one.id async for one in visits.all()] == expected
 
 
+class TestFindingSeveralValues:
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    @pytest.mark.parametrize("sort", ["id", "starts_at"])
+    async def test_pages_hold_every_document_of_every_value_once_and_in_order(
+        self, visits: Collection[Visit], sort: str, order: Literal["asc", "desc"]
+    ) -> None:
+        draw = Random(8)
+        all_ = [
+            visit(
+                f"v{n:03}",
+                place=draw.choice(["Doha", "Lima", "Oslo", None]),
+                state=draw.choice(["planned", "over"]),
+                starts_at=draw.choice([None, *(NOON + hour * HOUR for hour in range(9))]),
+            )
+            for n in range(120)
+        ]
+        await fill(visits, *all_)
+        where: Where = {"place": OneOf(("Doha", None, "Lima", "nowhere", "Doha")), "state": OneOf(("over", "planned"))}
+        expected = [one for one in all_ if one.place != "Oslo" and (sort == "id" or one.starts_at)]
+        expected.sort(key=lambda one: (getattr(one, sort), one.id), reverse=order == "desc")
+        seen: list[str] = []
+        after: str | None = None
+        while True:
+            page = await visits.find(where, sort=sort, order=order, limit=7, after=after)
+            seen += ids(page)
+            if (after := page.next) is None:
+                break
+            assert len(page.items) == 7
+            await fill(visits, visit(f"other-{after}", place="Oslo", starts_at=NOON))
+        assert seen == ids(expected)
+
+    async def test_a_range_narrows_each_value(self, visits: Collection[Visit]) -> None:
+        for n in range(6):
+            await visits.insert(visit(f"v{n}", place=f"p{n % 3}", starts_at=NOON + n * HOUR))
+        where: Where = {
+            "place": OneOf(("p2", "p0")),
+            "state": "planned",
+            "starts_at": Range(NOON + HOUR, NOON + 5 * HOUR),
+        }
+        assert ids(await visits.find(where, sort="starts_at", order="desc")) == ["v3", "v2"]
+        assert await visits.count(where) == 2
+
+    async def test_no_value_finds_nothing(self, visits: Collection[Visit]) -> None:
+        await fill(visits, visit(place="Doha"))
+        assert await visits.find({"place": OneOf(())}) == Page([], None)
+        assert await visits.find({"place": OneOf.of([]), "state": "planned"}, sort="starts_at") == Page([], None)
+        assert await visits.count({"place": OneOf(())}) == 0
+        assert await visits.count({"place": OneOf(()), "state": "planned"}) == 0
+        with pytest.raises(ValueError, match="no index"):
+            await visits.find({"undeclared": OneOf(())})
+        with pytest.raises(NoSuchPlace):
+            await visits.find({"place": OneOf(())}, after="x")
+
+    async def test_as_many_values_as_are_allowed_are_found_and_one_more_is_refused(
+        self, visits: Collection[Visit]
+    ) -> None:
+        places = [f"p{n:04}" for n in range(MOST_VALUES + 1)]
+        await fill(visits, *(visit(f"v{place}", place=place, starts_at=NOON) for place in places[:4]))
+        most: Where = {"place": OneOf.of(places[:-1]), "state": "planned"}
+        assert ids(await visits.find(most, sort="starts_at", limit=3)) == ["vp0000", "vp0001", "vp0002"]
+        assert await visits.count(most) == 4
+        assert await visits.count({"place": OneOf.of(places[:-1])}) == 4
+        for where in (
+            {"place": OneOf.of(places)},
+            {"place": OneOf.of(places[:300]), "state": OneOf(("over", "planned"))},
+        ):
+            with pytest.raises(ValueError, match="combinations"):
+                await visits.find(where)
+            with pytest.raises(ValueError, match="combinations"):
+                await visits.count(where)
+
+    async def test_nothing_but_values_is_compared_with(self, visits: Collection[Visit]) -> None:
+        operator: Any = {"$ne": None}
+        for where in ({"place": OneOf((operator,))}, {"place": OneOf((["Doha"],))}):  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="cannot be compared"):
+                await visits.find(where)
+            with pytest.raises(ValueError, match="cannot be compared"):
+                await visits.count(where)
+        with pytest.raises(ValueError, match="time"):
+            await visits.find({"starts_at": OneOf(("noon",))})
+
+    async def test_one_institution_never_sees_another(self, store: Store, visits: Collection[Visit]) -> None:
+        await fill(visits, visit("a", place="Doha"), visit("b", place="Lima"))
+        await store.collection(Visit, LIMA).insert(visit("a", LIMA, place="Lima", seats=9))
+        found = await visits.find({"place": OneOf(("Doha", "Lima"))})
+        assert [(one.id, one.institution) for one in found.items] == [("a", DOHA), ("b", DOHA)]
+
+
+PLACES = (None, "Doha", "Ḍoḥa' OR 1=1", "1")
+
+
+async def write_at_random(visits: Collection[Visit]) -> dict[str, Visit]:
+    """Insert, adopt, save and delete, the same each time; give what is there then, by id."""
+    draw, there = Random(42), dict[str, Visit]()
+
+    def drawn(id_: str, version: int) -> Visit:
+        return visit(
+            id_,
+            version=version,
+            state=draw.choice(["planned", "over"]),
+            place=draw.choice(PLACES),
+            open=draw.random() < 0.5,
+            starts_at=draw.choice([None, NOON, NOON + timedelta(microseconds=1)]),
+            seats=draw.randrange(3),
+        )
+
+    for n in range(150):
+        id_ = f"v{draw.randrange(40)}"
+        if id_ in there and draw.random() < 0.3:
+            await visits.delete(there.pop(id_))
+        elif id_ in there:
+            there[id_] = await visits.save(drawn(id_, there[id_].version))
+        elif n % 2:
+            there[id_] = await visits.insert(drawn(id_, 0))
+        else:
+            there[id_] = drawn(id_, 3)
+            await visits.adopt(there[id_])
+            await visits.adopt(there[id_])
+    return there
+
+
+class TestKeptCounts:
+    async def test_whatever_is_written_they_are_what_a_count_would_be(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        there = await write_at_random(visits)
+        others = store.collection(Visit, LIMA)
+        await others.insert(visit("theirs", LIMA, place="Doha"))
+        for refused in (
+            visits.insert(there[next(iter(there))]),
+            visits.save(visit("none").model_copy(update={"version": 1})),
+        ):
+            with pytest.raises((AlreadyExists, Conflict)):
+                await refused
+
+        def counted(**fields: Any) -> int:
+            return sum(all(getattr(one, name) == value for name, value in fields.items()) for one in there.values())
+
+        assert await visits.count() == len(there) > 10
+        for state in ("planned", "over"):
+            assert await visits.count({"state": state}) == counted(state=state)
+            for place in PLACES:
+                assert await visits.count({"state": state, "place": place}) == counted(state=state, place=place)
+        for at in (None, NOON.astimezone(timezone(3 * HOUR)), NOON + timedelta(microseconds=1), NOON + HOUR):
+            assert await visits.count({"starts_at": at}) == counted(starts_at=at)
+        for open_ in (True, False):
+            assert await visits.count({"open": open_}) == counted(open=open_)
+        several: Where = {"place": OneOf(("Doha", None, "1")), "state": OneOf(("over", "planned", "over"))}
+        assert await visits.count(several) == sum(one.place in {"Doha", None, "1"} for one in there.values())
+        assert (await others.count(), await others.count({"state": "planned", "place": "Doha"})) == (1, 1)
+        assert await others.count({"state": "over"}) == 0
+        assert await store.drift([Visit, Case]) == []
+
+    async def test_documents_of_before_are_counted_when_the_store_is_prepared(
+        self, store: Store, visits: Collection[Visit]
+    ) -> None:
+        class Uncounted(Visit):
+            counts: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+        class Otherwise(Visit):
+            counts: ClassVar[tuple[tuple[str, ...], ...]] = (("seats",), ("state",))
+
+        await store.prepare([Uncounted])
+        uncounted = store.collection(Uncounted, DOHA)
+        await asyncio.gather(
+            *(uncounted.insert(Uncounted(id=f"v{n}", institution=DOHA, seats=n % 2)) for n in range(5))
+        )
+        await store.prepare([Otherwise])
+        otherwise = store.collection(Otherwise, DOHA)
+        assert await store.drift([Otherwise]) == []
+        assert (await otherwise.count({"seats": 0}), await otherwise.count({"state": "planned"})) == (3, 5)
+        await otherwise.insert(Otherwise(id="w", institution=DOHA, state="over"))
+        await store.prepare([Visit])
+        await store.prepare([Visit])
+        assert await store.drift([Visit]) == []
+        assert (
+            await visits.count(),
+            await visits.count({"state": "planned"}),
+            await visits.count({"state": "over"}),
+        ) == (
+            6,
+            5,
+            1,
+        )
+
+    async def test_counts_that_no_index_serves_are_refused(self, store: Store) -> None:
+        class Wrong(Document):
+            kind: ClassVar[str] = "wrong"
+            counts: ClassVar[tuple[tuple[str, ...], ...]] = (("place",),)
+            place: str = ""
+
+        with pytest.raises(ValueError, match="no index"):
+            await store.prepare([Wrong])
+
+
 class TestTimers:
     async def test_those_due_come_earliest_first_from_every_institution(
         self, store: Store, visits: Collection[Visit]
@@ -646,7 +847,7 @@ class TestPreparing:
         told = await store.drift([Changed])
         assert any("undeclared" in sentence for sentence in told)
         assert any("seats" in sentence for sentence in told)
-        assert not any("place" in sentence for sentence in told)
+        assert not any("visit__by__place " in sentence for sentence in told)
         assert any("unknown" in sentence for sentence in await store.drift([Unknown]))
         await store.prepare([Changed])
         assert await store.drift([Changed]) == []

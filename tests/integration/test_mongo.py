@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -13,7 +14,16 @@ from pymongo import monitoring
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.events.portal import PersonChangedV1, PersonState
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Collection, Document, Index, Range, StoreUnavailable
+from firsthand.shared.store import (
+    Collection,
+    Document,
+    Index,
+    OneOf,
+    Range,
+    StoreUnavailable,
+    mongo_collection,
+    mongo_database,
+)
 from firsthand.shared.store.mongo import MongoStore
 from firsthand.shared.store.mongo_client import Address, examine_server
 from tests.patience import PATIENCE
@@ -28,6 +38,7 @@ CLOCK = ManualClock(NOON)
 class Note(Document):
     kind: ClassVar[str] = "note"
     indexes: ClassVar[tuple[Index, ...]] = (Index.on("topic", "number"), Index.on("number"))
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("topic",),)
 
     topic: str = "lips"
     number: int = 0
@@ -96,6 +107,11 @@ def notes(store: MongoStore) -> Collection[Note]:
     return store.collection(Note, DOHA)
 
 
+async def fill(notes: Collection[Note], from_: int, to: int) -> None:
+    for n in range(from_, to):
+        await notes.insert(note(f"n{n}"))
+
+
 async def use_all(store: MongoStore) -> None:
     """Call everything that the port has."""
     notes = store.collection(Note, DOHA)
@@ -104,7 +120,9 @@ async def use_all(store: MongoStore) -> None:
     await notes.adopt(note("b").model_copy(update={"version": 4}))
     await notes.get("a")
     await notes.find({"topic": "lips", "number": Range(0, 9)}, sort="number", order="desc")
+    await notes.find({"topic": OneOf(("lips", "palate"))}, sort="number")
     await notes.count({"number": 0})
+    await notes.count({"topic": OneOf(("lips", "palate"))})
     assert [one.id async for one in notes.all()] == ["a", "b"]
     assert await store.due(Note, NOON) == [stored]
     assert await store.institutions(Note) == [DOHA]
@@ -169,6 +187,42 @@ class TestWhatIsAsked:
         options = Address(mongo_url).connect(driver).options.pool_options
         assert options.max_pool_size == 32
         assert options.wait_queue_timeout == 5
+
+
+class TestKeptCounts:
+    async def test_few_are_counted_each_time_and_many_once_in_a_while_for_all_who_ask(
+        self, notes: Collection[Note], heard: Heard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mongo_collection, "COUNTED_EACH_TIME", 3)
+        for n in range(2):
+            assert await notes.count({"topic": "lips"}) == n
+            await notes.insert(note(f"n{n}"))
+        assert await notes.count({"topic": "lips"}) == 2
+        await fill(notes, 2, 5)
+        heard.forget()
+        assert await asyncio.gather(*(notes.count({"topic": "lips"}) for _ in range(4))) == [5] * 4
+        assert len([one for one in heard.commands if one["called"] == "count" and "limit" not in one]) == 1
+        await fill(notes, 5, 6)
+        assert await notes.count({"topic": "lips"}) == 5  # as it was remembered
+        later = time.monotonic() + 11
+        monkeypatch.setattr(mongo_database.time, "monotonic", lambda: later)
+        assert await notes.count({"topic": "lips"}) == 6
+        assert await notes.count({"topic": "palate"}) == 0
+
+    async def test_a_count_that_failed_is_not_remembered(self, store: MongoStore) -> None:
+        asked = 0
+
+        async def count() -> int:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise StoreUnavailable("it does not answer")
+            return 7
+
+        with pytest.raises(StoreUnavailable):
+            await store._database.remembered("question", count)
+        assert [await store._database.remembered("question", count) for _ in range(3)] == [7] * 3
+        assert asked == 2
 
 
 class TestPreparing:

@@ -27,8 +27,10 @@ from firsthand.shared.events.portal import PersonChangedV1, PersonState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.serving import usable_folder
 from firsthand.shared.settings import CannotStart
-from firsthand.shared.store import Conflict, Document, Index, Range, StoreUnavailable
+from firsthand.shared.store import Conflict, Document, Index, OneOf, Range, StoreUnavailable
 from firsthand.shared.store.sqlite import SqliteStore
+from firsthand.shared.store.sqlite_query import page_query
+from firsthand.shared.store.sqlite_schema import table_of
 
 ROOT = Path(__file__).parents[2]
 DOHA = InstitutionId("qu-cdm")
@@ -447,6 +449,79 @@ async def test_a_column_that_no_index_needs_any_more_keeps_nothing(path: Path) -
     async with opened(path) as store:
         await store.prepare([Topical])
         assert await store.collection(Topical, DOHA).count({"topic": "palate"}) == 1
+
+
+class Counted(Topical):
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("topic",))
+    indexes: ClassVar[tuple[Index, ...]] = (*Topical.indexes, Index.on("topic"))
+
+
+async def test_kept_counts_that_are_wrong_are_told_and_counted_again_once_they_are_deleted(path: Path) -> None:
+    async with opened(path) as store:
+        await store.prepare([Counted])
+        notes = store.collection(Counted, DOHA)
+        for n in range(5):
+            await notes.insert(Counted(id=f"n{n}", institution=DOHA, topic=f"t{n % 2}"))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        assert file.execute("SELECT fields, value, number FROM counts ORDER BY 1, 2").fetchall() == [
+            ("", "[]", 5),
+            ("topic", '["t0"]', 3),
+            ("topic", '["t1"]', 2),
+        ]
+        file.execute("UPDATE counts SET number = 4 - number WHERE fields = 'topic'")
+        file.execute("UPDATE counts SET number = number + 1 WHERE value = '[\"t0\"]'")
+    async with opened(path) as store:
+        told = await store.drift([Counted])
+        assert len(told) == 1
+        assert "counts of note by topic are wrong" in told[0]
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("DELETE FROM counts")
+    async with opened(path) as store:
+        await store.prepare([Counted])
+        assert await store.drift([Counted]) == []
+        notes = store.collection(Counted, DOHA)
+        assert (await notes.count(), await notes.count({"topic": "t0"})) == (5, 3)
+
+
+async def test_a_trigger_that_is_gone_is_told_and_what_it_missed_is_counted(path: Path) -> None:
+    async with opened(path) as store:
+        await store.prepare([Counted])
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            file.execute(f'DROP TRIGGER "{name}"')
+    async with opened(path) as store:
+        assert "The trigger note__counts_1_moved is missing." in await store.drift([Counted])
+        await store.collection(Counted, DOHA).insert(Counted(id="n1", institution=DOHA, topic="palate"))
+        await store.prepare([Counted])
+        assert await store.drift([Counted]) == []
+        assert await store.collection(Counted, DOHA).count({"topic": "palate"}) == 1
+
+
+async def test_a_release_that_keeps_no_counts_may_write_meanwhile(path: Path) -> None:
+    async with opened(path) as store:
+        await store.prepare([Counted])
+        await store.collection(Counted, DOHA).insert(Counted(id="n1", institution=DOHA, topic="palate"))
+    async with opened(path) as store:  # it prepares as it knows it, drops what it does not know, and writes
+        await store.prepare([Topical])
+        await store.collection(Topical, DOHA).insert(Topical(id="n2", institution=DOHA, topic="palate"))
+    async with opened(path) as store:
+        await store.prepare([Counted])
+        assert await store.drift([Counted]) == []
+        assert await store.collection(Counted, DOHA).count({"topic": "palate"}) == 2
+
+
+async def test_a_page_of_many_values_reads_the_index_once_for_each_and_sorts_nothing(path: Path) -> None:
+    async with opened(path) as store:
+        await store.prepare([Counted])
+        where = {"topic": OneOf.of(f"t{n}" for n in range(40))}
+        query = page_query(table_of(Counted), DOHA, where, sort="written_at", order="desc", limit=50, after=None)
+        assert query is not None
+        plan = await store._database.read(
+            lambda connection: connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.values).fetchall()
+        )
+    steps = [step for *_, step in plan]
+    assert sum("USING COVERING INDEX note__by__topic__written_at" in step for step in steps) == 40
+    assert sum("TEMP B-TREE" in step for step in steps) <= 1  # the fifty of the page, which are put in order at the end
 
 
 async def test_an_index_that_somebody_changed_is_made_anew_the_outboxs_as_well(path: Path) -> None:
