@@ -151,6 +151,13 @@ Where = Mapping[str, Operand]
 
 
 @dataclass(frozen=True)
+class AnyOf:
+    """What answers any of some questions, each by an index of its own; what answers several is found once."""
+
+    wheres: tuple[Where, ...]
+
+
+@dataclass(frozen=True)
 class Page(Generic[D]):
     """One page of a find. `next` is the cursor of the following page, None on the last one."""
 
@@ -212,7 +219,7 @@ class Collection(Protocol[D]):
 
     async def find(
         self,
-        where: Where | None = None,
+        where: Where | AnyOf | None = None,
         *,
         sort: str = "id",
         order: Literal["asc", "desc"] = "asc",
@@ -226,8 +233,8 @@ class Collection(Protocol[D]):
         """
         ...
 
-    async def count(self, where: Where | None = None) -> int:
-        """Count by a declared index (ValueError otherwise).
+    async def count(self, where: Where | AnyOf | None = None) -> int:
+        """Count by a declared index (ValueError otherwise), which of an `AnyOf` serves its questions together as well.
 
         By exactly the fields of one of the kind's `counts` nothing is counted: SQLite keeps the numbers with each
         write, exact and in constant time. MongoDB, which has no write over two documents, counts by the index: exact
@@ -302,6 +309,7 @@ class Store(Protocol):
 __all__ = [
     "MOST_VALUES",
     "AlreadyExists",
+    "AnyOf",
     "Collection",
     "Conflict",
     "Document",

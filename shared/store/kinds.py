@@ -1,12 +1,12 @@
 """What every adapter knows of a kind of documents: its name and indexes, and how one is made ready to be kept."""
 
+import functools
 import itertools
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
@@ -17,6 +17,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import (
     MOST_VALUES,
     AlreadyExists,
+    AnyOf,
     D,
     Document,
     Index,
@@ -77,13 +78,13 @@ class Kind:
             return None
         return next((fields for fields in self.counts if set(fields) == set(where)), None)
 
-    def each_of(self, where: Where) -> list[dict[str, Scalar | Range]]:
+    def each_of(self, where: Where, *, most: int = MOST_VALUES) -> list[dict[str, Scalar | Range]]:
         """Give what is asked as questions without `OneOf`, one for each combination of values.
 
-        ValueError when there are more than MOST_VALUES.
+        ValueError when there are more than `most`.
         """
         choices = [self._choices(name, test) for name, test in where.items()]
-        if (many := math.prod(map(len, choices))) > MOST_VALUES:
+        if (many := math.prod(map(len, choices))) > most:
             raise ValueError(f"{many} combinations of values are asked for; one find takes {MOST_VALUES}")
         return [dict(zip(where, chosen, strict=True)) for chosen in itertools.product(*choices)]
 
@@ -125,6 +126,34 @@ class Kind:
         return document.model_copy(update=changed)
 
 
+def questions_of(where: Where | AnyOf | None) -> tuple[Where, ...]:
+    return where.wheres if isinstance(where, AnyOf) else (where or {},)
+
+
+def counted_apart(where: AnyOf) -> list[tuple[int, Where]]:
+    """Give the questions whose counts add up to that of an `AnyOf`, each with how often: 1, or -1 for what two of its
+    questions would count both. ValueError for two ranges of one field.
+    """
+    sizes = range(1, len(where.wheres) + 1)
+    together = (some for size in sizes for some in itertools.combinations(where.wheres, size))
+    return [(1 if len(some) % 2 else -1, functools.reduce(_both, some)) for some in together]
+
+
+def _both(one: Where, other: Where) -> Where:
+    together: dict[str, Operand] = {**one, **other}
+    for name in one.keys() & other.keys():
+        first, second = one[name], other[name]
+        if isinstance(first, Range) or isinstance(second, Range):
+            if first != second:
+                raise ValueError(f"{name} is asked for by two ranges")
+            continue
+        allowed = second.values if isinstance(second, OneOf) else (second,)
+        together[name] = OneOf(
+            tuple(value for value in (first.values if isinstance(first, OneOf) else (first,)) if value in allowed)
+        )
+    return together
+
+
 def check_event(event: AnyEvent, stored: Document) -> None:
     """ValueError unless the event tells of the state with which it is saved, in the same institution."""
     if event.sequence != stored.version:
@@ -146,7 +175,7 @@ def already_there(document: Document) -> AlreadyExists:
     return AlreadyExists(f"{document.kind} {document.id} of {document.institution} is there already")
 
 
-@cache
+@functools.cache
 def kind_of(document: type[Document]) -> Kind:
     """Read a kind off its class. ValueError for a name that cannot be one, an index over no field, or counts that no
     index serves.

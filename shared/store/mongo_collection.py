@@ -8,9 +8,20 @@ from pymongo.errors import DuplicateKeyError
 
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Conflict, D, OneOf, OutboxEntry, OutboxNotEmpty, Page, Range, Where
+from firsthand.shared.store import (
+    MOST_VALUES,
+    AnyOf,
+    Conflict,
+    D,
+    OneOf,
+    OutboxEntry,
+    OutboxNotEmpty,
+    Page,
+    Range,
+    Where,
+)
 from firsthand.shared.store.cursors import cursor, page_by_page, place_of
-from firsthand.shared.store.kinds import already_there, check_adopted, check_event, kind_of
+from firsthand.shared.store.kinds import already_there, check_adopted, check_event, counted_apart, kind_of, questions_of
 from firsthand.shared.store.mongo_client import READ_CONCERN
 from firsthand.shared.store.mongo_database import COUNTED_EACH_TIME, Database
 from firsthand.shared.store.mongo_shape import (
@@ -86,7 +97,7 @@ class MongoCollection(Generic[D]):
 
     async def find(
         self,
-        where: Where | None = None,
+        where: Where | AnyOf | None = None,
         *,
         sort: str = "id",
         order: Literal["asc", "desc"] = "asc",
@@ -95,21 +106,23 @@ class MongoCollection(Generic[D]):
     ) -> Page[D]:
         if limit < 1:
             raise ValueError("a page holds at least one document")
-        conditions = self._conditions(where or {}, sort)
         field, way = path(sort), DESCENDING if order == "desc" else ASCENDING
         by = [("_id", way)] if sort == "id" else [(field, way), ("_id", way)]
-        if sort != "id":
-            conditions.append({field: {"$ne": None}})
+        narrowed: list[Raw] = [] if sort == "id" else [{field: {"$ne": None}}]
         if after is not None:
             value, id_ = place_of(after, sort, order)
             beyond, last = "$lt" if order == "desc" else "$gt", key(self._institution, id_)
-            conditions += (
+            narrowed += (
                 [{"_id": {beyond: last}}]
                 if sort == "id"
                 else [{field: {f"{beyond}e": value}}, {"$or": [{field: {beyond: value}}, {"_id": {beyond: last}}]}]
             )
+        most, each = MOST_VALUES, []
+        for one in questions_of(where):
+            each.append({"$and": [*self._conditions(one, sort, most=most), *narrowed]})
+            most -= len(self._kind.each_of(one))
         with self._database.work() as database:
-            found = database[self._kind.name].find({"$and": conditions}, _STATE).sort(by).limit(limit + 1)
+            found = database[self._kind.name].find(_any_of(each), _STATE).sort(by).limit(limit + 1)
             raws: list[Raw] = await found.to_list(limit + 1)
         items = [document(self._type, raw) for raw in raws[:limit]]
         if len(raws) <= limit:
@@ -117,7 +130,9 @@ class MongoCollection(Generic[D]):
         value = items[-1].id if sort == "id" else _at(raws[limit - 1], field)
         return Page(items, cursor(sort, order, value, items[-1].id))
 
-    async def count(self, where: Where | None = None) -> int:
+    async def count(self, where: Where | AnyOf | None = None) -> int:
+        if isinstance(where, AnyOf):
+            return sum([often * await self.count(one) for often, one in counted_apart(where)])
         asked = where or {}
         query = {"$and": self._conditions(asked, "id")}
         if self._kind.kept_count(asked) is None:
@@ -156,9 +171,9 @@ class MongoCollection(Generic[D]):
             self._database.event_left()
         return True
 
-    def _conditions(self, where: Where, sort: str) -> list[Raw]:
+    def _conditions(self, where: Where, sort: str, *, most: int = MOST_VALUES) -> list[Raw]:
         """Give the conditions of one institution's documents. ValueError when no declared index serves them."""
-        self._kind.each_of(where)  # refuses too many combinations
+        self._kind.each_of(where, most=most)  # refuses too many combinations
         if self._kind.index_for(where, sort) is None:
             return [{"_id": keys_of(self._institution)}]
         conditions: list[Raw] = [{"institution": self._institution}]
@@ -187,6 +202,13 @@ class MongoCollection(Generic[D]):
 
     def _conflict(self, id_: str) -> Conflict:
         return Conflict(f"{self._kind.name} {id_} of {self._institution} is not at the version that was read")
+
+
+def _any_of(each: list[Raw]) -> Raw:
+    """Join questions, so that the server merges their indexes: with nothing beside the `$or`."""
+    if not each:
+        return {"_id": {"$in": []}}
+    return each[0] if len(each) == 1 else {"$or": each}
 
 
 def _at(raw: Raw, where: str) -> Any:

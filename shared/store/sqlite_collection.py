@@ -8,9 +8,9 @@ from typing import Any, Generic, Literal
 
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Where
+from firsthand.shared.store import AnyOf, Conflict, D, Document, OutboxEntry, OutboxNotEmpty, Page, Where
 from firsthand.shared.store.cursors import page_by_page
-from firsthand.shared.store.kinds import already_there, check_adopted, check_event
+from firsthand.shared.store.kinds import already_there, check_adopted, check_event, counted_apart
 from firsthand.shared.store.sqlite_database import Database
 from firsthand.shared.store.sqlite_query import count_query, kept_count_query, page_query
 from firsthand.shared.store.sqlite_remembered import Key
@@ -149,16 +149,14 @@ class SqliteCollection(Generic[D]):
 
     async def find(
         self,
-        where: Where | None = None,
+        where: Where | AnyOf | None = None,
         *,
         sort: str = "id",
         order: Literal["asc", "desc"] = "asc",
         limit: int = 100,
         after: str | None = None,
     ) -> Page[D]:
-        query = page_query(
-            self._table, self._institution, where or {}, sort=sort, order=order, limit=limit, after=after
-        )
+        query = page_query(self._table, self._institution, where, sort=sort, order=order, limit=limit, after=after)
         if query is None:
             return Page([])
 
@@ -169,7 +167,9 @@ class SqliteCollection(Generic[D]):
 
         return await self._database.read(read)
 
-    async def count(self, where: Where | None = None) -> int:
+    async def count(self, where: Where | AnyOf | None = None) -> int:
+        if isinstance(where, AnyOf):
+            return sum([often * await self.count(one) for often, one in counted_apart(where)])
         asked = where or {}
         if (kept := self._table.kind.kept_count(asked)) is not None:
             row = self._database.point(*kept_count_query(self._table, self._institution, asked, kept))

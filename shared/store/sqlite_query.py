@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.store import Range, Scalar, Where
+from firsthand.shared.store import MOST_VALUES, AnyOf, Range, Scalar, Where
 from firsthand.shared.store.cursors import Order, cursor, place_of
+from firsthand.shared.store.kinds import questions_of
 from firsthand.shared.store.sqlite_schema import Table, sortable
 
 
@@ -41,13 +42,15 @@ def _operand(table: Table, name: str, value: Scalar) -> str | int | None:
     return sortable(value) if isinstance(value, datetime) else value
 
 
-def conditions(table: Table, institution: InstitutionId, where: Where, sort: str = "id") -> list[Conditions]:
+def conditions(
+    table: Table, institution: InstitutionId, where: Where, sort: str = "id", *, most: int = MOST_VALUES
+) -> list[Conditions]:
     """Give the conditions of one institution's documents, for each combination of values one; none when there is none.
 
     ValueError when no declared index serves them.
     """
     source = _source(table, where, sort)
-    return [_conditions(table, institution, one, source) for one in table.kind.each_of(where)]
+    return [_conditions(table, institution, one, source) for one in table.kind.each_of(where, most=most)]
 
 
 def _conditions(
@@ -109,7 +112,7 @@ class Query:
 def page_query(
     table: Table,
     institution: InstitutionId,
-    where: Where,
+    where: Where | AnyOf | None,
     *,
     sort: str,
     order: Order,
@@ -122,7 +125,9 @@ def page_query(
     if limit < 1:
         raise ValueError("a page holds at least one document")
     place = None if after is None else place_of(after, sort, order)
-    each = conditions(table, institution, where, sort)
+    each: list[Conditions] = []
+    for one in questions_of(where):
+        each += conditions(table, institution, one, sort, most=MOST_VALUES - len(each))
     value = table.column(sort)
     way, beyond = ("DESC", "<") if order == "desc" else ("ASC", ">")
     for given in each:
@@ -140,9 +145,10 @@ def page_query(
         return Query(sql, (*each[0].values, limit + 1), sort, order, limit)
     # SQLite walks the index once for each and merges: only the entries of this page are read, and then their bodies.
     by = f"place {way}, one {way}"
-    walks = " UNION ALL ".join(f"SELECT {value} AS place, id AS one FROM {given.sql()}" for given in each)  # noqa: S608
+    union = " UNION " if isinstance(where, AnyOf) else " UNION ALL "
+    walks = union.join(f"SELECT {value} AS place, id AS one FROM {given.sql()}" for given in each)  # noqa: S608
     sql = (
-        f"SELECT body, place, one FROM (SELECT place, one FROM ({walks}) ORDER BY {by} LIMIT ?) "  # noqa: S608
+        f"SELECT body, place, one FROM ({walks} ORDER BY {by} LIMIT ?) "  # noqa: S608
         f'CROSS JOIN "{table.name}" AS of_page ON of_page.institution = ? AND of_page.id = one ORDER BY {by}'
     )
     values = [value for given in each for value in given.values]

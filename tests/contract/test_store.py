@@ -16,6 +16,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import (
     MOST_VALUES,
     AlreadyExists,
+    AnyOf,
     Collection,
     Conflict,
     Document,
@@ -637,6 +638,7 @@ class TestFindingSeveralValues:
         assert [(one.id, one.institution) for one in found.items] == [("a", DOHA), ("b", DOHA)]
 
 
+ANY_STATE = OneOf(("planned", "over"))
 PLACES = (None, "Doha", "Ḍoḥa' OR 1=1", "1")
 
 
@@ -668,6 +670,59 @@ async def write_at_random(visits: Collection[Visit]) -> dict[str, Visit]:
             await visits.adopt(there[id_])
             await visits.adopt(there[id_])
     return there
+
+
+class TestFindingByAnyQuestion:
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    async def test_what_answers_several_questions_is_found_and_counted_once(
+        self, visits: Collection[Visit], order: Literal["asc", "desc"]
+    ) -> None:
+        draw = Random(3)
+        all_ = [
+            visit(
+                f"v{n:02}",
+                place=draw.choice(["Doha", "Lima", "Oslo"]),
+                state=draw.choice(["planned", "over"]),
+                starts_at=NOON + draw.randrange(9) * HOUR,
+            )
+            for n in range(90)
+        ]
+        await fill(visits, *all_)
+        where = AnyOf(({"place": OneOf(("Doha", "Lima")), "state": "over"}, {"place": "Lima", "state": ANY_STATE}))
+        expected = [one for one in all_ if (one.place == "Doha" and one.state == "over") or one.place == "Lima"]
+        expected.sort(key=lambda one: (one.starts_at or NOON, one.id), reverse=order == "desc")
+        seen: list[str] = []
+        after: str | None = None
+        while True:
+            page = await visits.find(where, sort="starts_at", order=order, limit=8, after=after)
+            seen += ids(page)
+            if (after := page.next) is None:
+                break
+            assert len(page.items) == 8
+        assert seen == ids(expected)
+        assert await visits.count(where) == len(expected)
+        early: Where = {"starts_at": Range(to=NOON + HOUR)}
+        mixed = AnyOf((where.wheres[0] | early, where.wheres[1] | early))  # type: ignore[operator]
+        assert await visits.count(mixed) == sum((one.starts_at or NOON) < NOON + HOUR for one in expected)
+
+    async def test_no_question_finds_nothing_and_questions_that_exclude_each_other_add_up(
+        self, visits: Collection[Visit]
+    ) -> None:
+        await fill(visits, visit("a", place="Doha"), visit("b", place="Lima"), visit("c", place="Oslo"))
+        assert await visits.find(AnyOf(())) == Page([], None)
+        assert await visits.count(AnyOf(())) == 0
+        one = AnyOf(({"place": OneOf(())}, {"place": "Lima"}))
+        assert (ids(await visits.find(one)), await visits.count(one)) == (["b"], 1)
+        two = AnyOf(({"place": "Doha"}, {"place": OneOf(("Lima", "nowhere"))}))
+        assert (ids(await visits.find(two)), await visits.count(two)) == (["a", "b"], 2)
+
+    async def test_together_they_ask_for_no_more_values_than_a_find_takes(self, visits: Collection[Visit]) -> None:
+        many = OneOf.of(f"p{n}" for n in range(MOST_VALUES - 1))
+        assert (await visits.find(AnyOf(({"place": many}, {"place": "Doha"})))).items == []
+        with pytest.raises(ValueError, match="combinations"):
+            await visits.find(AnyOf(({"place": many}, {"place": OneOf(("Doha", "Lima"))})))
+        with pytest.raises(ValueError, match="no index"):
+            await visits.find(AnyOf(({"place": "Doha"}, {"undeclared": "x"})))
 
 
 class TestKeptCounts:
