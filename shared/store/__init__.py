@@ -86,8 +86,8 @@ class Document(BaseModel):
 
     kind: ClassVar[str]  # the collection's name, unique inside a service, `[a-z_]+`
     indexes: ClassVar[tuple[Index, ...]] = ()
-    # Fields by whose values `count` is kept rather than counted, each combination with an index that leads with it;
-    # `()` keeps how many there are at all.
+    # Combinations of fields by whose values `count` is kept rather than counted, `()` for how many there are at all.
+    # Each costs a save that changes one of its fields some microseconds, and others nothing.
     counts: ClassVar[tuple[tuple[str, ...], ...]] = ()
     upgrades: ClassVar[tuple[Upgrade, ...]] = ()  # from schema 1 to 2, from 2 to 3 ...; run when one is read
 
@@ -234,9 +234,10 @@ class Collection(Protocol[D]):
         ...
 
     async def count(self, where: Where | AnyOf | None = None) -> int:
-        """Count by a declared index (ValueError otherwise), which of an `AnyOf` serves its questions together as well.
+        """Count by a declared index or one of the kind's `counts` (ValueError otherwise); of an `AnyOf` its questions
+        together have one as well.
 
-        By exactly the fields of one of the kind's `counts` nothing is counted: SQLite keeps the numbers with each
+        By exactly the fields of one of the `counts` nothing is counted: SQLite keeps the numbers with each
         write, exact and in constant time. MongoDB, which has no write over two documents, counts by the index: exact
         below some thousands; what is more is counted once in a while by each replica, and may lag by that while.
         """

@@ -58,19 +58,25 @@ class Kind:
 
         It serves when it leads with the equalities and goes on with the range or sort; ValueError when none does.
         """
-        ranges = [name for name, test in where.items() if isinstance(test, Range)]
-        equal = {name for name in where if name not in ranges}
-        following = {*ranges, *({sort} if sort != "id" else set())}
+        equal, following = _asked(where, sort)
         if not where and not following:
             return None
-        for index in sorted(self.indexes, key=lambda index: len(index.fields)):
-            leading, rest = index.fields[: len(equal)], index.fields[len(equal) :]
-            if set(leading) == equal and (not following or following == set(rest[:1])):
-                return index
+        if index := self._serving(equal, following):
+            return index
         asked = ", ".join(
             [*(f"{name} equal" for name in sorted(equal)), *(f"{name} by range or sort" for name in following)]
         )
         raise ValueError(f"{self.name} declares no index for {asked}")
+
+    def has_index_for(self, where: Where) -> bool:
+        return not where or self._serving(*_asked(where, "id")) is not None
+
+    def _serving(self, equal: set[str], following: set[str]) -> Index | None:
+        for index in sorted(self.indexes, key=lambda index: len(index.fields)):
+            leading, rest = index.fields[: len(equal)], index.fields[len(equal) :]
+            if set(leading) == equal and (not following or following == set(rest[:1])):
+                return index
+        return None
 
     def kept_count(self, where: Where) -> tuple[str, ...] | None:
         """Give the combination of fields whose kept counts answer this; None when it is to be counted."""
@@ -126,6 +132,12 @@ class Kind:
         return document.model_copy(update=changed)
 
 
+def _asked(where: Where, sort: str) -> tuple[set[str], set[str]]:
+    """Give the fields that are to be equal, and those that are sorted by or within a range."""
+    ranges = {name for name, test in where.items() if isinstance(test, Range)}
+    return where.keys() - ranges, ranges | ({sort} if sort != "id" else set())
+
+
 def questions_of(where: Where | AnyOf | None) -> tuple[Where, ...]:
     return where.wheres if isinstance(where, AnyOf) else (where or {},)
 
@@ -177,26 +189,21 @@ def already_there(document: Document) -> AlreadyExists:
 
 @functools.cache
 def kind_of(document: type[Document]) -> Kind:
-    """Read a kind off its class. ValueError for a name that cannot be one, an index over no field, or counts that no
-    index serves.
-    """
+    """Read a kind off its class. ValueError for a name that cannot be one, or an index or counts over no field."""
     fields = document.model_fields
-    for index in document.indexes:
-        for field in index.fields:
+    for declared in (*(index.fields for index in document.indexes), *document.counts):
+        for field in declared:
             if field not in fields:
-                raise ValueError(f"{document.__name__} declares an index over {field!r}, which it does not have")
+                raise ValueError(f"{document.__name__} declares {field!r} as a field, which it does not have")
             named(field)
     if _TAKEN.fullmatch(document.kind):
         raise ValueError(f"{document.kind!r} is the name of something else in the database")
-    kind = Kind(
+    return Kind(
         name=named(document.kind),
         indexes=document.indexes,
         counts=document.counts,
         datetimes=tuple(name for name, field in fields.items() if _is_datetime(field.annotation)),
     )
-    for counted in kind.counts:
-        kind.index_for(dict.fromkeys(counted), "id")
-    return kind
 
 
 def _is_datetime(annotation: Any) -> bool:

@@ -180,7 +180,9 @@ class _Difference:
 
 
 def _declared(kind: Kind) -> dict[str, list[tuple[str, int]]]:
-    """Give what is to be there, by name: the declared indexes, institution first, and the frame's own two."""
+    """Give what is to be there, by name: the declared indexes, institution first, those by which kept counts
+    are counted, and the frame's own two.
+    """
     declared = {
         f"{kind.name}__due": [(path("due_at"), ASCENDING), *_KEY],
         f"{kind.name}__waiting": [("waiting", ASCENDING)],
@@ -188,6 +190,10 @@ def _declared(kind: Kind) -> dict[str, list[tuple[str, int]]]:
     for index in kind.indexes:
         fields = [(path(field), ASCENDING) for field in index.fields]
         declared[kind.index_name(index)] = [("institution", ASCENDING), *fields, *_KEY]
+    for number, counted in enumerate(kind.counts):
+        if not kind.has_index_for(dict.fromkeys(counted)):
+            fields = [(path(field), ASCENDING) for field in counted]
+            declared[f"{kind.name}__counts_{number}"] = [("institution", ASCENDING), *fields, *_KEY]
     return declared
 
 

@@ -134,7 +134,7 @@ class MongoCollection(Generic[D]):
         if isinstance(where, AnyOf):
             return sum([often * await self.count(one) for often, one in counted_apart(where)])
         asked = where or {}
-        query = {"$and": self._conditions(asked, "id")}
+        query = {"$and": self._conditions(asked, "id", counting=True)}
         if self._kind.kept_count(asked) is None:
             return await self._count(query)
         few = await self._count(query, limit=COUNTED_EACH_TIME)
@@ -171,11 +171,13 @@ class MongoCollection(Generic[D]):
             self._database.event_left()
         return True
 
-    def _conditions(self, where: Where, sort: str, *, most: int = MOST_VALUES) -> list[Raw]:
+    def _conditions(self, where: Where, sort: str, *, most: int = MOST_VALUES, counting: bool = False) -> list[Raw]:
         """Give the conditions of one institution's documents. ValueError when no declared index serves them."""
         self._kind.each_of(where, most=most)  # refuses too many combinations
-        if self._kind.index_for(where, sort) is None:
+        if not where and sort == "id":
             return [{"_id": keys_of(self._institution)}]
+        if not counting or self._kind.kept_count(where) is None:
+            self._kind.index_for(where, sort)
         conditions: list[Raw] = [{"institution": self._institution}]
         for name, test in where.items():
             if isinstance(test, Range):

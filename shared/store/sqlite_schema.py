@@ -1,4 +1,4 @@
-"""How documents lie in SQLite: a table a kind, the document as JSON, and a column for each field that an index needs.
+"""How documents lie in SQLite: a table a kind, the document as JSON, and a column for each field of an index or kept count.
 
 Why not indexes over the JSON itself: docs/decisions/0014-columns-for-indexed-fields.md.
 """
@@ -153,8 +153,8 @@ class Table:
 def table_of(kind: type[Document]) -> Table:
     """Give a kind's table. ValueError as `kind_of`."""
     known = kind_of(kind)
-    indexed = {field for index in known.indexes for field in index.fields}
-    return Table(known, tuple(sorted(indexed.difference(_FRAME))))
+    needed = {field for fields in (*(index.fields for index in known.indexes), *known.counts) for field in fields}
+    return Table(known, tuple(sorted(needed.difference(_FRAME))))
 
 
 def prepare(connection: sqlite3.Connection, kinds: Sequence[type[Document]]) -> None:

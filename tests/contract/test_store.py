@@ -57,7 +57,14 @@ class Visit(Document):
         Index.on("open"),
         Index.on("place", "state", "starts_at"),
     )
-    counts: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("state",), ("place", "state"), ("starts_at",), ("open",))
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (
+        (),
+        ("state",),
+        ("place", "state"),
+        ("starts_at",),
+        ("open",),
+        ("open", "seats"),
+    )
 
     state: Literal["planned", "over"] = "planned"
     starts_at: AwareDatetime | None = None
@@ -789,13 +796,21 @@ class TestKeptCounts:
             1,
         )
 
-    async def test_counts_that_no_index_serves_are_refused(self, store: Store) -> None:
+    async def test_a_find_by_what_is_only_counted_is_refused(self, visits: Collection[Visit]) -> None:
+        await fill(visits, visit("a", seats=2, open=True), visit("b", seats=2))
+        assert await visits.count({"seats": 2, "open": True}) == 1
+        assert await visits.count({"open": OneOf((True, False)), "seats": OneOf((2, 3))}) == 2
+        with pytest.raises(ValueError, match="no index"):
+            await visits.find({"seats": 2, "open": True})
+        with pytest.raises(ValueError, match="no index"):
+            await visits.count({"seats": Range(1, 3), "open": True})
+
+    async def test_counts_over_no_field_are_refused(self, store: Store) -> None:
         class Wrong(Document):
             kind: ClassVar[str] = "wrong"
             counts: ClassVar[tuple[tuple[str, ...], ...]] = (("place",),)
-            place: str = ""
 
-        with pytest.raises(ValueError, match="no index"):
+        with pytest.raises(ValueError, match="place"):
             await store.prepare([Wrong])
 
 
