@@ -1,6 +1,7 @@
 """The portal as it is run."""
 
 from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
+from firsthand.services.portal.handlers.today import note_todos
 from firsthand.services.portal.http import router
 from firsthand.services.portal.menu import MENU
 from firsthand.services.portal.model.institutions import Cohort, Institution
@@ -27,6 +28,7 @@ SERVICE = Service(
         SignIn: Timer(forget_sign_in, destroys=True, longest=SIGN_IN_LIFE),
     },
     router=router,
+    background=(note_todos,),
     menu=MENU,
     restore_erasure=restore_erasure,
 )

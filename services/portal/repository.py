@@ -1,7 +1,7 @@
 """What the portal keeps of ONE institution. Nothing here can be made without naming it."""
 
 from firsthand.services.portal.model.institutions import Cohort, Institution
-from firsthand.services.portal.model.journey import Journey, Stage
+from firsthand.services.portal.model.journey import Journey
 from firsthand.services.portal.model.people import Person
 from firsthand.services.portal.model.sign_in import SignIn, SignInLink, hashed
 from firsthand.shared.copies import CaseCopy
@@ -11,7 +11,7 @@ from firsthand.shared.events.portal import InstitutionChangedV1, PersonChangedV1
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
-from firsthand.shared.store import Page
+from firsthand.shared.store import AnyOf, Page, Where
 from firsthand.shared.texts import N_
 
 _PERSON_ID_DIGITS = 32  # of the mark's 64 hexadecimal ones: 128 bits
@@ -128,22 +128,20 @@ class Journeys:
     async def save(self, journey: Journey) -> Journey:
         return await self._documents.put(journey)
 
-    async def find(
-        self,
-        *,
-        stage: Stage | None = None,
-        case_id: str | None = None,
-        tutor_id: str | None = None,
-        after: str | None = None,
-        limit: int = 100,
-    ) -> Page[Journey]:
-        """The last moved first. A tutor is given with a stage and without a case."""
-        asked = {"case_id": case_id, "tutor_id": tutor_id, "stage": stage}
-        where = {name: value for name, value in asked.items() if value}
+    async def find(self, where: Where | AnyOf, *, after: str | None = None, limit: int = 100) -> Page[Journey]:
+        """The last moved first."""
         return await self._documents.find(where, sort="moved_at", order="desc", limit=limit, after=after)
 
-    async def count(self, stage: Stage, case_id: str | None = None) -> int:
-        return await self._documents.count({"case_id": case_id, "stage": stage} if case_id else {"stage": stage})
+    async def count(self, where: Where | AnyOf) -> int:
+        return await self._documents.count(where)
+
+    async def asking(self, where: Where, *, after: str | None = None, limit: int = 100) -> Page[Journey]:
+        """Those that ask something of staff, the longest since first."""
+        return await self._documents.find(where, sort="todo_since", limit=limit, after=after)
+
+    async def not_looked_at(self, limit: int) -> list[Journey]:
+        """Journeys that were last saved by a release that noted nowhere what they ask."""
+        return (await self._documents.find({"todo": None}, limit=limit)).items
 
 
 __all__ = ["Institutions", "Journeys", "People", "SignIns", "all_slugs", "cases_of", "known"]

@@ -1,4 +1,4 @@
-"""How documents lie in SQLite: a table a kind, the document as JSON, and a column for each field of an index or kept count.
+"""How documents lie in SQLite: a table a kind, the document as JSON, and columns for what is searched and counted by.
 
 Why not indexes over the JSON itself: docs/decisions/0014-columns-for-indexed-fields.md.
 """

@@ -9,7 +9,7 @@ from firsthand.services.archive.model import Learners, Media, Recording, Viewer
 from firsthand.services.discovery.model.people import NO
 from firsthand.services.portal.http.words import STAGES, happened
 from firsthand.services.portal.model.journey import Journey
-from firsthand.services.portal.model.today import today
+from firsthand.services.portal.model.today import task_of
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.deployment import _revocation, _sign_out
 from firsthand.shared.events import EVENTS, AnyEvent, UnknownEvent, UnreadableEvent, parse_event
@@ -203,7 +203,7 @@ def test_the_journeys_page_shows_what_it_does_not_know(event: type[AnyEvent], pa
     journey.enter(parse_event(wire(put(sample(event, sequence=99), path, NEWER))))
     assert STAGES[journey.stage].text
     assert all(happened(entry).text for entry in journey.timeline)
-    today([journey], AT, reminder_after=AT - AT)
+    task_of(journey, AT, reminder_after=AT - AT)
     if path[-1] == "state" and path[1] in {"consent", "invitation"}:
         assert journey.stage in {"unclear", "withdrawn", "declined", "erased", "consented"} or path[1] == "invitation"
 

@@ -1,12 +1,12 @@
-"""What a tutor is told to do today, from the journeys alone."""
+"""What a journey asks of staff, from the journey alone; how it is found is tested with the portal."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from firsthand.services.portal.model.journey import Journey
-from firsthand.services.portal.model.today import approvals_to_renew, today
+from firsthand.services.portal.model.journey import NOTHING, Journey
+from firsthand.services.portal.model.today import TASK_LISTS, TaskList, approvals_to_renew, earliest, task_of, waits
 from firsthand.shared.events.archive import RecordingState
 from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
 from firsthand.shared.events.contact import ContactReference
@@ -16,6 +16,7 @@ from firsthand.shared.identifiers import InstitutionId
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 PATIENCE = timedelta(days=5)
+HOUR = timedelta(hours=1)
 CONTACT = ContactReference(contact_id="c1", case_id="k1", reference="CLP-001", language="ar", tutor_id="t1")
 
 
@@ -63,36 +64,60 @@ def recording(state: str, refused: str | None = None) -> RecordingState:
     ],
 )
 def test_what_is_to_do_leads_to_the_page_where_it_is_done(of: Journey, doing: str, url: str) -> None:
-    (task,) = today([of], NOW, reminder_after=PATIENCE).tasks
+    task = task_of(of, NOW, reminder_after=PATIENCE)
+    assert task
     assert (task.doing, task.url, task.reference) == (doing, url, "CLP-001")
+    assert task.at <= NOW or doing == "hold-meeting"
 
 
 @pytest.mark.parametrize(
     "of",
     [
-        journey("sent", "sent", "none", sent_at=NOW - PATIENCE + timedelta(minutes=1)),
         journey("sent", "sent", "none", sent_at=NOW - PATIENCE, reminded_at=NOW),
         journey("answered", "answered", "none", answer="later"),
         journey("linked", "linked", "none"),
-        journey("consented"),
         journey("held", recording=recording("held")),
         journey("booked", record="paused", meeting=meeting(-2)),
     ],
 )
 def test_what_waits_for_a_family_is_nobodys_task(of: Journey) -> None:
-    day = today([of], NOW, reminder_after=PATIENCE)
-    assert (day.tasks, day.coming, day.waiting) == ([], [], 1)
+    assert task_of(of, NOW, reminder_after=PATIENCE) is None
+    of.note_todo()
+    assert (of.todo, of.todo_since) == (NOTHING, None)
 
 
-def test_the_most_urgent_comes_first_and_later_meetings_apart() -> None:
+@pytest.mark.parametrize(
+    ("of", "todo", "since"),
+    [
+        (journey("sent", "sent", "none", sent_at=NOW - HOUR), "remind", NOW - HOUR),
+        (journey("consented"), "more-times", NOW - 24 * HOUR),
+        (journey("booked", meeting=meeting(-2)), "meeting", NOW - 2 * HOUR),
+        (journey("booked", recording=recording("awaited")), "upload", NOW - 24 * HOUR),
+    ],
+)
+def test_a_journey_is_found_by_what_it_asks_and_since_when(of: Journey, todo: str, since: datetime) -> None:
+    of.note_todo()
+    assert (of.todo, of.todo_since) == (todo, since)
+
+
+def test_lists_wait_as_long_as_the_institution_and_the_families_are_given() -> None:
+    def wait(kind: TaskList) -> timedelta:
+        return waits(kind, reminder_after=PATIENCE)
+
+    assert wait("remind") == PATIENCE
+    assert wait("more-times") == timedelta(days=3)
+    assert wait("meeting") == wait("coming") == -timedelta(days=1)
+    assert {wait(kind) for kind in TASK_LISTS} == {PATIENCE, timedelta(days=3), -timedelta(days=1), timedelta(0)}
+
+
+def test_the_most_urgent_comes_first() -> None:
     journeys = [
-        journey("booked", meeting=meeting(30)),
         journey("booked", meeting=meeting(3)),
+        journey("sent", "sent", "none", sent_at=NOW - PATIENCE - timedelta(days=2)),
         journey("to-send", "prepared", "none"),
     ]
-    day = today(journeys, NOW, reminder_after=PATIENCE)
-    assert [task.doing for task in day.tasks] == ["send-message", "hold-meeting"]
-    assert [task.at for task in day.coming] == [NOW + timedelta(hours=30)]
+    tasks = earliest(task for one in journeys if (task := task_of(one, NOW, reminder_after=PATIENCE)))
+    assert [task.doing for task in tasks] == ["remind", "send-message", "hold-meeting"]
 
 
 def case(name: str, days: int | None, state: str = "open") -> CaseState:

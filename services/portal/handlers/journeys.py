@@ -7,9 +7,11 @@ from firsthand.services.portal.repository import Journeys, cases_of
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.refused import NotFound
+from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
+from firsthand.shared.store import MOST_VALUES, AnyOf, OneOf, Where
+from firsthand.shared.texts import N_
 
 
 async def enter_event(context: Context, event: AnyEvent) -> None:
@@ -32,6 +34,24 @@ class Sight:
 
     def of(self, journey: Journey) -> bool:
         return self.all or journey.case_id in self.cases or journey.tutor_id == self.person_id
+
+    def where(self, stage: Stage | None = None, case_id: str | None = None) -> Where | AnyOf:
+        """Ask for the journeys that this person may see, as `of` decides for one. Raises Refused (404) for a case that
+        it may not, and for more cases than one list can hold.
+        """
+        stages = stage or OneOf(STAGES)
+        if case_id:
+            if case_id not in self.cases:
+                raise NotFound
+            return {"case_id": case_id, "stage": stage} if stage else {"case_id": case_id}
+        if self.all:
+            return {"stage": stages}
+        if len(self.cases) + len(STAGES) > MOST_VALUES:
+            raise Refused.of_field("case", N_("You teach too many cases to show in one list. Choose one case."))
+        of_cases: Where = {"case_id": OneOf.of(self.cases)}
+        if stage:
+            of_cases = {**of_cases, "stage": stage}
+        return AnyOf((of_cases, {"tutor_id": self.person_id, "stage": stages}))
 
 
 async def sight_of(context: Context, staff: Staff) -> Sight:
@@ -62,15 +82,16 @@ async def board(
     after: str | None = None,
     limit: int = 50,
 ) -> Board:
-    """The journeys that this person may see, the last moved first. Raises Refused (404) for a case that it may not."""
+    """The journeys that this person may see, the last moved first. Raises Refused as `Sight.where`."""
     sight = await sight_of(context, staff)
-    if case_id and case_id not in sight.cases:
-        raise NotFound
+    page = await Journeys(context, staff.institution).find(sight.where(stage, case_id), after=after, limit=limit)
+    return Board(page.items, await counts_of(context, staff, sight, case_id=case_id), page.next, sight.cases)
+
+
+async def counts_of(context: Context, staff: Staff, sight: Sight, *, case_id: str | None = None) -> dict[Stage, int]:
+    """How many journeys there are at each stage, of those that this person may see."""
     journeys = Journeys(context, staff.institution)
-    page = await journeys.find(stage=stage, case_id=case_id, after=after, limit=limit)
-    counted = [case_id] if case_id else [None] if sight.all else list(sight.cases)
-    counts = {one: sum([await journeys.count(one, within) for within in counted]) for one in STAGES}
-    return Board([one for one in page.items if sight.of(one)], counts, page.next, sight.cases)
+    return {stage: await journeys.count(sight.where(stage, case_id)) for stage in STAGES}
 
 
 async def journey_of(context: Context, staff: Staff, contact_id: str) -> Journey:

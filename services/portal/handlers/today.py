@@ -1,23 +1,87 @@
-"""What a person's first page shows."""
+"""What a person's first page shows, and the lists of tasks that it leads to."""
 
-from datetime import timedelta
+import asyncio
+import time
+from datetime import datetime, timedelta
+from typing import Final
 
-from firsthand.services.portal.model.journey import Journey
-from firsthand.services.portal.model.today import OPEN, Today, today
-from firsthand.services.portal.repository import Institutions, Journeys
-from firsthand.shared.service import Context
+from firsthand.services.portal.model.journey import TODOS
+from firsthand.services.portal.model.today import OPEN, TASK_LISTS, TaskList, Tasks, Today, earliest, task_of, waits
+from firsthand.services.portal.repository import Institutions, Journeys, all_slugs
+from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
+from firsthand.shared.store import OneOf, Range, StoreUnavailable, Where
 
-_OF_A_STAGE = 200  # journeys looked at; who has more to do than this sees the earliest moved last
+SHOWN: Final = 25  # tasks on the first page; their lists have the others
+_TICK: Final = timedelta(microseconds=1)  # a range is open at its end, what is due now is not
+_LOOK_EVERY: Final = 60.0  # seconds between two looks for journeys that a release without todos saved
+_AT_ONCE: Final = 50
 
 
 async def today_of(context: Context, staff: Staff) -> Today:
     """A coordinator's day has everybody's tasks; a tutor's those of the contacts that it guides."""
-    institution = await Institutions(context, staff.institution).demand()
+    found = await asyncio.gather(*(tasks_of(context, staff, kind, limit=SHOWN) for kind in TASK_LISTS))
+    lists = dict(zip(TASK_LISTS, found, strict=True))
+    numbers = {kind: tasks.number for kind, tasks in lists.items()}
     journeys = Journeys(context, staff.institution)
-    guide = None if "coordinator" in staff.roles else staff.person_id
-    found: list[Journey] = []
-    for stage in OPEN:
-        found += (await journeys.find(stage=stage, tutor_id=guide, limit=_OF_A_STAGE)).items
+    open_ = await journeys.count({**_guided(staff), "stage": OneOf(OPEN)})
+    return Today(
+        tasks=earliest(task for kind in TODOS for task in lists[kind].items)[:SHOWN],
+        numbers=numbers,
+        coming=lists["coming"].items,
+        waiting=max(open_ - sum(numbers.values()), 0),
+        all_counted=not await journeys.not_looked_at(1),
+    )
+
+
+async def tasks_of(
+    context: Context, staff: Staff, kind: TaskList, *, after: str | None = None, limit: int = 50
+) -> Tasks:
+    """One list of tasks, the longest due first."""
+    institution = await Institutions(context, staff.institution).demand()
     patience = timedelta(days=institution.state.reminder_after_days)
-    return today(found, context.clock.now(), reminder_after=patience)
+    now = context.clock.now()
+    journeys = Journeys(context, staff.institution)
+    where = {**_guided(staff), **_asking(kind, now - waits(kind, reminder_after=patience))}
+    page = await journeys.asking(where, after=after, limit=limit)
+    tasks = [task for journey in page.items if (task := task_of(journey, now, reminder_after=patience))]
+    number = len(tasks) if after is None and page.next is None else await journeys.count(where)
+    return Tasks(tasks, number, page.next)
+
+
+def _guided(staff: Staff) -> Where:
+    return {} if "coordinator" in staff.roles else {"tutor_id": staff.person_id}
+
+
+def _asking(kind: TaskList, until: datetime) -> Where:
+    if kind == "coming":
+        return {"todo": "meeting", "todo_since": Range(from_=until + _TICK)}
+    return {"todo": kind, "todo_since": Range(to=until + _TICK)}
+
+
+async def note_todos(context: Context) -> None:
+    """Note what journeys ask that a release saved which did not: one of before, or one that runs beside this one.
+
+    Takes half of the time, so that what happens meanwhile is entered.
+    """
+    while True:
+        for institution in await all_slugs(context):
+            try:
+                await _note_all(Journeys(context, institution))
+            except StoreUnavailable as error:
+                context.log.warning("what journeys ask of staff is noted later: %s", error)
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _note_all(journeys: Journeys) -> None:
+    began = time.monotonic()
+    while found := await journeys.not_looked_at(_AT_ONCE):
+        await asyncio.gather(*(use_case(_note)(journeys, journey.id) for journey in found))
+        await asyncio.sleep(time.monotonic() - began)
+        began = time.monotonic()
+
+
+async def _note(journeys: Journeys, contact_id: str) -> None:
+    if (journey := await journeys.get(contact_id)) and journey.todo is None:
+        journey.note_todo()
+        await journeys.save(journey)

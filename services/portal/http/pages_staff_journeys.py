@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.portal.handlers import institutions, journeys
-from firsthand.services.portal.handlers.today import today_of
+from firsthand.services.portal.handlers.today import tasks_of, today_of
 from firsthand.services.portal.http import words
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.model.journey import ON_THE_WAY, STAGES, Stage
-from firsthand.services.portal.model.today import approvals_to_renew
+from firsthand.services.portal.model.today import TASK_LISTS, TaskList, approvals_to_renew
 from firsthand.services.portal.repository import Institutions
 from firsthand.shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from firsthand.shared.service import Context
@@ -34,7 +34,8 @@ async def door(request: Request, _: Public) -> Response:
 async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Response:
     coordinates = "coordinator" in staff.roles
     team = bool(staff.roles & _TEAM)
-    board = await journeys.board(context, staff) if team else None
+    sight = await journeys.sight_of(context, staff)
+    counts = await journeys.counts_of(context, staff, sight) if team else {}
     now = context.clock.now()
     return pages.render(
         request,
@@ -42,8 +43,9 @@ async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Respo
         now=now,
         zone=await zone_of(context, staff.institution),
         day=await today_of(context, staff) if team else None,
-        counts=[(stage, board.counts[stage]) for stage in ON_THE_WAY if board.counts[stage]] if board else [],
-        approvals=approvals_to_renew(board.cases.values(), now) if board and coordinates else [],
+        lists=TASK_LISTS,
+        counts=[(stage, counts[stage]) for stage in ON_THE_WAY if counts.get(stage)],
+        approvals=approvals_to_renew(sight.cases.values(), now) if coordinates else [],
         cohorts=[
             one
             for one in await institutions.cohorts_of(context, staff.institution)
@@ -51,6 +53,21 @@ async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Respo
         ],
         services=sorted(SERVICES) if "operator" in staff.roles else [],
         institutions=await institutions.all_institutions(context) if staff.institution == DEPLOYMENT else [],
+        said=words,
+    )
+
+
+@router.get("/tasks/{kind}")
+async def tasks(
+    request: Request, context: ContextDep, kind: TaskList, staff: Tutor, after: str | None = None
+) -> Response:
+    return pages.render(
+        request,
+        "tasks.html",
+        kind=kind,
+        tasks=await tasks_of(context, staff, kind, after=after, limit=_SHOWN),
+        now=context.clock.now(),
+        zone=await zone_of(context, staff.institution),
         said=words,
     )
 

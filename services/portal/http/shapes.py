@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, create_model
 from firsthand.services.portal.handlers.people import Shown
 from firsthand.services.portal.model.institutions import POLICIES, Cohort
 from firsthand.services.portal.model.journey import Entry, Journey, Stage
+from firsthand.services.portal.model.today import Doing, Task, TaskList
 from firsthand.shared.events.contact import Language
 from firsthand.shared.events.portal import InstitutionState, Role
 from firsthand.shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
@@ -216,6 +217,39 @@ class JourneysOut(BaseModel):
     items: list[JourneyOut]
     counts: dict[Stage, int]
     next: str | None
+
+
+class TaskOut(BaseModel):
+    """One thing to do for one contact; `at`: when it became or becomes due; `url`: the page where it is done."""
+
+    doing: Doing
+    contact_id: str
+    reference: str
+    at: AwareDatetime
+    url: str
+
+    @classmethod
+    def of(cls, task: Task) -> "TaskOut":
+        return cls(**vars(task))
+
+
+class TasksOut(BaseModel):
+    """A page of one list of tasks; `number`: how many there are in all; `next`: the cursor of the following page."""
+
+    items: list[TaskOut]
+    number: int
+    next: str | None
+
+
+class TodayOut(BaseModel):
+    """A person's day: the first tasks, how many there are in each list, the first meetings that are more than a day
+    away, and how many journeys wait for a family or a colleague.
+    """
+
+    items: list[TaskOut]
+    numbers: dict[TaskList, int]
+    coming: list[TaskOut]
+    waiting: int
 
 
 class CohortFields(BaseModel):

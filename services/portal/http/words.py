@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from firsthand.services.portal.model.journey import Entry, Stage
-from firsthand.services.portal.model.today import Doing
+from firsthand.services.portal.model.today import Doing, TaskList
 from firsthand.shared.events.portal import Role
 from firsthand.shared.texts import N_
 
@@ -49,6 +49,18 @@ DOING: Final[Mapping[Doing, str]] = {
     "close-meeting": N_("Close the meeting"),
     "upload": N_("Upload the recording"),
     "wider": N_("The recording shows more than is allowed: replace it"),
+}
+
+TASK_LISTS: Final[Mapping[TaskList, str]] = {
+    "send-message": N_("First messages to send"),
+    "remind": N_("Reminders to send"),
+    "send-link": N_("Personal links to send"),
+    "answer-question": N_("Questions to answer"),
+    "more-times": N_("More times to offer"),
+    "meeting": N_("Meetings to hold or close"),
+    "upload": N_("Recordings to upload"),
+    "wider": N_("Recordings to replace"),
+    "coming": N_("Upcoming meetings"),
 }
 
 ROLES: Final[Mapping[Role, tuple[str, str]]] = {

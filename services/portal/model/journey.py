@@ -36,6 +36,19 @@ Stage = Literal[
     "erased",
 ]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+# What a journey can ask of staff. What stands here is found by it: `todo` and `todo_since` are its index.
+Todo = Literal[
+    "send-message",
+    "remind",
+    "send-link",
+    "answer-question",
+    "more-times",
+    "meeting",
+    "upload",
+    "wider",
+]
+TODOS: Final[tuple[Todo, ...]] = get_args(Todo)
+NOTHING: Final = "nothing"
 ON_THE_WAY: Final[tuple[Stage, ...]] = STAGES[:11]  # those after it have ended
 
 _INVITATION: Final[Mapping[str, Stage]] = {
@@ -69,12 +82,15 @@ class Journey(Document):
 
     kind: ClassVar[str] = "journey"
     indexes: ClassVar[tuple[Index, ...]] = (
-        Index.on("moved_at"),
         Index.on("stage", "moved_at"),
         Index.on("case_id", "moved_at"),
         Index.on("case_id", "stage", "moved_at"),
         Index.on("tutor_id", "stage", "moved_at"),
+        Index.on("todo", "todo_since"),
+        Index.on("tutor_id", "todo", "todo_since"),
     )
+    # Those of a tutor alone are few enough to be counted by their index.
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("stage",), ("case_id", "stage"), ("case_id", "tutor_id", "stage"))
 
     reference: str = ""  # empty until an event has told it
     case_id: str = ""
@@ -82,6 +98,9 @@ class Journey(Document):
     tutor_id: str = ""
     stage: Stage = "discovered"
     moved_at: AwareDatetime
+    # A Todo or NOTHING, as `note_todo` found it; None where a release that knows of none saved it (`handlers.today`).
+    todo: str | None = None
+    todo_since: AwareDatetime | None = None  # of a meeting: when it starts
     consent: ConsentState | None = None
     meeting: MeetingState | None = None
     recording: RecordingState | None = None
@@ -109,7 +128,44 @@ class Journey(Document):
         self.moved_at = self.timeline[-1].time
         if self.take(event):
             self._learn(event.data)
+        self.note_todo()
         return True
+
+    def note_todo(self) -> None:
+        """Note what the journey asks of staff, so that it is found by it."""
+        found = self.asks()
+        self.todo, self.todo_since = found or (NOTHING, None)
+
+    def asks(self) -> tuple[Todo, datetime] | None:
+        """Tell what the journey asks of staff, and since when; whether it is time to do it is for `model.today`."""
+        if self.consent is None or self.paused:
+            return None
+        if self.stage in {"booked", "met", "held"}:
+            return self._asks_of_a_meeting()
+        invitation, since = self.consent.invitation, self.moved_at
+        found: tuple[Todo, datetime] | None = None
+        match self.stage:
+            case "to-send":
+                found = "send-message", since
+            case "sent" if invitation.sent_at and not invitation.reminded_at:
+                found = "remind", invitation.sent_at
+            case "answered" if invitation.answer == "yes":
+                found = "send-link", since
+            case "answered" if invitation.answer == "question":
+                found = "answer-question", since
+            case "consented" if "meet" in self.consent.consent.scopes:
+                found = "more-times", since
+        return found
+
+    def _asks_of_a_meeting(self) -> tuple[Todo, datetime] | None:
+        meeting, recording = self.meeting, self.recording
+        if self.stage == "booked" and meeting and meeting.starts_at and meeting.ends_at:
+            return "meeting", meeting.starts_at
+        if recording and recording.refused_because:
+            return "wider", self.moved_at
+        if recording and recording.state == "awaited":
+            return "upload", self.moved_at
+        return None
 
     def _learn(self, state: object) -> None:
         if isinstance(state, ConsentState):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from firsthand.services.portal.model.journey import Journey, Stage
+from firsthand.services.portal.model.journey import Journey, Stage, Todo
 from firsthand.shared.events.discovery import CaseState
 
 Doing = Literal[
@@ -19,6 +19,9 @@ Doing = Literal[
     "upload",
     "wider",
 ]
+# The lists of tasks: one for each thing that is asked of staff, and one of the meetings that are not soon.
+TaskList = Literal[Todo, "coming"]
+TASK_LISTS: Final[tuple[TaskList, ...]] = (*get_args(Todo), "coming")
 
 # The stages in which somebody of staff may have something to do, or which are worth counting as waiting.
 OPEN: Final[tuple[Stage, ...]] = ("to-send", "sent", "answered", "linked", "consented", "booked", "met", "held")
@@ -52,61 +55,59 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Tasks:
+    """One list of tasks, or a page of it: the first ones, and how many there are in all."""
+
+    items: list[Task]
+    number: int
+    next: str | None = None
+
+
+@dataclass(frozen=True)
 class Today:
-    """A person's day: what to do, the meetings that come, and how many wait for a family."""
+    """A person's day: the first of what there is to do, how much there is of each kind, the meetings that come, and how
+    many journeys wait for others.
+    """
 
     tasks: list[Task]
+    numbers: dict[TaskList, int]
     coming: list[Task]  # meetings later than a day from now
     waiting: int
+    all_counted: bool  # False while journeys of an older release are still looked through
+
+    @property
+    def number(self) -> int:
+        return sum(number for kind, number in self.numbers.items() if kind != "coming")
 
 
-def today(journeys: Iterable[Journey], now: datetime, *, reminder_after: timedelta) -> Today:
-    """Sort open journeys into what is to do, the earliest first, and what waits for others."""
-    tasks: list[Task] = []
-    coming: list[Task] = []
-    waiting = 0
-    for journey in journeys:
-        found = _task(journey, now, reminder_after)
-        if found is None:
-            waiting += 1
-            continue
-        doing, at = found
-        url = _URLS[doing].format(contact=journey.id, case=journey.case_id)
-        later = doing == "hold-meeting" and at > now + _SOON
-        (coming if later else tasks).append(Task(doing, journey.id, journey.reference, at, url))
-    return Today(sorted(tasks, key=lambda task: task.at), sorted(coming, key=lambda task: task.at), waiting)
+def waits(kind: TaskList, *, reminder_after: timedelta) -> timedelta:
+    """Tell how long after its `todo_since` a journey is in a list; for the meetings to come, how long at most."""
+    match kind:
+        case "remind":
+            return reminder_after
+        case "more-times":
+            return _FEW_TIMES_AFTER
+        case "meeting" | "coming":
+            return -_SOON
+    return timedelta(0)
 
 
-def _task(journey: Journey, now: datetime, reminder_after: timedelta) -> tuple[Doing, datetime] | None:
-    if journey.consent is None or journey.paused:
+def task_of(journey: Journey, now: datetime, *, reminder_after: timedelta) -> Task | None:
+    """Give what a journey asks, with when it is or was to be done; None when it asks nothing."""
+    if (asks := journey.asks()) is None:
         return None
-    if journey.stage in {"booked", "met", "held"}:
-        return _meeting_task(journey, now)
-    invitation, since = journey.consent.invitation, journey.moved_at
-    found: tuple[Doing, datetime] | None = None
-    match journey.stage:
-        case "to-send":
-            found = "send-message", since
-        case "sent" if invitation.sent_at and not invitation.reminded_at:
-            found = "remind", invitation.sent_at + reminder_after
-        case "answered" if invitation.answer == "yes":
-            found = "send-link", since
-        case "answered" if invitation.answer == "question":
-            found = "answer-question", since
-        case "consented" if "meet" in journey.consent.consent.scopes:
-            found = "more-times", since + _FEW_TIMES_AFTER
-    return found if found and found[1] <= now else None
+    todo, since = asks
+    doing: Doing
+    if todo == "meeting":
+        ends_at = journey.meeting and journey.meeting.ends_at
+        doing, at = ("close-meeting", ends_at) if ends_at and ends_at <= now else ("hold-meeting", since)
+    else:
+        doing, at = todo, since + waits(todo, reminder_after=reminder_after)
+    return Task(doing, journey.id, journey.reference, at, _URLS[doing].format(contact=journey.id, case=journey.case_id))
 
 
-def _meeting_task(journey: Journey, now: datetime) -> tuple[Doing, datetime] | None:
-    meeting, recording = journey.meeting, journey.recording
-    if journey.stage == "booked" and meeting and meeting.starts_at and meeting.ends_at:
-        return ("close-meeting", meeting.ends_at) if meeting.ends_at <= now else ("hold-meeting", meeting.starts_at)
-    if recording and recording.refused_because:
-        return "wider", journey.moved_at
-    if recording and recording.state == "awaited":
-        return "upload", journey.moved_at
-    return None
+def earliest(tasks: Iterable[Task]) -> list[Task]:
+    return sorted(tasks, key=lambda task: (task.at, task.contact_id))
 
 
 @dataclass(frozen=True)
