@@ -1,6 +1,6 @@
 """The pages of today and of the journeys."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -18,7 +18,8 @@ from firsthand.shared.topology import SERVICES
 from firsthand.shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
 
 _TEAM = frozenset({"tutor", "coordinator"})
-_SHOWN = 50  # journeys a page
+_SHOWN = 40  # journeys or tasks a page: 64 KiB hold them in every language
+_FEW_CASES = 12  # one link for each; more are chosen from a list
 
 
 router = APIRouter()
@@ -78,10 +79,10 @@ async def board(
     context: ContextDep,
     staff: Tutor,
     stage: Annotated[Stage | None, Query()] = None,
-    case: Id | None = None,
+    case: Id | Literal[""] | None = None,  # a form sends nothing as an empty one
     after: str | None = None,
 ) -> Response:
-    found = await journeys.board(context, staff, stage=stage, case_id=case, after=after, limit=_SHOWN)
+    found = await journeys.board(context, staff, stage=stage, case_id=case or None, after=after, limit=_SHOWN)
     return pages.render(
         request,
         "journeys.html",
@@ -90,6 +91,7 @@ async def board(
         ended=[one for one in STAGES if one not in ON_THE_WAY],
         stage=stage,
         case=case,
+        few=_FEW_CASES,
         zone=await zone_of(context, staff.institution),
         said=words,
     )
