@@ -4,8 +4,8 @@
     python -m bench.growth --contacts 1000000 --events 10000000      by hand: an hour, 20 GB below --folder
 
 Four institutions, one with 85 of 100 contacts, documents of all five services written through the port; events that no
-handler waits for in the four streams of contacts. Then `firsthand up`, asked over HTTP as a coordinator of the big institution and
-as a tutor of three of its sixty cases. What pages hold is checked against the seeds.
+handler waits for in the four streams of contacts. Then `firsthand up`, asked over HTTP as a coordinator of the big
+institution and as a tutor of three of its sixty cases. What the portal's pages hold is checked against the seeds.
 
 Aims: each list page 100 ms p95 and 64 KiB, ready within 5 s, chains within 20 % of an empty deployment.
 """
@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,15 +24,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 import nats
 import uvloop
-from nats.js.api import DeliverPolicy
 
+from bench.people import People, prepare
 from bench.seeded import BIG, INSTITUTIONS, Contact, Seeds, tutor_id, tutors_of
 from firsthand.services.__main__ import SERVICES
 from firsthand.shared.bus import BusSettings
@@ -43,7 +41,7 @@ from firsthand.shared.copies import InstitutionCopy
 from firsthand.shared.deployment import KEY_STORE_KINDS, Deployment
 from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.events.portal import InstitutionState
-from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.identifiers import new_id
 from firsthand.shared.keys import Keys
 from firsthand.shared.sessions import SessionIssuer
 from firsthand.shared.settings import Settings
@@ -57,7 +55,7 @@ _CLOCK: Final = SystemClock()
 _TUTOR: Final = tutor_id(0)
 _AT_ONCE: Final = 500  # documents written together, in one commit
 _ASKED: Final = 40  # times each page
-_CHAINS: Final = 1000
+_CHAINS, _WARM, _CHAINS_AT_ONCE = 1000, 100, 500
 _PAGE_MS, _PAGE_BYTES, _READY_S = 100, 64 * 1024, 5.0
 # Of each stream of contacts an event that no handler waits for: it lies there as the millions do that are handled.
 _SUBJECTS: Final = ("contact", "invitation", "meeting", "recording")
@@ -358,8 +356,9 @@ async def _took(call: Callable[[], Awaitable[Any]]) -> float:
 
 
 async def chains(folder: Path) -> tuple[float, float]:
-    """Chains a second, and milliseconds of this process's time a chain, on the data of `folder`."""
-    bench = _chain_bench()
+    """Chains a second of all five services in this process on the data of `folder`, which play the people as well, and
+    milliseconds of its processor time a chain.
+    """
     settings = Settings(data=folder / "data")
     server = EmbeddedNats(settings.nats)
     await server.start()
@@ -367,36 +366,19 @@ async def chains(folder: Path) -> tuple[float, float]:
         await apply(BusSettings(url=server.url))
         settings = settings.model_copy(update={"nats_url": server.url})
         client = await nats.connect(server.url)
-        js = client.jetstream(publish_async_max_pending=4000)
-        async with Deployment.started(settings, bench._SERVICES, create_keys=True) as deployment:  # noqa: SLF001
-            await bench._prepare(deployment)  # noqa: SLF001
-            people = bench.People(js)
-            for stream in ("FH_CONSENT", "FH_SCHEDULING", "FH_ARCHIVE"):  # without all that lies there already
-                await js.subscribe(
-                    "", stream=stream, cb=people.see, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW
-                )
-            await client.flush()
+        async with Deployment.started(settings, list(SERVICES.values()), create_keys=True) as deployment:
+            await prepare(deployment)
+            people = People(client, at_once=_CHAINS_AT_ONCE)
+            await people.watch()
+            await people.play(_WARM)
             started, spent = time.perf_counter(), time.process_time()
-            beginning = asyncio.create_task(people.begin(_CHAINS))
-            async with asyncio.timeout(600):
-                await people.done.wait()
+            await people.play(_CHAINS)
             took, spent = time.perf_counter() - started, time.process_time() - spent
-            await beginning
+            assert len(people.finished) == _WARM + _CHAINS
         await client.close()
     finally:
         await server.stop()
     return _CHAINS / took, spent / _CHAINS * 1000
-
-
-def _chain_bench() -> ModuleType:
-    given, sys.argv = sys.argv, sys.argv[:1]  # it reads its own number of chains when it is imported
-    try:
-        from bench import chain
-    finally:
-        sys.argv = given
-    chain._CHAINS = _CHAINS  # noqa: SLF001
-    chain._INSTITUTION = InstitutionId(f"bench-chain-{new_id()[:8]}")  # noqa: SLF001 - contacts of no run before
-    return chain
 
 
 def _megabytes(pid: int) -> float:
