@@ -87,6 +87,10 @@ class Table:
             called = self.kind.index_name(index)
             values = ", ".join(self.column(field) for field in index.fields)
             declared[called] = f'CREATE INDEX "{called}" ON "{name}" (institution, {values}, id)'
+        if self.kind.counts:
+            # Empty for ever. A release that does not keep these counts drops it at its start; so the next one that does
+            # knows that columns which only counts need were not filled meanwhile.
+            declared[f"{name}__counted"] = f'CREATE INDEX "{name}__counted" ON "{name}" (id) WHERE id IS NULL'
         return declared | dict(self._triggers())
 
     def _triggers(self) -> Iterator[tuple[str, str]]:

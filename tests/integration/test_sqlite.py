@@ -452,8 +452,7 @@ async def test_a_column_that_no_index_needs_any_more_keeps_nothing(path: Path) -
 
 
 class Counted(Topical):
-    counts: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("topic",))
-    indexes: ClassVar[tuple[Index, ...]] = (*Topical.indexes, Index.on("topic"))
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("topic",), ("text",))
 
 
 async def test_kept_counts_that_are_wrong_are_told_and_counted_again_once_they_are_deleted(path: Path) -> None:
@@ -465,6 +464,7 @@ async def test_kept_counts_that_are_wrong_are_told_and_counted_again_once_they_a
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
         assert file.execute("SELECT fields, value, number FROM counts ORDER BY 1, 2").fetchall() == [
             ("", "[]", 5),
+            ("text", '[""]', 5),
             ("topic", '["t0"]', 3),
             ("topic", '["t1"]', 2),
         ]
@@ -503,11 +503,13 @@ async def test_a_release_that_keeps_no_counts_may_write_meanwhile(path: Path) ->
         await store.collection(Counted, DOHA).insert(Counted(id="n1", institution=DOHA, topic="palate"))
     async with opened(path) as store:  # it prepares as it knows it, drops what it does not know, and writes
         await store.prepare([Topical])
-        await store.collection(Topical, DOHA).insert(Topical(id="n2", institution=DOHA, topic="palate"))
+        await store.collection(Topical, DOHA).insert(Topical(id="n2", institution=DOHA, topic="palate", text="x"))
     async with opened(path) as store:
         await store.prepare([Counted])
         assert await store.drift([Counted]) == []
-        assert await store.collection(Counted, DOHA).count({"topic": "palate"}) == 2
+        notes = store.collection(Counted, DOHA)
+        assert await notes.count({"topic": "palate"}) == 2
+        assert [await notes.count({"text": text}) for text in ("", "x")] == [1, 1]
 
 
 SOME_TOPICS = {"topic": OneOf.of(f"t{n}" for n in range(40))}
