@@ -15,6 +15,7 @@ from firsthand.shared.clock import ManualClock
 from firsthand.shared.events.portal import PersonChangedV1, PersonState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import (
+    AnyOf,
     Collection,
     Document,
     Index,
@@ -268,6 +269,10 @@ class TestPreparing:
         await notes.find({"number": Range(2, 4)}, sort="number", order="desc")
         await notes.find({"number": 3})
         await notes.find(limit=5)
+        several = {"topic": OneOf(("lips", "palate", "nowhere"))}
+        page = await notes.find(several, sort="number", order="desc", limit=5)
+        await notes.find(several, sort="number", order="desc", limit=5, after=page.next)
+        await notes.find(AnyOf((several, {"topic": "tongue"})), sort="number", limit=5)
         await store.due(Note, NOON)
         await store.outbox()
         finds = [command for command in heard.commands if command["called"] == "find"]
@@ -279,7 +284,7 @@ class TestPreparing:
                 assert "IXSCAN" in plan
                 assert "COLLSCAN" not in plan
                 assert "'SORT'" not in plan
-        assert len(finds) == 7
+        assert len(finds) == 10
 
 
 class TestFailures:

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.portal.model.journey import TODOS
+from firsthand.services.portal.model.journey import TODOS, Journey
 from firsthand.services.portal.model.today import OPEN, TASK_LISTS, TaskList, Tasks, Today, earliest, task_of, waits
 from firsthand.services.portal.repository import Institutions, Journeys, all_slugs
+from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
 from firsthand.shared.store import OneOf, Range, StoreUnavailable, Where
@@ -30,7 +32,7 @@ async def today_of(context: Context, staff: Staff) -> Today:
         numbers=numbers,
         coming=lists["coming"].items,
         waiting=max(open_ - sum(numbers.values()), 0),
-        all_counted=not await journeys.not_looked_at(1),
+        all_counted=staff.institution in context.own(Noted).open or not await journeys.not_looked_at(1),
     )
 
 
@@ -59,26 +61,50 @@ def _asking(kind: TaskList, until: datetime) -> Where:
     return {"todo": kind, "todo_since": Range(to=until + _TICK)}
 
 
+class Noted:
+    """What this replica knows of journeys that a release saved which noted nothing."""
+
+    def __init__(self, _context: Context) -> None:
+        self.open: set[InstitutionId] = set()  # whose open journeys it has gone through
+
+
 async def note_todos(context: Context) -> None:
     """Note what journeys ask that a release saved which did not: one of before, or one that runs beside this one.
 
-    Takes half of the time, so that what happens meanwhile is entered.
+    Those of open journeys first: the others ask nothing.
     """
+    noted = context.own(Noted)
     while True:
         for institution in await all_slugs(context):
+            journeys = Journeys(context, institution)
             try:
-                await _note_all(Journeys(context, institution))
+                if institution not in noted.open:
+                    await _note_open(journeys)
+                    noted.open.add(institution)
+                while found := await journeys.not_looked_at(_AT_ONCE):
+                    await _note_each(journeys, found)
             except StoreUnavailable as error:
                 context.log.warning("what journeys ask of staff is noted later: %s", error)
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _note_all(journeys: Journeys) -> None:
+async def _note_open(journeys: Journeys) -> None:
+    if not await journeys.not_looked_at(1):
+        return
+    for stage in OPEN:
+        after: str | None = None
+        while True:
+            page = await journeys.find({"stage": stage}, after=after, limit=_AT_ONCE)
+            await _note_each(journeys, [one for one in page.items if one.todo is None])
+            if (after := page.next) is None:
+                break
+
+
+async def _note_each(journeys: Journeys, found: Sequence[Journey]) -> None:
+    """Note what these ask. Takes half of the time, so that what happens meanwhile is entered."""
     began = time.monotonic()
-    while found := await journeys.not_looked_at(_AT_ONCE):
-        await asyncio.gather(*(use_case(_note)(journeys, journey.id) for journey in found))
-        await asyncio.sleep(time.monotonic() - began)
-        began = time.monotonic()
+    await asyncio.gather(*(use_case(_note)(journeys, journey.id) for journey in found))
+    await asyncio.sleep(time.monotonic() - began)
 
 
 async def _note(journeys: Journeys, contact_id: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from firsthand.services.portal.handlers import today as today_handlers
 from firsthand.services.portal.handlers.today import note_todos
-from firsthand.services.portal.model.journey import Journey
+from firsthand.services.portal.model.journey import NOTHING, Journey
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
 from firsthand.shared.events.discovery import CaseState
@@ -198,7 +198,8 @@ async def test_what_a_release_without_todos_saved_is_found_once_it_is_looked_thr
         journey(college, n, 0, tutors[0], "to-send").model_copy(update={"todo": None, "todo_since": None})
         for n in range(120)
     ]
-    await store(college, before)
+    ended = journey(college, 120, 0, tutors[0], "expired").model_copy(update={"todo": None})
+    await store(college, [*before, ended])
     async with college.signed_in("c@school.example") as coordinator:
         page = (await coordinator.get("/portal/today?lang=en")).text
         assert "still updating this list" in page
@@ -209,11 +210,17 @@ async def test_what_a_release_without_todos_saved_is_found_once_it_is_looked_thr
 
         noting = asyncio.create_task(note_todos(college.context))
         await until(all_noted)
+        await until(lambda: _is_noted(college, ended.id))
         noting.cancel()
         assert "still updating this list" not in (await coordinator.get("/portal/today?lang=en")).text
         first = await college.context.store.collection(Journey, SCHOOL).get("c000")
         assert first
         assert (first.todo, first.todo_since, first.version) == ("send-message", first.moved_at, 2)
+
+
+async def _is_noted(college: Portal, contact_id: str) -> bool:
+    found = await college.context.store.collection(Journey, SCHOOL).get(contact_id)
+    return found is not None and found.todo == NOTHING
 
 
 async def test_of_many_cases_one_is_chosen_from_a_list(college: Portal, tutors: list[str]) -> None:
