@@ -35,8 +35,8 @@ async def door(request: Request, _: Public) -> Response:
 async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Response:
     coordinates = "coordinator" in staff.roles
     team = bool(staff.roles & _TEAM)
-    sight = await journeys.sight_of(context, staff)
-    counts = await journeys.counts_of(context, staff, sight) if team else {}
+    sight = await journeys.sight_of(context, staff) if team else None
+    counts = await journeys.counts_of(context, staff, sight) if sight else {}
     now = context.clock.now()
     return pages.render(
         request,
@@ -46,7 +46,7 @@ async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Respo
         day=await today_of(context, staff) if team else None,
         lists=TASK_LISTS,
         counts=[(stage, counts[stage]) for stage in ON_THE_WAY if counts.get(stage)],
-        approvals=approvals_to_renew(sight.cases.values(), now) if coordinates else [],
+        approvals=approvals_to_renew(sight.cases.values(), now) if sight and coordinates else [],
         cohorts=[
             one
             for one in await institutions.cohorts_of(context, staff.institution)
