@@ -57,3 +57,8 @@ async def case_of(context: Context, institution: InstitutionId, case_id: str) ->
     """The case; None until discovery has told of it."""
     copy = await context.store.collection(CaseCopy, institution).get(case_id)
     return copy.state if copy else None
+
+
+async def cases_of(context: Context, institution: InstitutionId) -> list[CaseState]:
+    """The institution's cases, as far as discovery has told of them."""
+    return [copy.state async for copy in context.store.collection(CaseCopy, institution).all()]

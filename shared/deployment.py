@@ -200,6 +200,7 @@ async def _running(
             raise CannotStart(" ".join(wrong))
         running = RunningService(service, context, Timers(context, service.timers), key_store)
         await _apply_erasure_ledger(running)
+        await renew(context, service.renewals)
 
         if settings.event_metrics:
             bus.broker.add_middleware(event_metrics(metrics.registry, service.name))
@@ -219,6 +220,8 @@ async def _running(
         _run(running, "relay", context.relay.run)
         _run(running, "clock", partial(watch_clock, context))
         _run(running, "timers", running.timers.run)
+        if service.renewals:
+            _run(running, "renewals", partial(keep_renewing, context, service.renewals))
         for task in service.background:
             _run(running, task.__name__, partial(task, context))
         try:

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -104,6 +104,17 @@ class Timer:
     longest: timedelta | None = None  # how far ahead it is ever set; what is set farther was set by a wrong clock
 
 
+@dataclass(frozen=True)
+class Renewal:
+    """How a document of an older release gets an indexed field that it lacks (`shared.renewals`).
+
+    `renew` sets `field`, whose index leads with it, to something else than None, and changes nothing that is told.
+    """
+
+    field: str
+    renew: Callable[[Any, datetime], None]
+
+
 H = TypeVar("H", bound=Handler)
 
 
@@ -157,6 +168,7 @@ class Service:
     # Erase a contact that the erasure ledger names but that is here again, because data was restored from a backup.
     restore_erasure: Callable[[Context, InstitutionId, str], Awaitable[None]]
     background: tuple[Callable[[Context], Coroutine[Any, Any, None]], ...] = ()
+    renewals: Mapping[type[Document], Renewal] = field(default_factory=dict)
     menu: tuple[Section, ...] = ()  # its entries of the staff navigation, which every service shows
     settings: type[ToldSettings] | None = None  # knobs of its own; a wrong one is told before the service starts
 

@@ -10,7 +10,7 @@ from firsthand.services.consent.model.texts import Text
 from firsthand.services.consent.pulse import pulse
 from firsthand.services.consent.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy, InstitutionCopy
-from firsthand.shared.service import Service, Timer
+from firsthand.shared.service import Renewal, Service, Timer
 
 SERVICE = Service(
     name="consent",
@@ -21,4 +21,5 @@ SERVICE = Service(
     menu=MENU,
     restore_erasure=restore_erasure,
     background=(pulse,),
+    renewals={Journey: Renewal("step", Journey.settle)},
 )

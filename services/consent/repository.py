@@ -1,10 +1,11 @@
 """What consent keeps of ONE institution. Nothing here can be made without naming it."""
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from firsthand.services.consent.model import Journey, Stage
+from firsthand.services.consent.model import Journey
 from firsthand.services.consent.model.records import Link, Record
 from firsthand.services.consent.model.texts import Text
 from firsthand.shared.events.consent import ConsentState
@@ -12,7 +13,8 @@ from firsthand.shared.events.envelope import AnyEvent, Event
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
-from firsthand.shared.store import Conflict, Page
+from firsthand.shared.store import Conflict, Page, Where
+from firsthand.shared.store.merging import find_any
 
 
 class Journeys:
@@ -67,10 +69,13 @@ class Journeys:
             await records.take_back(record, await self.get(journey.id))
             raise
 
-    async def page(self, stage: Stage | None, *, after: str | None = None, limit: int = 200) -> Page[Journey]:
-        """Journeys of a stage, the latest moved first."""
-        where = {"stage": stage} if stage else {}
-        return await self._journeys.find(where, sort="moved_at", order="desc", limit=limit, after=after)
+    async def page(self, wheres: Sequence[Where], *, after: str | None, limit: int) -> Page[Journey]:
+        """Journeys that fit any of these conditions, the latest moved first. Raises NoSuchPlace."""
+        return await find_any(self._journeys, wheres, sort="moved_at", order="desc", limit=limit, after=after)
+
+    async def count(self, wheres: Sequence[Where]) -> int:
+        """How many fit these conditions; one that fits several counts several times."""
+        return sum([await self._journeys.count(where) for where in wheres])
 
 
 class Records:

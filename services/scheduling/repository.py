@@ -1,6 +1,8 @@
 """What scheduling keeps of one institution."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final, Literal
 
 from firsthand.services.scheduling.model import Availability, Calendar, Meeting, availability_id
 from firsthand.shared.copies import CaseCopy
@@ -9,10 +11,21 @@ from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
-from firsthand.shared.store import Page, Range, Scalar
+from firsthand.shared.store import OneOf, Page, Range, Where
+from firsthand.shared.store.cursors import Order
 from firsthand.shared.texts import N_
 
 UNKNOWN_CONTACT = N_("This meeting does not exist, or it belongs to another institution.")
+
+# The meetings by what there is to do; `planned`: those to close, then those to come.
+Part = Literal["to-close", "coming", "planned", "waiting", "ended"]
+_ORDER: Final[Mapping[Part, tuple[str, Order]]] = {
+    "to-close": ("starts_at", "asc"),
+    "coming": ("starts_at", "asc"),
+    "planned": ("starts_at", "asc"),
+    "waiting": ("changed_at", "desc"),
+    "ended": ("changed_at", "desc"),
+}
 
 
 class Scheduling:
@@ -60,33 +73,37 @@ class Scheduling:
         return await self._meetings.put(meeting, event)
 
     async def meetings(
-        self,
-        state: str,
-        *,
-        tutor_id: str | None = None,
-        starts: Range | None = None,
-        latest_first: bool = False,
-        limit: int = 100,
-        after: str | None = None,
+        self, part: Part, *, tutor_id: str | None, now: datetime, after: str | None = None, limit: int
     ) -> Page[Meeting]:
-        """Meetings in a state, of one tutor or all; those with a time by it, else by id."""
-        where: dict[str, Scalar | Range] = (
-            {"state": state} if tutor_id is None else {"tutor_id": tutor_id, "state": state}
-        )
-        if starts is not None:
-            where["starts_at"] = starts
-        sort = "starts_at" if state in {"scheduled", "finished"} else "id"
+        """A page of a part of the meetings, of one tutor or all: what is planned the earliest first, all else the
+        latest changed first. Raises NoSuchPlace.
+        """
+        sort, order = _ORDER[part]
         return await self._meetings.find(
-            where, sort=sort, order="desc" if latest_first else "asc", limit=limit, after=after
+            _where(part, tutor_id, now), sort=sort, order=order, limit=limit, after=after
         )
 
+    async def count(self, part: Part, *, tutor_id: str | None, now: datetime) -> int:
+        """How many meetings a part has."""
+        if part == "coming":  # so that what is counted one by one is only what waits to be closed
+            planned = await self.count("planned", tutor_id=tutor_id, now=now)
+            return planned - await self.count("to-close", tutor_id=tutor_id, now=now)
+        return await self._meetings.count(_where(part, tutor_id, now))
 
-def past(now: datetime) -> Range:
-    return Range(to=now)
+
+def _where(part: Part, tutor_id: str | None, now: datetime) -> Where:
+    whose: Where = {} if tutor_id is None else {"tutor_id": tutor_id}
+    match part:
+        case "to-close":
+            return {**whose, "state": "scheduled", "starts_at": Range(to=now)}
+        case "coming":
+            return {**whose, "state": "scheduled", "starts_at": Range(from_=now)}
+        case "planned":
+            return {**whose, "state": "scheduled"}
+        case "waiting":
+            return {**whose, "state": "offered"}
+        case "ended":
+            return {**whose, "state": OneOf.of(("finished", "cancelled"))}
 
 
-def coming(now: datetime) -> Range:
-    return Range(from_=now)
-
-
-__all__ = ["Scheduling", "coming", "past"]
+__all__ = ["Part", "Scheduling"]

@@ -226,7 +226,8 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _on_no_such_place(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
-    return answer_with(request, Problem(400))
+    title = N_("This part of the list cannot be found")
+    return answer_with(request, Problem(400, title, N_("Go back to the list and start again with its first page.")))
 
 
 async def _on_conflict(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape

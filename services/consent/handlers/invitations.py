@@ -1,6 +1,5 @@
 """The invitation: drafted by us, sent by a person, answered by the family, then linked or silent."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -9,7 +8,6 @@ from firsthand.services.consent.handlers.policies import Ground, ground_of
 from firsthand.services.consent.model import Journey
 from firsthand.services.consent.model.records import Link
 from firsthand.services.consent.repository import Journeys, Links, Texts
-from firsthand.shared.copies import case_of
 from firsthand.shared.events.consent import (
     Answer,
     InvitationAnsweredV1,
@@ -144,16 +142,6 @@ async def _ground(context: Context, journey: Journey) -> Ground:
     return await ground_of(context, journey.institution, journey.case_id, journey.contact.language)
 
 
-async def visible_to(context: Context, staff: Staff, journeys: Sequence[Journey]) -> list[Journey]:
-    """Filter by permission: a tutor sees their own contacts and those of their cases; a coordinator sees all."""
-    if staff.roles & {"coordinator", "machine"}:
-        return list(journeys)
-    others = {journey.case_id for journey in journeys if journey.contact.tutor_id != staff.person_id}
-    cases = {case_id: await case_of(context, staff.institution, case_id) for case_id in others}
-    taught = {case_id for case_id, case in cases.items() if case and staff.person_id in case.tutors}
-    return [one for one in journeys if one.contact.tutor_id == staff.person_id or one.case_id in taught]
-
-
 __all__ = [
     "Copied",
     "Message",
@@ -164,5 +152,4 @@ __all__ = [
     "mark_sent",
     "message_of",
     "prepare_invitation",
-    "visible_to",
 ]

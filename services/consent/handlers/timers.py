@@ -1,4 +1,6 @@
-"""What happens when a journey's time has come, by the time that surely is: all of it ends something for good."""
+"""What happens when a journey's time has come, by the time that surely is: it ends something for good, or a reminder may
+be sent, which moves the contact in the tutor's list.
+"""
 
 from firsthand.services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure
 from firsthand.services.consent.model import Journey
@@ -12,8 +14,7 @@ SYSTEM = "system"
 async def on_due(context: Context, journey: Journey) -> None:
     match journey.current_stage():
         case "prepared" | "sent" | "answered" | "linked":
-            journey.silence(context.trusted.sure())
-            await Journeys(context, journey.institution).save(journey, InvitationExpiredV1, actor=SYSTEM)
+            await _end_in_silence(context, journey)
         case "granted" | "paused":
             await _end_consent(context, journey)
         case "closed" | "expired" | "declined" | "withdrawn":
@@ -22,6 +23,16 @@ async def on_due(context: Context, journey: Journey) -> None:
             await forget_certificate(context, journey)
         case "erasing":  # due only by a save of an older version of these rules
             await Journeys(context, journey.institution).save(journey)
+
+
+async def _end_in_silence(context: Context, journey: Journey) -> None:
+    """Nobody answered in time; or it is only that a reminder may be sent from now on."""
+    now, ends_at = context.trusted.sure(), journey.invitation.ends_at
+    if ends_at is not None and now < ends_at:
+        await Journeys(context, journey.institution).save(journey)
+        return
+    journey.silence(now)
+    await Journeys(context, journey.institution).save(journey, InvitationExpiredV1, actor=SYSTEM)
 
 
 async def _erase_if_due(context: Context, journey: Journey) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 
 from firsthand.services.consent.handlers import decisions, invitations, reading, texts
+from firsthand.services.consent.handlers.sight import count_of, page_of, sight_of
 from firsthand.services.consent.handlers.templates import PLACES, languages
 from firsthand.services.consent.http.doors import context_of, guided
 from firsthand.services.consent.http.shapes import (
@@ -25,12 +26,14 @@ from firsthand.services.consent.http.shapes import (
     WithdrawalTold,
 )
 from firsthand.services.consent.http.urls import link_url
-from firsthand.services.consent.model import Stage
-from firsthand.services.consent.repository import Journeys, Texts
+from firsthand.services.consent.model import STEPS, Stage, steps_of
+from firsthand.services.consent.repository import Texts
 from firsthand.shared.identifiers import Id
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.web.access import Coordinator, Tutor
+
+_A_PAGE = 50
 
 router = APIRouter(prefix="/api/v1")
 
@@ -84,11 +87,12 @@ async def approve_text(
 async def list_invitations(
     request: Request, staff: Tutor, state: Stage | None = None, after: str | None = None
 ) -> InvitationsOut:
-    """A page of those that this person guides, the latest moved first; `next` is the cursor of the following page."""
+    """A page of those that this person may see, the latest moved first; `next` is the cursor of the following page."""
     context = context_of(request)
-    page = await Journeys(context, staff.institution).page(state, after=after)
-    mine = await invitations.visible_to(context, staff, page.items)
-    return InvitationsOut(invitations=[InvitationOut.of(context, journey) for journey in mine], next=page.next)
+    sight, steps = await sight_of(context, staff), steps_of(state) if state else STEPS
+    page = await page_of(context, sight, steps, after=after, limit=_A_PAGE)
+    shown = [InvitationOut.of(context, journey) for journey in page.items]
+    return InvitationsOut(invitations=shown, next=page.next, total=await count_of(context, sight, steps))
 
 
 @router.get("/invitations/{contact_id}")

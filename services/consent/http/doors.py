@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from firsthand.services.consent.handlers.invitations import visible_to
+from firsthand.services.consent.handlers.sight import may_see
 from firsthand.services.consent.model import Journey
 from firsthand.services.consent.repository import Journeys
 from firsthand.shared.refused import NotFound
@@ -18,6 +18,6 @@ def context_of(request: Request) -> Context:
 async def guided(context: Context, staff: Staff, contact_id: str) -> Journey:
     """The journey, if this person may see it; else 404, as if it were not there."""
     journey = await Journeys(context, staff.institution).get(contact_id)
-    if journey is None or not await visible_to(context, staff, [journey]):
+    if journey is None or not await may_see(context, staff, journey):
         raise NotFound
     return journey

@@ -9,13 +9,13 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.consent.handlers import decisions, invitations, reading
 from firsthand.services.consent.handlers.policies import ground_of
+from firsthand.services.consent.handlers.sight import count_of, page_of, sight_of
 from firsthand.services.consent.http import words
 from firsthand.services.consent.http.doors import context_of, guided
 from firsthand.services.consent.http.history import history_of
 from firsthand.services.consent.http.pages import pages
 from firsthand.services.consent.http.urls import link_path, link_url
-from firsthand.services.consent.model import Erase, Journey, Stage
-from firsthand.services.consent.repository import Journeys
+from firsthand.services.consent.model import Erase, Journey, Step
 from firsthand.shared.events.consent import Answer
 from firsthand.shared.events.contact import SCOPES, Scope
 from firsthand.shared.identifiers import Id
@@ -28,30 +28,32 @@ from firsthand.shared.web.problems import status_of
 
 router = APIRouter(prefix="/invitations", include_in_schema=False)
 
-# The groups of the list, each with the stages that it is made of; `_belongs` says which of those are in it.
-GROUPS: Final[dict[str, tuple[str, tuple[Stage, ...]]]] = {
-    "to-send": (N_("To send"), ("prepared", "sent", "answered")),
+_A_PAGE: Final = 25
+# The groups of the list, each with the steps that it is made of.
+GROUPS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
+    "to-send": (N_("To send"), ("prepared", "sent-due", "later-due")),
     "answered": (N_("Answered"), ("answered",)),
-    "waiting": (N_("Waiting"), ("sent", "answered", "linked")),
+    "waiting": (N_("Waiting"), ("sent", "later", "linked")),
     "decided": (N_("Said yes"), ("granted", "paused")),
     "ended": (N_("Ended"), ("closed", "expired", "declined", "withdrawn", "erasing", "erased")),
 }
 
 
 @router.get("")
-async def list_page(request: Request, staff: Tutor, show: str = "") -> Response:
+async def list_page(request: Request, staff: Tutor, show: str = "", after: str | None = None) -> Response:
     context = context_of(request)
-    found = await _mine(context, staff)
-    now = context.clock.now()
-    grouped = {name: [one for one in found if _belongs(name, one, now)] for name in GROUPS}
-    shown = show if show in GROUPS else next((name for name in ("to-send", "answered") if grouped[name]), "waiting")
+    sight = await sight_of(context, staff)
+    counts = {name: await count_of(context, sight, steps) for name, (_, steps) in GROUPS.items()}
+    shown = show if show in GROUPS else next((name for name in ("to-send", "answered") if counts[name]), "waiting")
+    page = await page_of(context, sight, GROUPS[shown][1], after=after, limit=_A_PAGE)
     return pages.render(
         request,
         "invitations.html",
-        groups=[(name, text, len(grouped[name])) for name, (text, _) in GROUPS.items()],
+        groups=[(name, text, counts[name]) for name, (text, _) in GROUPS.items()],
         shown=shown,
-        journeys=grouped[shown],
-        now=now,
+        page=page,
+        after=after,
+        now=context.clock.now(),
     )
 
 
@@ -183,30 +185,6 @@ def _link_possible(journey: Journey) -> bool:
 
 def _can_answer(journey: Journey) -> bool:
     return journey.consent.state == "none" and journey.current_stage() in {"sent", "answered", "linked", "expired"}
-
-
-def _belongs(group: str, journey: Journey, now: datetime) -> bool:
-    stage, invitation = journey.current_stage(), journey.invitation
-    to_send = stage == "prepared" or invitation.reminder_due(now)
-    answered = stage == "answered" and invitation.answer in {"yes", "question"}
-    match group:
-        case "to-send":
-            return to_send
-        case "answered":
-            return answered
-        case "waiting":
-            return stage in {"sent", "answered", "linked"} and not to_send and not answered
-        case _:
-            return stage in GROUPS[group][1]
-
-
-async def _mine(context: Context, staff: Staff) -> list[Journey]:
-    """The latest moved ones of every stage that this person guides."""
-    journeys = Journeys(context, staff.institution)
-    stages = dict.fromkeys(stage for _, wanted in GROUPS.values() for stage in wanted)
-    found = [journey for stage in stages for journey in (await journeys.page(stage)).items]
-    mine = await invitations.visible_to(context, staff, found)
-    return sorted(mine, key=lambda journey: journey.moved_at or datetime.min.replace(tzinfo=UTC), reverse=True)
 
 
 async def _morning(context: Context, journey: Journey, day: date) -> datetime:

@@ -183,10 +183,11 @@ class InvitationOut(BaseModel):
 
 
 class InvitationsOut(BaseModel):
-    """`next` is the cursor of the following page."""
+    """A page of `total`; `next` is the cursor of the following one."""
 
     invitations: list[InvitationOut]
     next: str | None
+    total: int
 
 
 class MessageOut(BaseModel):

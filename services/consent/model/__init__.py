@@ -4,18 +4,22 @@ from firsthand.services.consent.model.consent import UNDO_FOR, Consent, Erase, R
 from firsthand.services.consent.model.invitation import Invitation, Pace, Permission
 from firsthand.services.consent.model.journey import (
     CERTIFICATE_FOR,
+    STEPS,
     ErasureAnswer,
     Journey,
     Meeting,
     MinimalReceipt,
     Stage,
+    Step,
     comes_of_age,
     in_plain_order,
+    steps_of,
 )
 from firsthand.shared.refused import NotFound, Refused
 
 __all__ = [
     "CERTIFICATE_FOR",
+    "STEPS",
     "UNDO_FOR",
     "Consent",
     "Erase",
@@ -31,6 +35,8 @@ __all__ = [
     "Refused",
     "Signer",
     "Stage",
+    "Step",
     "comes_of_age",
     "in_plain_order",
+    "steps_of",
 ]

@@ -18,6 +18,8 @@ UNSENT_FOR: Final = timedelta(days=90)
 
 # Answers after which nothing is ever sent again.
 FINAL: Final[dict[Answer, ClosedBecause]] = {"no": "no", "wrong-person": "wrong-person"}
+# Answers after which the next word is ours: the personal link, or what they asked.
+ANSWER_US: Final[frozenset[Answer]] = frozenset({"yes", "question"})
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,19 @@ class Invitation(BaseModel):
 
     def reminder_due(self, at: datetime) -> bool:
         """Whether a person may send the one reminder now."""
+        begins = self._reminder_from
+        return begins is not None and begins <= at and (self.ends_at is None or at < self.ends_at)
+
+    def reminder_comes(self, at: datetime) -> datetime | None:
+        """From when on the one reminder may be sent, while that is still to come."""
+        begins = self._reminder_from
+        return begins if begins is not None and begins > at else None
+
+    @property
+    def _reminder_from(self) -> datetime | None:
         asked_again = self.answer == "later" and self.state == "answered"
         waiting = self.state == "sent" or asked_again
-        return (
-            waiting
-            and self.reminded_at is None
-            and self.reminder_from is not None
-            and self.reminder_from <= at
-            and (self.ends_at is None or at < self.ends_at)
-        )
+        return self.reminder_from if waiting and self.reminded_at is None else None
 
     def to_send(self, at: datetime) -> Literal["first", "reminder"] | None:
         """Which message is to be sent now, if any (whether it is allowed, `Permission` says)."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, Field
 
 from firsthand.services.consent.model.consent import UNDO_FOR, Consent, Erase, Recording, Signer
-from firsthand.services.consent.model.invitation import Invitation, Pace, Permission
+from firsthand.services.consent.model.invitation import ANSWER_US, Invitation, Pace, Permission
 from firsthand.shared.events.consent import Answer, ConsentState
 from firsthand.shared.events.contact import ContactReference, Scope
 from firsthand.shared.events.discovery import ErasedState
@@ -27,6 +27,12 @@ Stage = Literal[
     "prepared", "sent", "answered", "linked", "closed", "expired",
     "granted", "paused", "declined", "withdrawn", "erasing", "erased",
 ]  # fmt: skip
+# The stage, divided for lists by whose turn it is: `-due`, a reminder may be sent; `later`, they said that, or nothing.
+Step = Literal[
+    "prepared", "sent", "sent-due", "answered", "later", "later-due", "linked", "closed", "expired",
+    "granted", "paused", "declined", "withdrawn", "erasing", "erased",
+]  # fmt: skip
+STEPS: Final[tuple[Step, ...]] = get_args(Step)
 
 
 class Meeting(BaseModel):
@@ -61,11 +67,20 @@ class Journey(Document):
     """Invitation, consent and erasure of one contact; id = contact id."""
 
     kind: ClassVar[str] = "journey"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("stage", "moved_at"), Index.on("moved_at"), Index.on("case_id"))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index.on("step", "moved_at"),
+        Index.on("case_id", "step", "moved_at"),
+        Index.on("tutor_id", "step", "moved_at"),
+        Index.on("case_id", "tutor_id", "step"),
+    )
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("case_id", "tutor_id", "step"),)
 
     contact: ContactReference
     case_id: str
-    stage: Stage = "prepared"  # derived in `settle`, for lists
+    # Derived in `settle`, for lists; None in what a release stored that did not know them (`renew`).
+    tutor_id: str | None = None
+    step: Step | None = None
+    stage: Stage = "prepared"
     moved_at: AwareDatetime | None = None
 
     invitation: Invitation = Field(default_factory=Invitation)
@@ -102,7 +117,16 @@ class Journey(Document):
             return "erasing"
         return self.invitation.state if self.consent.state == "none" else self.consent.state
 
-    def next_due(self) -> datetime | None:
+    def current_step(self, at: datetime) -> Step:
+        """The stage, and whether it is our turn."""
+        stage = self.current_stage()
+        if stage == "sent":
+            return "sent-due" if self.invitation.reminder_due(at) else "sent"
+        if stage == "answered" and self.invitation.answer not in ANSWER_US:
+            return "later-due" if self.invitation.reminder_due(at) else "later"
+        return stage
+
+    def next_due(self, at: datetime) -> datetime | None:
         """When the timer is to look again."""
         match self.current_stage():
             case "erased":
@@ -114,15 +138,15 @@ class Journey(Document):
             case "granted" | "paused":
                 return self.consent.expires_at
             case _:
-                return self.invitation.ends_at
+                return min(filter(None, (self.invitation.reminder_comes(at), self.invitation.ends_at)), default=None)
 
     def settle(self, at: datetime) -> None:
         """Bring the derived fields in line, before every save."""
         stage = self.current_stage()
         if stage != self.stage or self.moved_at is None:
             self.moved_at = at
-        self.stage = stage
-        self.due_at = self.next_due()
+        self.stage, self.step, self.tutor_id = stage, self.current_step(at), self.contact.tutor_id
+        self.due_at = self.next_due(at)
 
     @property
     def opens(self) -> bool:
@@ -292,6 +316,12 @@ class Journey(Document):
     def _demand_not_erasing(self) -> None:
         if self.consent.erasure_id is not None or self.consent.state == "erased":
             raise Refused("erasing", N_("Deletion has started. Nothing can be changed."))
+
+
+def steps_of(stage: Stage) -> list[Step]:
+    """The steps that a stage is divided into."""
+    divided: dict[Stage, list[Step]] = {"sent": ["sent", "sent-due"], "answered": ["answered", "later", "later-due"]}
+    return divided.get(stage) or [step for step in STEPS if step == stage]
 
 
 def comes_of_age(birth_year: int, at: datetime) -> datetime:

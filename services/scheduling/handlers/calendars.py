@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from firsthand.services.scheduling.model import AvailabilityRules, Calendar, Meeting, Reservation, SlotTaken
+from firsthand.services.scheduling.model import Availability, AvailabilityRules, Calendar, Meeting, Reservation, SlotTaken
 from firsthand.services.scheduling.model.slots import Slot, free_slots
 from firsthand.services.scheduling.repository import Scheduling
 from firsthand.shared.events.envelope import AnyEvent
@@ -40,6 +40,40 @@ async def times_for(context: Context, meeting: Meeting, calendar: Calendar | Non
     taken, until = calendar.taken(but=meeting.id), meeting.allowed_until
     slots = free_slots(availability.rules.rules(), context.clock.now(), taken, until) if meeting.is_open else []
     return Times(availability.rules, [slot for slot in slots if mine is None or slot != mine.slot])
+
+
+class Tutors:
+    """The calendars and hours of tutors, each read once for all meetings of a list."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._scheduling = Scheduling(context, institution)
+        self._now = context.clock.now()
+        self._calendars: dict[str, Calendar] = {}
+        self._availabilities: dict[tuple[str, str], Availability | None] = {}
+        self._free: dict[tuple[str, str, datetime | None], list[Slot]] = {}
+
+    async def calendar(self, tutor_id: str) -> Calendar:
+        if tutor_id not in self._calendars:
+            self._calendars[tutor_id] = await self._scheduling.calendar(tutor_id)
+        return self._calendars[tutor_id]
+
+    async def times(self, meeting: Meeting) -> Times:
+        """As `times_for`; only for whom no time is planned are the free ones looked for."""
+        key = (meeting.contact.case_id, meeting.tutor_id)
+        if key not in self._availabilities:
+            self._availabilities[key] = await self._scheduling.availability(*key)
+        availability = self._availabilities[key]
+        if availability is None:
+            return Times(None, [])
+        calendar, rules = await self.calendar(meeting.tutor_id), availability.rules
+        if not meeting.is_open or meeting.starts_at or calendar.of(meeting.id):
+            return Times(rules, [])
+        until = meeting.allowed_until
+        if until and until > self._now + timedelta(days=rules.horizon_days) + rules.duration:
+            until = None  # the consent ends beyond all times, so they are those of others too
+        if (*key, until) not in self._free:
+            self._free[*key, until] = free_slots(rules.rules(), self._now, calendar.taken(), until)
+        return Times(rules, self._free[*key, until])
 
 
 def reserved(meeting: Meeting, calendar: Calendar) -> Reservation | None:
@@ -126,4 +160,4 @@ def _changed(context: Context, calendar: Calendar, contact_id: str, actor: str) 
     )
 
 
-__all__ = ["Times", "free_time", "reserve_slot", "reserve_time", "reserved", "times_for"]
+__all__ = ["Times", "Tutors", "free_time", "reserve_slot", "reserve_time", "reserved", "times_for"]

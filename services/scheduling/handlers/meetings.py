@@ -3,17 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from firsthand.services.scheduling.handlers.calendars import Times, reserve_time, reserved, times_for
+from firsthand.services.scheduling.handlers.calendars import Times, Tutors, reserve_time, reserved, times_for
 from firsthand.services.scheduling.handlers.personal import Personal, open_personal, seal
 from firsthand.services.scheduling.handlers.rooms import join_url
-from firsthand.services.scheduling.model import Meeting, NotHeldBecause, Participant
+from firsthand.services.scheduling.model import Calendar, Meeting, NotHeldBecause, Participant
 from firsthand.services.scheduling.model.slots import Slot
-from firsthand.services.scheduling.repository import Scheduling, coming, past
+from firsthand.services.scheduling.repository import Part, Scheduling
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
+from firsthand.shared.store import NoSuchPlace
+
+_ONE_AFTER_ANOTHER: Final[tuple[Part, ...]] = ("planned", "waiting", "ended")
 
 
 @dataclass(frozen=True)
@@ -46,39 +50,55 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Overview:
-    """The meetings of a tutor, or of all: to close, upcoming, waiting for the family, ended."""
+class Listed:
+    """A page of a list of meetings: how many there are in all, and where the next page begins."""
 
-    to_close: list[StaffView]
-    coming: list[StaffView]
-    waiting: list[StaffView]
-    ended: list[StaffView]
-
-    @property
-    def empty(self) -> bool:
-        return not (self.to_close or self.coming or self.waiting or self.ended)
+    views: list[StaffView]
+    total: int
+    next: str | None
 
 
-async def overview(context: Context, staff: Staff, *, everybody: bool) -> Overview:
-    """List meetings, each part at most a hundred: a tutor's own, or everybody's."""
-    scheduling = Scheduling(context, staff.institution)
+async def list_part(
+    context: Context, staff: Staff, part: Part, *, everybody: bool, after: str | None = None, limit: int
+) -> Listed:
+    """List a part of the meetings, a tutor's own or everybody's. Raises NoSuchPlace."""
+    scheduling, now = Scheduling(context, staff.institution), context.clock.now()
     tutor_id = None if everybody else staff.person_id
-    now = context.clock.now()
+    page = await scheduling.meetings(part, tutor_id=tutor_id, now=now, after=after, limit=limit)
+    total = await scheduling.count(part, tutor_id=tutor_id, now=now)
+    return Listed(await _views(context, staff.institution, page.items), total, page.next)
 
-    async def views(meetings: list[Meeting]) -> list[StaffView]:
-        return [await view_of(context, meeting) for meeting in meetings]
 
-    to_close = await scheduling.meetings("scheduled", tutor_id=tutor_id, starts=past(now))
-    ahead = await scheduling.meetings("scheduled", tutor_id=tutor_id, starts=coming(now))
-    waiting = await scheduling.meetings("offered", tutor_id=tutor_id)
-    finished = await scheduling.meetings("finished", tutor_id=tutor_id, latest_first=True, limit=30)
-    cancelled = await scheduling.meetings("cancelled", tutor_id=tutor_id, limit=30)
-    return Overview(
-        to_close=await views(to_close.items),
-        coming=await views(ahead.items),
-        waiting=await views(waiting.items),
-        ended=await views([*cancelled.items, *finished.items]),
-    )
+async def list_all(
+    context: Context, staff: Staff, *, everybody: bool, after: str | None = None, limit: int
+) -> Listed:
+    """List all meetings, one part after the other: planned, waiting for the family, ended. Raises NoSuchPlace."""
+    scheduling, now = Scheduling(context, staff.institution), context.clock.now()
+    tutor_id = None if everybody else staff.person_id
+    totals = {part: await scheduling.count(part, tutor_id=tutor_id, now=now) for part in _ONE_AFTER_ANOTHER}
+    begin, _, place = (after or f"{_ONE_AFTER_ANOTHER[0]}.").partition(".")
+    if begin not in totals:
+        raise NoSuchPlace("this cursor belongs to another list")
+    found: list[Meeting] = []
+    following: str | None = None
+    for part in _ONE_AFTER_ANOTHER[list(totals).index(begin) :]:  # type: ignore[arg-type]
+        if len(found) == limit:
+            following = f"{part}." if totals[part] else None
+        elif totals[part]:
+            page = await scheduling.meetings(
+                part, tutor_id=tutor_id, now=now, after=place or None, limit=limit - len(found)
+            )
+            found += page.items
+            following = f"{part}.{page.next}" if page.next else None
+        place = ""
+        if following:
+            break
+    return Listed(await _views(context, staff.institution, found), sum(totals.values()), following)
+
+
+async def _views(context: Context, institution: InstitutionId, meetings: list[Meeting]) -> list[StaffView]:
+    tutors = Tutors(context, institution)
+    return [await _view(context, one, await tutors.calendar(one.tutor_id), await tutors.times(one)) for one in meetings]
 
 
 async def see(context: Context, institution: InstitutionId, contact_id: str) -> StaffView:
@@ -88,6 +108,10 @@ async def see(context: Context, institution: InstitutionId, contact_id: str) -> 
 
 async def view_of(context: Context, meeting: Meeting) -> StaffView:
     calendar = await Scheduling(context, meeting.institution).calendar(meeting.tutor_id)
+    return await _view(context, meeting, calendar, await times_for(context, meeting, calendar))
+
+
+async def _view(context: Context, meeting: Meeting, calendar: Calendar, times: Times) -> StaffView:
     reservation = reserved(meeting, calendar)
     planned = reservation.slot if reservation else None
     if planned is None and meeting.starts_at and meeting.ends_at:
@@ -96,7 +120,7 @@ async def view_of(context: Context, meeting: Meeting) -> StaffView:
         meeting=meeting,
         planned=planned,
         personal=await open_personal(context, meeting),
-        times=await times_for(context, meeting, calendar),
+        times=times,
         join_url=await join_url(context, meeting),
     )
 
@@ -162,14 +186,15 @@ async def _save(context: Context, meeting: Meeting, staff: Staff, decide: Callab
 
 __all__ = [
     "Held",
-    "Overview",
+    "Listed",
     "StaffView",
     "cancel",
     "choose_anew",
     "close_held",
     "close_not_held",
     "move",
+    "list_all",
+    "list_part",
     "offer_again",
-    "overview",
     "see",
 ]

@@ -12,6 +12,7 @@ from firsthand.services.scheduling.http.shapes import (
     MeetingOut,
     MeetingsOut,
     MoveBody,
+    Shown,
     Whose,
 )
 from firsthand.services.scheduling.model import AvailabilityRules
@@ -20,6 +21,8 @@ from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Tutor
+
+_A_PAGE = 50
 
 router = APIRouter(prefix="/api/v1")
 
@@ -44,10 +47,16 @@ async def put_availability(context: ContextDep, case_id: str, staff: Tutor, body
 
 
 @router.get("/meetings")
-async def list_meetings(context: ContextDep, staff: Tutor, whose: Whose = "all") -> MeetingsOut:
-    found = await meetings.overview(context, staff, everybody=whose == "all")
-    views = [*found.to_close, *found.coming, *found.waiting, *found.ended]
-    return MeetingsOut(items=[MeetingOut.of(view) for view in views])
+async def list_meetings(
+    context: ContextDep, staff: Tutor, whose: Whose = "all", show: Shown | None = None, after: str | None = None
+) -> MeetingsOut:
+    """A page of a part of the meetings, or of all: those planned, those that wait for the family, those that ended."""
+    everybody = whose == "all"
+    if show is None:
+        found = await meetings.list_all(context, staff, everybody=everybody, after=after, limit=_A_PAGE)
+    else:
+        found = await meetings.list_part(context, staff, show, everybody=everybody, after=after, limit=_A_PAGE)
+    return MeetingsOut(items=[MeetingOut.of(view) for view in found.views], next=found.next, total=found.total)
 
 
 @router.get("/meetings/{contact_id}")

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability, meetings
-from firsthand.services.scheduling.http.shapes import Whose
+from firsthand.services.scheduling.http.shapes import Shown, Whose
 from firsthand.services.scheduling.model import NotHeldBecause, Participant
 from firsthand.services.scheduling.model.slots import instant, is_shown
 from firsthand.services.scheduling.words import PAGES
@@ -27,6 +27,15 @@ _YEARS: Final = range(2000, 2200)
 _ROWS: Final = 8  # people who can be named when closing
 _PERSON: Final[TypeAdapter[str]] = TypeAdapter(Id)
 
+_A_PAGE: Final = 25  # meetings of one part
+_FIRST: Final = 8  # of each part, where all are shown
+
+PARTS: Final[tuple[tuple[Shown, str], ...]] = (
+    ("to-close", N_("To close")),
+    ("coming", N_("Upcoming")),
+    ("waiting", N_("Waiting for the family to choose")),
+    ("ended", N_("Past and cancelled")),
+)
 REASONS: Final[tuple[tuple[NotHeldBecause, str], ...]] = (
     ("nobody-came", N_("No one from the family came")),
     ("technical", N_("There was a technical problem")),
@@ -45,10 +54,32 @@ router = APIRouter(prefix="/meetings", include_in_schema=False)
 
 
 @router.get("")
-async def everything(request: Request, context: ContextDep, staff: Tutor, whose: Whose = "mine") -> Response:
-    found = await meetings.overview(context, staff, everybody=whose == "all")
-    hours = await availability.hours_of(context, staff)
-    return PAGES.render(request, "meetings.html", found=found, hours=hours, whose=whose, now=context.clock.now())
+async def everything(
+    request: Request,
+    context: ContextDep,
+    staff: Tutor,
+    whose: Whose = "mine",
+    show: Shown | None = None,
+    after: str | None = None,
+) -> Response:
+    """The first meetings of each part; or one part, page by page."""
+    after = after if show else None
+    everybody, limit = whose == "all", _A_PAGE if show else _FIRST
+    parts = [
+        (part, text, await meetings.list_part(context, staff, part, everybody=everybody, after=after, limit=limit))
+        for part, text in PARTS
+        if show in {None, part}
+    ]
+    return PAGES.render(
+        request,
+        "meetings.html",
+        parts=parts,
+        hours=[] if show else await availability.hours_of(context, staff),
+        whose=whose,
+        show=show,
+        after=after,
+        now=context.clock.now(),
+    )
 
 
 @router.get("/{contact_id}")

@@ -230,7 +230,11 @@ class MeetingOut(BaseModel):
 
 
 class MeetingsOut(BaseModel):
+    """A page of `total`; `next` is the cursor of the following one."""
+
     items: list[MeetingOut]
+    next: str | None
+    total: int
 
 
 class CloseOut(BaseModel):
@@ -265,3 +269,4 @@ class AvailabilityOut(AvailabilityRules):
 
 
 Whose = Literal["mine", "all"]
+Shown = Literal["to-close", "coming", "waiting", "ended"]

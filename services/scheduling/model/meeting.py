@@ -51,7 +51,10 @@ class Meeting(Document):
     indexes: ClassVar[tuple[Index, ...]] = (
         Index.on("state", "starts_at"),
         Index.on("tutor_id", "state", "starts_at"),
+        Index.on("state", "changed_at"),
+        Index.on("tutor_id", "state", "changed_at"),
     )
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("tutor_id", "state"),)
 
     contact: ContactReference
     tutor_id: str
