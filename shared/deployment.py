@@ -24,6 +24,7 @@ from firsthand.shared.keys import SIGNS, Keys
 from firsthand.shared.load import Load
 from firsthand.shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from firsthand.shared.metrics import Metrics
+from firsthand.shared.renewals import keep_renewing, renew
 from firsthand.shared.service import Context, Service, use_case
 from firsthand.shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from firsthand.shared.settings import CannotStart, Settings

@@ -12,7 +12,7 @@ from typing import Final
 
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, Renewal
-from firsthand.shared.store import Conflict, Document, Unreadable
+from firsthand.shared.store import Conflict, Document, StoreUnavailable, Unreadable
 
 _EVERY: Final = 60.0  # seconds between two looks
 _AT_ONCE: Final = 200  # documents; the store commits them together
@@ -54,7 +54,10 @@ async def keep_renewing(context: Context, renewals: Mapping[type[Document], Rene
     """Look again and again; runs in the background."""
     while True:
         await asyncio.sleep(_EVERY)
-        await renew(context, renewals)
+        try:
+            await renew(context, renewals)
+        except StoreUnavailable as error:
+            context.log.warning("renewing older documents waits for the store: %s", error)
 
 
 __all__ = ["keep_renewing", "renew"]

@@ -11,7 +11,7 @@ from firsthand.services.archive.model import Recording, Upload, Viewing
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy, InstitutionCopy
-from firsthand.shared.service import Service, Timer
+from firsthand.shared.service import Renewal, Service, Timer
 
 SERVICE = Service(
     name="archive",
@@ -21,6 +21,7 @@ SERVICE = Service(
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,
+    renewals={Recording: Renewal("shown_to", Recording.name_audience)},
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
     settings=ArchiveSettings,
 )

@@ -1,15 +1,21 @@
 """Archive's documents of one institution."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from firsthand.services.archive.model import Recording, RecordingEvent, Upload, Viewing
+from firsthand.services.archive.model.recording import STAGES
 from firsthand.services.archive.storage import Shelf
 from firsthand.shared.bucket import bucket_of
 from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
-from firsthand.shared.store import AlreadyExists, Conflict, Page
+from firsthand.shared.store import AlreadyExists, Conflict, OneOf, Page, Where
+
+# Every consent makes a recording, most of which nobody will ever expect.
+_EXPECTED: Final = OneOf.of(stage for stage in STAGES if stage != "unexpected")
 
 
 class Recordings:
@@ -51,14 +57,22 @@ class Recordings:
     async def put_with(self, recording: Recording, event: AnyEvent | None) -> Recording:
         return await self._documents.put(recording, event)
 
-    async def page(self, after: str | None, limit: int) -> Page[Recording]:
-        """The recordings, the last changed first."""
-        return await self._documents.find(sort="changed_at", order="desc", limit=limit, after=after)
+    async def expected(self, after: str | None, limit: int) -> Page[Recording]:
+        """The recordings that are or were expected, the last changed first. Raises NoSuchPlace."""
+        return await self._latest({"state": _EXPECTED}, after, limit)
 
-    async def released(self, after: str | None, limit: int) -> Page[Recording]:
-        return await self._documents.find(
-            {"state": "released"}, sort="changed_at", order="desc", limit=limit, after=after
-        )
+    async def count_expected(self) -> int:
+        return await self._documents.count({"state": _EXPECTED})
+
+    async def shown_to(self, audiences: Sequence[str], after: str | None, limit: int) -> Page[Recording]:
+        """The recordings of these audiences, the last changed first. Raises NoSuchPlace."""
+        return await self._latest({"shown_to": OneOf.of(audiences)}, after, limit)
+
+    async def count_shown_to(self, audiences: Sequence[str]) -> int:
+        return await self._documents.count({"shown_to": OneOf.of(audiences)})
+
+    async def _latest(self, where: Where, after: str | None, limit: int) -> Page[Recording]:
+        return await self._documents.find(where, sort="changed_at", order="desc", limit=limit, after=after)
 
 
 class Uploads:

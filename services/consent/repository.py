@@ -1,7 +1,6 @@
 """What consent keeps of ONE institution. Nothing here can be made without naming it."""
 
 import hashlib
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,8 +12,7 @@ from firsthand.shared.events.envelope import AnyEvent, Event
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
-from firsthand.shared.store import Conflict, Page, Where
-from firsthand.shared.store.merging import find_any
+from firsthand.shared.store import AnyOf, Conflict, Page
 
 
 class Journeys:
@@ -69,13 +67,12 @@ class Journeys:
             await records.take_back(record, await self.get(journey.id))
             raise
 
-    async def page(self, wheres: Sequence[Where], *, after: str | None, limit: int) -> Page[Journey]:
-        """Journeys that fit any of these conditions, the latest moved first. Raises NoSuchPlace."""
-        return await find_any(self._journeys, wheres, sort="moved_at", order="desc", limit=limit, after=after)
+    async def page(self, where: AnyOf, *, after: str | None, limit: int) -> Page[Journey]:
+        """Journeys that fit, the latest moved first. Raises NoSuchPlace."""
+        return await self._journeys.find(where, sort="moved_at", order="desc", limit=limit, after=after)
 
-    async def count(self, wheres: Sequence[Where]) -> int:
-        """How many fit these conditions; one that fits several counts several times."""
-        return sum([await self._journeys.count(where) for where in wheres])
+    async def count(self, where: AnyOf) -> int:
+        return await self._journeys.count(where)
 
 
 class Records:

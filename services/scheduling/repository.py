@@ -79,9 +79,7 @@ class Scheduling:
         latest changed first. Raises NoSuchPlace.
         """
         sort, order = _ORDER[part]
-        return await self._meetings.find(
-            _where(part, tutor_id, now), sort=sort, order=order, limit=limit, after=after
-        )
+        return await self._meetings.find(_where(part, tutor_id, now), sort=sort, order=order, limit=limit, after=after)
 
     async def count(self, part: Part, *, tutor_id: str | None, now: datetime) -> int:
         """How many meetings a part has."""

@@ -578,7 +578,11 @@ async def test_another_institution_sees_nothing(world: World) -> None:
     assert (
         await world.http.put(f"{API}/cases/case1/availability", json=AVAILABILITY, headers=other)
     ).status_code == 404
-    assert (await world.http.get(f"{API}/meetings", headers=other)).json() == {"items": []}
+    assert (await world.http.get(f"{API}/meetings", headers=other)).json() == {
+        "items": [],
+        "next": None,
+        "total": 0,
+    }
     theirs = await world.http.get(f"{API}/family", headers=world.family(institution=AKL))
     assert theirs.json()["state"] == "not-open"
 

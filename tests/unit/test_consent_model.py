@@ -213,7 +213,7 @@ class Family(RuleBasedStateMachine):
     @invariant()
     def a_timer_always_waits_for_what_is_not_over(self) -> None:
         if self.journey.current_stage() not in {"erasing", "erased"}:
-            assert self.journey.next_due() is not None
+            assert self.journey.next_due(self.now) is not None
 
 
 Family.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)

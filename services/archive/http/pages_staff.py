@@ -42,17 +42,21 @@ router = APIRouter(include_in_schema=False)
 async def recordings(request: Request, staff: Student, after: str | None = None) -> Response:
     context = context_of(request)
     try:
-        found, next_ = await listed(context, staff, after)
+        found = await listed(context, staff, after)
     except CannotTell:
         return pages.render(
             request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path
         )
-    following = f"{request.url.path}?after={next_}" if next_ else ""
+    page: dict[str, Any] = {
+        "total": found.total,
+        "next_url": f"{request.url.path}?after={found.next}" if found.next else "",
+        "first_url": request.url.path if after else "",
+    }
     if is_team(staff):
-        rows = [await _row(context, one) for one in found]
-        return pages.render(request, "recordings_team.html", rows=rows, next_url=following)
-    cards = [await CardOut.of(context, one) for one in found]
-    return pages.render(request, "recordings.html", cards=cards, next_url=following)
+        rows = [await _row(context, one) for one in found.recordings]
+        return pages.render(request, "recordings_team.html", rows=rows, **page)
+    cards = [await CardOut.of(context, one) for one in found.recordings]
+    return pages.render(request, "recordings.html", cards=cards, **page)
 
 
 @router.get("/recordings/{contact_id}")

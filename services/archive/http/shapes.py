@@ -90,10 +90,11 @@ class RecordingOut(RecordingState):
 
 
 class RecordingsOut(BaseModel):
-    """A page; `next` is the cursor of the following one. Tutors get recordings, students cards."""
+    """A page of `total`; `next` is the cursor of the following one. Tutors get recordings, students cards."""
 
     recordings: list[RecordingOut] | list[CardOut]
     next: str | None
+    total: int
 
 
 class PlaysOut(BaseModel):

@@ -6,7 +6,7 @@ taken in, and the consent in force. So a withdrawal that is undone leads back to
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -31,11 +31,21 @@ RecordingEvent = (
     | type[RecordingWithdrawnV1]
 )
 Stage = Literal["unexpected", "awaited", "held", "released", "withdrawn", "erased"]
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
 SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
 # The scopes of whose audience somebody can sign in today; partners and the public have no door yet.
 _OPEN_SCOPES: frozenset[Scope] = frozenset({"share-cohort", "share-institution"})
+
+# Audiences of a released recording, as `shown_to` names them.
+INSTITUTION: Final = "institution"
+NOBODY: Final = "nobody"
+
+
+def cohorts_of(case_id: str) -> str:
+    """Name the audience of who learns from a case."""
+    return f"case {case_id}"
 
 
 class Media(BaseModel):
@@ -91,7 +101,8 @@ class Recording(Document):
     """The recording of one contact; id = contact id."""
 
     kind: ClassVar[str] = "recording"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("state", "changed_at"), Index.on("changed_at"))
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("state", "changed_at"), Index.on("shown_to", "changed_at"))
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",), ("shown_to",))
 
     contact: ContactReference
     state: Stage = "unexpected"
@@ -103,6 +114,8 @@ class Recording(Document):
     consent_sequence: int = 0
     allowed: list[Scope] = []  # the scopes last granted; a pause empties the consent's own list
     audience: list[Scope] = []
+    # The widest audience that has a door, for lists; None in what a release stored that did not know it.
+    shown_to: str | None = None
     refused_because: Literal["wider-than-allowed"] | None = None
     released_at: AwareDatetime | None = None
     keep_until: AwareDatetime | None = None  # the institution's policy, counted from taking in
@@ -144,6 +157,7 @@ class Recording(Document):
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.media, self.audience, self.allowed, self.refused_because = None, [], [], None
         self.replaced, self.due_at = [], None
+        self.name_audience(at)
 
     # -- what follows from them
 
@@ -155,6 +169,7 @@ class Recording(Document):
         self.state = self._stage(at)
         self.refused_because = "wider-than-allowed" if self.state == "held" and self.wider_than_allowed else None
         self.audience = self._audience()
+        self.name_audience(at)
         ends = self.expires_at
         self.due_at = ends if ends and ends > at else None
         if before == (self.state, self.audience, self.refused_because):
@@ -165,6 +180,13 @@ class Recording(Document):
         if self.state not in {"released", "withdrawn"}:
             self.released_at = None
         return _told_by(before[0], self.state)
+
+    def name_audience(self, at: datetime) -> None:  # noqa: ARG002 - a renewal's shape
+        """Derive `shown_to` from the audience."""
+        if "share-institution" in self.audience:
+            self.shown_to = INSTITUTION
+        else:
+            self.shown_to = cohorts_of(self.contact.case_id) if "share-cohort" in self.audience else NOBODY
 
     def under(self, consent: ConsentRecordState, sequence: int, at: datetime) -> "Recording":
         """How it stands at `at` if this consent is in force, unless the recording already knows a later one."""

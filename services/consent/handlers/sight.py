@@ -9,9 +9,11 @@ from firsthand.services.consent.model import Journey, Step
 from firsthand.services.consent.repository import Journeys
 from firsthand.shared.copies import case_of, cases_of
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
-from firsthand.shared.store import MOST_VALUES, OneOf, Page, Where
+from firsthand.shared.store import MOST_VALUES, AnyOf, OneOf, Page
+from firsthand.shared.texts import N_
 
 _SEES_ALL = frozenset({"coordinator", "machine"})
 
@@ -25,28 +27,22 @@ async def may_see(context: Context, staff: Staff, journey: Journey) -> bool:
 
 @dataclass(frozen=True)
 class Sight:
-    """What one person may see, as conditions of the store."""
+    """What one person may see, as a question to the store."""
 
     institution: InstitutionId
     tutor_id: str | None  # None: sees all
     cases: tuple[str, ...] = ()
 
-    def of(self, steps: Sequence[Step]) -> list[Where]:
-        """The conditions of what is seen at these steps: what fits any of them."""
+    def of(self, steps: Sequence[Step]) -> AnyOf:
+        """What is seen at these steps. Raises Refused where that is more than one question takes."""
         step = OneOf.of(steps)
         if self.tutor_id is None:
-            return [{"step": step}]
-        return [{"tutor_id": self.tutor_id, "step": step}, *self._of_cases(step)]
-
-    def twice(self, steps: Sequence[Step]) -> list[Where]:
-        """The conditions of what fits two of those: whom one guides in a case of one's own."""
-        own = {"tutor_id": self.tutor_id}
-        return [] if self.tutor_id is None else [{**where, **own} for where in self._of_cases(OneOf.of(steps))]
-
-    def _of_cases(self, step: OneOf) -> list[Where]:
-        at_once = max(1, MOST_VALUES // len(step.values))
-        groups = [self.cases[n : n + at_once] for n in range(0, len(self.cases), at_once)]
-        return [{"case_id": OneOf.of(group), "step": step} for group in groups]
+            return AnyOf(({"step": step},))
+        if len(steps) * (1 + len(self.cases)) > MOST_VALUES:
+            raise Refused(
+                "too-many-cases", N_("You have too many cases for one list of all. Ask for one state."), kind="invalid"
+            )
+        return AnyOf(({"tutor_id": self.tutor_id, "step": step}, {"case_id": OneOf.of(self.cases), "step": step}))
 
 
 async def sight_of(context: Context, staff: Staff) -> Sight:
@@ -60,11 +56,13 @@ async def sight_of(context: Context, staff: Staff) -> Sight:
 async def page_of(
     context: Context, sight: Sight, steps: Sequence[Step], *, after: str | None, limit: int
 ) -> Page[Journey]:
-    """A page of those seen at these steps, the latest moved first. Raises NoSuchPlace."""
+    """A page of those seen at these steps, the latest moved first. Raises Refused, NoSuchPlace."""
     return await Journeys(context, sight.institution).page(sight.of(steps), after=after, limit=limit)
 
 
 async def count_of(context: Context, sight: Sight, steps: Sequence[Step]) -> int:
-    """How many are seen at these steps."""
-    journeys = Journeys(context, sight.institution)
-    return await journeys.count(sight.of(steps)) - await journeys.count(sight.twice(steps))
+    """How many are seen at these steps. Raises Refused."""
+    return await Journeys(context, sight.institution).count(sight.of(steps))
+
+
+__all__ = ["Sight", "count_of", "may_see", "page_of", "sight_of"]

@@ -1,5 +1,5 @@
-"""What happens when a journey's time has come, by the time that surely is: it ends something for good, or a reminder may
-be sent, which moves the contact in the tutor's list.
+"""What happens when a journey's time has come, by the time that surely is: all of it ends something for good, but that
+a reminder may be sent, which only moves the contact in the tutor's list.
 """
 
 from firsthand.services.consent.handlers.erasure import begin_if_due, forget_certificate, request_erasure

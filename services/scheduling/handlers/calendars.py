@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from firsthand.services.scheduling.model import Availability, AvailabilityRules, Calendar, Meeting, Reservation, SlotTaken
+from firsthand.services.scheduling.model import (
+    Availability,
+    AvailabilityRules,
+    Calendar,
+    Meeting,
+    Reservation,
+    SlotTaken,
+)
 from firsthand.services.scheduling.model.slots import Slot, free_slots
 from firsthand.services.scheduling.repository import Scheduling
 from firsthand.shared.events.envelope import AnyEvent

@@ -69,9 +69,7 @@ async def list_part(
     return Listed(await _views(context, staff.institution, page.items), total, page.next)
 
 
-async def list_all(
-    context: Context, staff: Staff, *, everybody: bool, after: str | None = None, limit: int
-) -> Listed:
+async def list_all(context: Context, staff: Staff, *, everybody: bool, after: str | None = None, limit: int) -> Listed:
     """List all meetings, one part after the other: planned, waiting for the family, ended. Raises NoSuchPlace."""
     scheduling, now = Scheduling(context, staff.institution), context.clock.now()
     tutor_id = None if everybody else staff.person_id
@@ -81,7 +79,7 @@ async def list_all(
         raise NoSuchPlace("this cursor belongs to another list")
     found: list[Meeting] = []
     following: str | None = None
-    for part in _ONE_AFTER_ANOTHER[list(totals).index(begin) :]:  # type: ignore[arg-type]
+    for part in _ONE_AFTER_ANOTHER[list(totals).index(begin) :]:
         if len(found) == limit:
             following = f"{part}." if totals[part] else None
         elif totals[part]:
@@ -192,9 +190,9 @@ __all__ = [
     "choose_anew",
     "close_held",
     "close_not_held",
-    "move",
     "list_all",
     "list_part",
+    "move",
     "offer_again",
     "see",
 ]
