@@ -1,7 +1,7 @@
 """Documents of older releases get the indexed fields that came after them, so that lists find them.
 
 A store finds what is stored: a document that was stored before a field existed is found as one without it, until it is
-saved again. So those are looked for, which costs one look into an index, and saved; at a start before any door opens,
+saved again. So those are looked for, which costs one look into an index, and saved: at a start before any door opens,
 and now and then afterwards, because replicas of the older release may still write beside this one.
 """
 
@@ -15,7 +15,7 @@ from firsthand.shared.service import Context, Renewal
 from firsthand.shared.store import Conflict, Document, StoreUnavailable, Unreadable
 
 _EVERY: Final = 60.0  # seconds between two looks
-_AT_ONCE: Final = 200  # documents; the store commits them together
+_AT_ONCE: Final = 500  # documents; the store commits them together
 
 
 async def renew(context: Context, renewals: Mapping[type[Document], Renewal]) -> int:
@@ -34,20 +34,23 @@ async def renew(context: Context, renewals: Mapping[type[Document], Renewal]) ->
 
 async def _renew(context: Context, kind: type[Document], institution: InstitutionId, renewal: Renewal) -> int:
     documents = context.store.collection(kind, institution)
+    if not (await documents.find({renewal.field: None}, limit=1)).items:
+        return 0
     renewed = 0
-    while found := (await documents.find({renewal.field: None}, limit=_AT_ONCE)).items:
-        for document in found:
+    after: str | None = None
+    while True:  # by id through all of them, because what is found by the field moves while it is renewed
+        page = await documents.find(limit=_AT_ONCE, after=after)
+        old = [document for document in page.items if getattr(document, renewal.field) is None]
+        for document in old:
             renewal.renew(document, context.clock.now())
-            if getattr(document, renewal.field) is None:
-                raise ValueError(f"renewing a {kind.kind} leaves {renewal.field} as it was")
-        # A Conflict: somebody else saved it, and either with the field or to be found again.
-        saved = await asyncio.gather(*(documents.save(document) for document in found), return_exceptions=True)
+        saved = await asyncio.gather(*(documents.save(document) for document in old), return_exceptions=True)
         failed = [one for one in saved if isinstance(one, BaseException)]
         for error in failed:
-            with contextlib.suppress(Conflict):
+            with contextlib.suppress(Conflict):  # somebody else saved it: with the field, or to be found the next time
                 raise error
-        renewed += len(found) - len(failed)
-    return renewed
+        renewed += len(saved) - len(failed)
+        if (after := page.next) is None:
+            return renewed
 
 
 async def keep_renewing(context: Context, renewals: Mapping[type[Document], Renewal]) -> None:

@@ -148,10 +148,14 @@ class Texts:
     def __init__(self, context: Context, institution: InstitutionId) -> None:
         self._texts = context.store.collection(Text, institution)
 
-    async def versions(self, case_id: str, language: str, *, limit: int = 50) -> list[Text]:
-        """The versions, the newest first."""
+    async def versions(self, case_id: str, language: str, *, after: str | None = None, limit: int) -> Page[Text]:
+        """A page of the versions, the newest first. Raises NoSuchPlace."""
         where = {"case_id": case_id, "language": language}
-        return (await self._texts.find(where, sort="number", order="desc", limit=limit)).items
+        return await self._texts.find(where, sort="number", order="desc", limit=limit, after=after)
+
+    async def newest(self, case_id: str, language: str) -> Text | None:
+        found = (await self.versions(case_id, language, limit=1)).items
+        return found[0] if found else None
 
     async def approved(self, case_id: str, language: str) -> Text | None:
         """The newest approved version."""

@@ -90,14 +90,20 @@ def _format(posts: BinaryIO, file: Path, said: str | None) -> Format:
 
 
 def _case_id(http: httpx.Client, case: str, url: str) -> str:
-    answer = http.get("/discovery/api/v1/cases")
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise ImportRefused("The token was not accepted. Make a new one with: firsthand token create.")
-    if answer.status_code == httpx.codes.FORBIDDEN:
-        raise ImportRefused("The token may not import posts. It needs a tutor's, coordinator's or machine's role.")
-    if not answer.is_success:
-        raise ImportRefused(f"{url} answered {answer.status_code}. Is it the address of Firsthand?")
-    cases = {one["prefix"]: str(one["case_id"]) for one in answer.json()["items"]}
+    cases: dict[str, str] = {}
+    after: str | None = None
+    while True:
+        answer = http.get("/discovery/api/v1/cases", params={"after": after} if after else {})
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise ImportRefused("The token was not accepted. Make a new one with: firsthand token create.")
+        if answer.status_code == httpx.codes.FORBIDDEN:
+            raise ImportRefused("The token may not import posts. It needs a tutor's, coordinator's or machine's role.")
+        if not answer.is_success:
+            raise ImportRefused(f"{url} answered {answer.status_code}. Is it the address of Firsthand?")
+        page = answer.json()
+        cases |= {one["prefix"]: str(one["case_id"]) for one in page["items"]}
+        if (after := page.get("next")) is None:
+            break
     if case.upper() not in cases:
         there = f"There are {', '.join(sorted(cases))}." if cases else "There is none yet."
         raise ImportRefused(f"There is no case {case}. {there}")

@@ -25,7 +25,7 @@ async def edit_text(context: Context, staff: Staff, case_id: str, language: str,
     """
     case, institution = await _told(context, staff.institution, case_id)
     texts = Texts(context, staff.institution)
-    newest = next(iter(await texts.versions(case_id, language, limit=1)), None)
+    newest = await texts.newest(case_id, language)
     base = newest.body if newest else template(language, with_reward=bool(institution.reward))
     body = filled(_merged(base, changes), places(institution, case, language))
     checked(body, [*case.condition.values()])
@@ -55,7 +55,7 @@ async def approve_text(
     A case without a text of its own approves the one that was proposed, as its version 1.
     """
     texts = Texts(context, staff.institution)
-    newest = next(iter(await texts.versions(case_id, language, limit=1)), None)
+    newest = await texts.newest(case_id, language)
     newest = newest or await edit_text(context, staff, case_id, language, {})
     newest.approve(context.clock.now(), staff.person_id, approval_number, sha256)
     return await texts.save(newest)

@@ -34,6 +34,7 @@ from firsthand.shared.sessions import Staff
 from firsthand.shared.web.access import Coordinator, Tutor
 
 _A_PAGE = 50
+_VERSIONS_A_PAGE = 4  # whole texts
 
 router = APIRouter(prefix="/api/v1")
 
@@ -46,7 +47,7 @@ async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> TextsOut
     found = Texts(context, staff.institution)
     shown: dict[str, TextsOfLanguageOut] = {}
     for language in languages():
-        newest = next(iter(await found.versions(case_id, language, limit=1)), None)
+        newest = await found.newest(case_id, language)
         approved = await found.approved(case_id, language)
         shown[language] = TextsOfLanguageOut(
             newest=TextOut.of(newest) if newest else None, approved=TextOut.of(approved) if approved else None
@@ -55,11 +56,14 @@ async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> TextsOut
 
 
 @router.get("/cases/{case_id}/texts/{language}")
-async def text_versions(request: Request, staff: Tutor, case_id: Id, language: LanguageCode) -> TextVersionsOut:
+async def text_versions(
+    request: Request, staff: Tutor, case_id: Id, language: LanguageCode, after: str | None = None
+) -> TextVersionsOut:
+    """A page of the versions, the newest first, and the text that a case without one begins with."""
     context = context_of(request)
-    versions = await Texts(context, staff.institution).versions(case_id, language)
+    page = await Texts(context, staff.institution).versions(case_id, language, after=after, limit=_VERSIONS_A_PAGE)
     proposed = await texts.proposed_text(context, staff.institution, case_id, language)
-    return TextVersionsOut(versions=[TextOut.of(text) for text in versions], proposed=proposed)
+    return TextVersionsOut(versions=[TextOut.of(text) for text in page.items], proposed=proposed, next=page.next)
 
 
 @router.put("/cases/{case_id}/texts/{language}")

@@ -23,6 +23,8 @@ from firsthand.shared.web.problems import Problem, status_of
 
 router = APIRouter(prefix="/texts", include_in_schema=False)
 
+_VERSIONS_A_PAGE = 20
+
 # The fields in the order in which families meet them, with what the writer should know.
 FIELDS: tuple[tuple[str, str, str, int], ...] = (
     ("first_message", N_("First message"), N_("A person sends it. No link, and no mention of the condition."), 5),
@@ -40,8 +42,10 @@ FIELDS: tuple[tuple[str, str, str, int], ...] = (
 
 
 @router.get("/{case_id}")
-async def show_texts(request: Request, staff: Tutor, case_id: Id, language: str = "en", done: str = "") -> Response:
-    return await _page(request, staff, case_id, _known(language), done=done)
+async def show_texts(
+    request: Request, staff: Tutor, case_id: Id, language: str = "en", done: str = "", after: str | None = None
+) -> Response:
+    return await _page(request, staff, case_id, _known(language), done=done, after=after)
 
 
 @router.post("/{case_id}/{language}")
@@ -92,13 +96,15 @@ async def _page(
     done: str = "",
     refused: Refused | None = None,
     form: dict[str, str] | None = None,
+    after: str | None = None,
 ) -> Response:
     context = context_of(request)
     case = await case_of(context, staff.institution, case_id)
     if case is None:
         raise Problem(404)
-    versions = await Texts(context, staff.institution).versions(case_id, language)
-    newest = versions[0] if versions else None
+    found = Texts(context, staff.institution)
+    versions = await found.versions(case_id, language, after=after, limit=_VERSIONS_A_PAGE)
+    newest = await found.newest(case_id, language)
     body = newest.body if newest else await texts.proposed_text(context, staff.institution, case_id, language)
     return pages.render(
         request,
@@ -110,7 +116,8 @@ async def _page(
         text_languages=languages(),
         versions=versions,
         newest=newest,
-        in_use=next((text for text in versions if text.state == "approved"), None),
+        after=after,
+        in_use=await found.approved(case_id, language),
         values=form or _values(body),
         fields=FIELDS,
         all_scopes=SCOPES,

@@ -149,8 +149,11 @@ class TextsOut(BaseModel):
 
 
 class TextVersionsOut(BaseModel):
+    """A page; `next` is the cursor of the following one."""
+
     versions: list[TextOut]
     proposed: TextBody
+    next: str | None
 
 
 class InvitationOut(BaseModel):

@@ -3,22 +3,26 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from firsthand.services.discovery.model.leads import Content, Lead, LeadState
 from firsthand.services.discovery.repository import Repository
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
-from firsthand.shared.store import Page, Scalar
+from firsthand.shared.store import Page, Scalar, Where
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import Sealed
+
+_BYTES_A_LEAD: Final = 800  # in JSON, of all but what it says of somebody, and its tags
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One page of leads; `next` is where the following one begins, None on the last."""
+    """One page of leads, how many there are in all, and where the next page begins; None on the last."""
 
     leads: Sequence[tuple[Lead, Content | None]]
+    total: int
     next: str | None
 
 
@@ -31,10 +35,12 @@ async def list_leads(
     language: str = "",
     after: str | None = None,
     limit: int = 50,
+    most_bytes: int | None = None,
 ) -> Listed:
     """List leads, the newest first, of all cases or of one, and there of one language if it is named.
 
-    Raises Refused when there is no such case, or a language is named without a case.
+    A page ends before `limit` where it would hold more than `most_bytes`, but not before its first lead. Raises Refused
+    when there is no such case, or a language is named without a case; NoSuchPlace.
     """
     repository = Repository(context, staff.institution)
     where: dict[str, Scalar] = {"state": state}
@@ -50,17 +56,29 @@ async def list_leads(
                 fields={"case": N_("Choose a case first")},
             )
         where["language"] = language
-    try:
-        page = await repository.leads.find(where, sort="posted_at", order="desc", limit=limit, after=after or None)
-    except ValueError as error:  # a cursor that was cut short, or of another list
-        raise Refused(
-            "cursor",
-            N_("Go back to the leads and start with the newest."),
-            title=N_("This part of the list cannot be found"),
-            kind="invalid",
-        ) from error
+    page = await _page(repository, where, after, limit)
     opened = await _opened(context, page)
-    return Listed([(lead, opened.get(lead.id)) for lead in page.items], page.next)
+    fitting = _fitting(page, opened, most_bytes) if most_bytes else len(page.items)
+    if fitting < len(page.items):
+        page = await _page(repository, where, after, fitting)  # for the place where it ends
+    total = await repository.leads.count(where)
+    return Listed([(lead, opened.get(lead.id)) for lead in page.items], total, page.next)
+
+
+async def _page(repository: Repository, where: Where, after: str | None, limit: int) -> Page[Lead]:
+    return await repository.leads.find(where, sort="posted_at", order="desc", limit=limit, after=after or None)
+
+
+def _fitting(page: Page[Lead], opened: Mapping[str, Content], most_bytes: int) -> int:
+    """Tell how many leads of a page fit into so many bytes: one at least."""
+    held = 0
+    for number, lead in enumerate(page.items):
+        held += _BYTES_A_LEAD + sum(map(len, lead.tags)) * 4
+        if content := opened.get(lead.id):
+            held += len(content.model_dump_json().encode())
+        if held > most_bytes:
+            return max(number, 1)
+    return len(page.items)
 
 
 async def _opened(context: Context, page: Page[Lead]) -> Mapping[str, Content]:

@@ -28,6 +28,9 @@ from firsthand.shared.service import Context
 from firsthand.shared.web.access import ContextDep, Coordinator, Student, Tutor
 from firsthand.shared.web.security import Streamed
 
+_MOST_BYTES = 60 * 1024  # of a page of leads
+_CASES_A_PAGE = 50
+
 router = APIRouter(prefix="/api/v1")
 
 
@@ -42,9 +45,11 @@ async def open_case(context: ContextDep, staff: Coordinator, draft: CaseDraft) -
 
 
 @router.get("/cases")
-async def list_cases(context: ContextDep, staff: Tutor) -> CasesOut:
+async def list_cases(context: ContextDep, staff: Tutor, after: str | None = None) -> CasesOut:
     cases_of = Repository(context, staff.institution).cases
-    return CasesOut(items=[await _said(context, case) async for case in cases_of.all()])
+    page = await cases_of.find(limit=_CASES_A_PAGE, after=after)
+    items = [await _said(context, case) for case in page.items]
+    return CasesOut(items=items, next=page.next, total=await cases_of.count())
 
 
 @router.get("/cases/{case_id}")
@@ -92,11 +97,19 @@ async def list_leads(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> LeadsOut:
-    """List leads, the newest first."""
+    """List leads, the newest first: `limit` of them, or fewer when their texts are long."""
     page = await listing.list_leads(
-        context, staff, state=state, case_id=case or "", language=language or "", after=after, limit=limit
+        context,
+        staff,
+        state=state,
+        case_id=case or "",
+        language=language or "",
+        after=after,
+        limit=limit,
+        most_bytes=_MOST_BYTES,
     )
-    return LeadsOut(items=[LeadOut.of(lead, content) for lead, content in page.leads], next=page.next)
+    items = [LeadOut.of(lead, content) for lead, content in page.leads]
+    return LeadsOut(items=items, next=page.next, total=page.total)
 
 
 @router.get("/leads/{lead_id}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request
@@ -29,6 +29,7 @@ from firsthand.shared.web.security import Streamed
 
 Errors = Sequence[tuple[str, str]]
 Text = Annotated[str, Form()]
+_A_PAGE: Final = 25
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,28 @@ router = APIRouter()
 
 
 @router.get("/cases")
-async def list_cases(request: Request, context: ContextDep, staff: Tutor) -> Response:
+async def list_cases(
+    request: Request,
+    context: ContextDep,
+    staff: Tutor,
+    state: Literal["open", "closed"] | None = None,
+    after: str | None = None,
+) -> Response:
     now, repository = context.clock.now(), Repository(context, staff.institution)
-    shown = [
-        (case, _approvals(case, now), await repository.leads.count({"case_id": case.id, "state": "waiting"}))
-        async for case in repository.cases.all()
-    ]
-    shown.sort(key=lambda one: (one[0].state != "open", one[0].prefix))
+    counts = {one: await repository.cases.count({"state": one}) for one in ("open", "closed")}
+    shown = state or ("open" if counts["open"] or not counts["closed"] else "closed")
+    page = await repository.cases.find({"state": shown}, sort="prefix", limit=_A_PAGE, after=after)
     return pages.render(
         request,
         "cases.html",
-        cases=shown,
+        cases=[
+            (case, _approvals(case, now), await repository.leads.count({"case_id": case.id, "state": "waiting"}))
+            for case in page.items
+        ],
+        shown=shown,
+        counts=counts,
+        next=page.next,
+        after=after,
         may_edit="coordinator" in staff.roles,
         zone=await zone_of(context, staff),
     )

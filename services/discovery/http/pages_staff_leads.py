@@ -40,6 +40,7 @@ async def list_leads(
         request,
         "leads.html",
         page=page,
+        after=after,
         cases=cases,
         chosen=chosen,
         chosen_language=language,

@@ -66,7 +66,11 @@ class CaseOut(CaseDetails):
 
 
 class CasesOut(BaseModel):
+    """A page of `total`; `next` is the cursor of the following one."""
+
     items: list[CaseOut]
+    next: str | None
+    total: int
 
 
 class LeadOut(BaseModel):
@@ -97,8 +101,11 @@ class LeadOut(BaseModel):
 
 
 class LeadsOut(BaseModel):
+    """A page of `total`; `next` is the cursor of the following one."""
+
     items: list[LeadOut]
     next: str | None
+    total: int
 
 
 class ContactOut(BaseModel):

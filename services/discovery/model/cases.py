@@ -10,7 +10,7 @@ from firsthand.shared.events.contact import Language
 from firsthand.shared.events.discovery import ApprovalKind, ApprovalState, CaseState
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
-from firsthand.shared.store import Document
+from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
 
 APPROVALS: Final[tuple[ApprovalKind, ...]] = ("ethics", "data-protection")
@@ -89,6 +89,8 @@ class Case(Document):
     """A learning case. Its id follows from its prefix, so that a prefix is taken by storing the case."""
 
     kind: ClassVar[str] = "case"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("state", "prefix"),)
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("state",))
 
     prefix: str
     details: CaseDetails

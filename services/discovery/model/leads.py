@@ -80,6 +80,7 @@ class Lead(Document):
         Index.on("author", "state"),
         Index.on("also", "state"),
     )
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",), ("case_id", "state"))
 
     case_id: str
     platform: Platform
