@@ -34,6 +34,7 @@ MAY_ASK_THE_STORE = (
     "services/*/repository.py",
     "shared/copies.py",
     "shared/migration.py",
+    "shared/renewals.py",
     "shared/timers.py",
     "shared/trusted_clock.py",
     "shared/vault.py",

@@ -161,7 +161,7 @@ class Family(RuleBasedStateMachine):
             assert self.now < erase_at
 
     @rule()
-    @precondition(lambda self: self.journey.next_due() is not None and self.journey.next_due() <= self.now)
+    @precondition(lambda self: (due := self.journey.next_due(self.now)) is not None and due <= self.now)
     def timer(self) -> None:
         match self.journey.current_stage():
             case "prepared" | "sent" | "answered" | "linked":

@@ -151,8 +151,10 @@ async def test_leads_are_paged_the_newest_first(house: House) -> None:
         rest = await browser.get(following[1].replace("&amp;", "&").removeprefix("/discovery"))
         cut = await browser.get("/leads?after=xx")
     assert page.text.index("@u30@") < page.text.index("@u6@")
-    assert cut.status_code == 422
-    assert "start with the newest" in cut.text
+    assert cut.status_code == 400
+    assert "This part of the list cannot be found" in cut.text
+    assert all("30 leads to review" in shown.text for shown in (page, rest))
+    assert 'href="/discovery/leads?case=' in rest.text.split('rel="first"')[0].rsplit("<a", 1)[1]
     assert "@u5@" in rest.text
     assert "@u6@" not in rest.text
 
