@@ -1,12 +1,12 @@
 """Consent's list of invitations, over HTTP: whom each person sees, in which order, how many, and page by page."""
 
 import asyncio
-import html
 import json
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from firsthand.services.consent.model import Journey
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.events.discovery import CaseChangedV1
 from firsthand.shared.renewals import renew
+from tests import paging
 from tests.consent_house import SAME_SITE, SLUG, START, House, begin, case, event, running
 
 MINUTE = timedelta(minutes=1)
-MOST = 64 * 1024  # bytes of a page
+ROW = r'/consent/invitations/(\w+)"'
 OLD_DOCUMENTS = Path(__file__).parents[1] / "releases" / "0.1.0" / "consent.json"
 
 
@@ -65,22 +66,17 @@ async def fill(house: House) -> dict[str, Journey]:
 
 async def walk(house: House, who: dict[str, str], query: str = "") -> tuple[list[str], list[int]]:
     """All ids, page after page, and what each page says that there are in all."""
-    seen, totals = [], []
-    after = ""
-    while True:
-        page = await house.api("GET", f"/invitations?{query}{after}", who=who)
-        assert page["invitations"], "an empty page"
-        seen += [one["contact_id"] for one in page["invitations"]]
-        totals.append(page["total"])
-        if page["next"] is None:
-            return seen, totals
-        after = f"&after={page['next']}"
+
+    async def ask(path: str) -> Any:
+        return await house.api("GET", path, who=who)
+
+    return await paging.walk(ask, f"/invitations?{query}", "invitations", "contact_id")
 
 
-async def shown(house: House, who: dict[str, str], path: str = "/invitations") -> str:
-    answer = await house.site.get(f"/consent{path}", headers={"Accept": "text/html", **SAME_SITE, **who})
+async def shown(house: House, who: dict[str, str], path: str = "/consent/invitations") -> str:
+    answer = await house.site.get(path, headers={"Accept": "text/html", **SAME_SITE, **who})
     assert answer.status_code == 200, answer.text
-    assert len(answer.content) <= MOST
+    assert len(answer.content) <= paging.MOST
     return answer.text
 
 
@@ -89,7 +85,7 @@ def counts(page: str) -> dict[str, int]:
 
 
 def references(page: str) -> list[str]:
-    return re.findall(r'/consent/invitations/(\w+)"', page)
+    return re.findall(ROW, page)
 
 
 async def test_a_tutor_sees_all_of_theirs_and_of_their_cases_page_by_page_though_colleagues_contacts_are_newer(
@@ -113,12 +109,8 @@ async def test_the_page_counts_truly_and_leads_through_every_contact_of_a_group(
     await fill(house)
     page = await shown(house, house.staff("tutor-2"))
     assert counts(page) == {"to-send": 100, "answered": 0, "waiting": 0, "decided": 0, "ended": 0}
-    found = references(page)
-    while following := re.search(r'href="/consent([^"]+)" rel="next"', page):
-        page = await shown(house, house.staff("tutor-2"), html.unescape(following[1]))
-        assert references(page)
-        assert 'rel="first"' in page
-        found += references(page)
+    ask = partial(shown, house, house.staff("tutor-2"))
+    found = await paging.walk_pages(ask, "/consent/invitations", ROW)
     assert len(found) == len(set(found)) == 100
     assert not [one for one in found if one.startswith("one")]
     assert counts(await shown(house, house.boss()))["to-send"] == 300
@@ -156,7 +148,7 @@ async def test_each_group_holds_what_it_says(house: House) -> None:
         house, *(contact(name, tutor="tutor-1", case_id="case-1", moved=moved, change=do) for name, do in kinds.items())
     )
     for name, expected in groups.items():
-        page = await shown(house, house.staff(), f"/invitations?show={name}")
+        page = await shown(house, house.staff(), f"/consent/invitations?show={name}")
         assert set(references(page)) == expected
         assert counts(page) == {group: len(ids) for group, ids in groups.items()}
     for state, expected in (

@@ -82,7 +82,7 @@ async def list_all(context: Context, staff: Staff, *, everybody: bool, after: st
     for part in _ONE_AFTER_ANOTHER[list(totals).index(begin) :]:
         if len(found) == limit:
             following = f"{part}." if totals[part] else None
-        elif totals[part]:
+        elif totals[part] or place:
             page = await scheduling.meetings(
                 part, tutor_id=tutor_id, now=now, after=place or None, limit=limit - len(found)
             )
