@@ -45,6 +45,15 @@ async def test_a_file_of_each_platform_goes_in_and_again_merges(house: House) ->
             assert (await imported(house, url, EXAMPLE / file)).counts["imported"] == 0
 
 
+async def test_a_case_is_found_by_its_prefix_among_more_than_a_page_of_them(house: House) -> None:
+    prefixes = [f"C{chr(65 + n // 26)}{chr(65 + n % 26)}" for n in range(60)]
+    for prefix in prefixes:
+        await house.case(prefix=prefix)
+    async with served(house) as url:
+        for prefix in prefixes[::20]:
+            assert (await imported(house, url, EXAMPLE / "mastodon.json", prefix)).counts["imported"]
+
+
 async def test_entries_keep_their_numbers_in_the_whole_file_across_batches(
     house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
