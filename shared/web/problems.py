@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -52,6 +53,7 @@ _PLAIN: Final[Mapping[int, tuple[str, str]]] = {
 class Problem(HTTPException):
     """An error to tell the visitor. `title` says what is the matter, `detail` what to do, in English; both are
     translated where they are shown. `values` fill `%(name)s` places. `errors`: `[("email", "Write an address")]`.
+    `way_back`: the address of the list, some part of which was asked for; only pages show it.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Problem(HTTPException):
         type: str = "about:blank",  # noqa: A002 - RFC 9457's own name
         errors: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        way_back: str = "",
         **values: object,
     ) -> None:
         plain_title, plain_detail = _PLAIN.get(status, _PLAIN[500 if status >= 500 else 400])  # noqa: PLR2004
@@ -70,6 +73,7 @@ class Problem(HTTPException):
         self.text = detail or ("" if title else plain_detail)
         self.type = type
         self.errors = tuple(errors)
+        self.way_back = way_back
         self.values = values
         super().__init__(status, self.title, dict(headers or {}))
 
@@ -173,6 +177,7 @@ def answer_with(request: Request, problem: Problem, **more: Any) -> Response:
             text=text,
             errors=errors,
             problem_status=problem.status_code,
+            way_back=problem.way_back,
         )
         response.headers.update(headers)
         return response
@@ -226,8 +231,10 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _on_no_such_place(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape
-    title = N_("This part of the list cannot be found")
-    return answer_with(request, Problem(400, title, N_("Go back to the list and start again with its first page.")))
+    others = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    first = request.scope["path"] + (f"?{urlencode(others)}" if others else "")
+    title, text = N_("This part of the list cannot be found"), N_("Go back to the first page of the list.")
+    return answer_with(request, Problem(400, title, text, way_back=first))
 
 
 async def _on_conflict(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape

@@ -108,7 +108,7 @@ async def test_a_place_that_is_not_in_the_list_is_answered_clearly(house: House,
     assert (refused["status"], refused["title"]) == (400, "This part of the list cannot be found")
     async with house.browser() as browser:
         page = await browser.get(path, params={"after": after})
-    assert (page.status_code, "start again with its first page" in page.text) == (400, True)
+    assert (page.status_code, "Back to the first page" in page.text) == (400, True)
 
 
 async def test_cases_are_whole_and_paged_the_open_ones_first(house: House) -> None:
