@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 from hypothesis import settings
@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from firsthand.services.consent.handlers.templates import languages, template
-from firsthand.services.consent.model import ErasureAnswer, Journey, Pace, Permission, Recording
+from firsthand.services.consent.model import (
+    STEPS,
+    ErasureAnswer,
+    Journey,
+    Pace,
+    Permission,
+    Recording,
+    Stage,
+    steps_of,
+)
 from firsthand.services.consent.model.invitation import Invitation
 from firsthand.services.consent.model.scopes import RECORD, covers, ordered, settled, unmet
 from firsthand.services.consent.model.texts import TextBody, filled
@@ -215,6 +224,10 @@ class Family(RuleBasedStateMachine):
         if self.journey.current_stage() not in {"erasing", "erased"}:
             assert self.journey.next_due(self.now) is not None
 
+    @invariant()
+    def a_list_that_asks_for_its_stage_finds_it(self) -> None:
+        assert self.journey.current_step(self.now) in steps_of(self.journey.current_stage())
+
 
 Family.TestCase.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 TestWhateverAnybodyDoes = Family.TestCase
@@ -235,6 +248,35 @@ def test_whoever_asked_to_be_written_to_later_is_reminded_once_more_and_not_earl
         invitation.sent(START + timedelta(days=20), APPROVED, PACE)
     invitation.sent(later, APPROVED, PACE)
     assert invitation.reminded_at == later
+
+
+def test_the_timer_looks_when_the_reminder_may_be_sent_and_then_when_silence_begins() -> None:
+    asked = journey()
+    asked.message_sent(START, APPROVED, PACE)
+    asked.settle(START)
+    reminder, silence = START + timedelta(days=5), START + timedelta(days=21)
+    assert (asked.step, asked.due_at) == ("sent", reminder)
+    asked.settle(reminder)
+    assert (asked.step, asked.due_at, asked.moved_at) == ("sent-due", silence, START)
+    asked.message_sent(reminder, APPROVED, PACE)
+    asked.settle(reminder)
+    assert (asked.step, asked.due_at) == ("sent", reminder + timedelta(days=21))
+
+
+def test_an_answer_is_our_turn_unless_they_want_to_be_left_alone_for_now() -> None:
+    for answer, step, later in (("yes", "answered", None), ("question", "answered", None), ("later", "later", 9)):
+        asked = journey()
+        asked.message_sent(START, APPROVED, PACE)
+        later_at = START + timedelta(days=later) if later else None
+        asked.answer_logged(START, answer, later_at=later_at, pace=PACE)  # type: ignore[arg-type]
+        asked.settle(START)
+        assert asked.step == step
+        asked.settle(START + timedelta(days=10))
+        assert asked.step == ("later-due" if later else step)
+
+
+def test_each_step_is_of_exactly_one_stage() -> None:
+    assert sorted(step for stage in get_args(Stage) for step in steps_of(stage)) == sorted(STEPS)
 
 
 def test_a_late_answer_to_a_request_that_ended_still_counts_while_we_know_the_person() -> None:

@@ -14,7 +14,7 @@ from firsthand.shared.store import Page, Scalar, Where
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import Sealed
 
-_BYTES_A_LEAD: Final = 800  # in JSON, of all but what it says of somebody, and its tags
+_BYTES_A_LEAD: Final = 500  # in JSON, of all but what it says of somebody, and its tags
 
 
 @dataclass(frozen=True)
