@@ -1,6 +1,6 @@
 """What scheduling keeps of one institution."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, Literal
 
@@ -48,6 +48,13 @@ class Scheduling:
 
     async def availability_by_id(self, id_: str) -> Availability | None:
         return await self._availability.get(id_)
+
+    async def hours_given(self, among: Iterable[str] | None = None) -> frozenset[str]:
+        """The ids of the availabilities with any hours, of all or among some."""
+        if among is None:
+            return frozenset([one.id async for one in self._availability.all() if one.rules.weekly])
+        found = [await self._availability.get(id_) for id_ in among]
+        return frozenset(one.id for one in found if one and one.rules.weekly)
 
     async def put_availability(self, availability: Availability) -> Availability:
         return await self._availability.put(availability)

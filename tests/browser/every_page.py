@@ -90,6 +90,7 @@ PAGES = (
     PageAt("tutor", "/scheduling/meetings/{contact_id}", "/scheduling/meetings/{booked}"),
     PageAt("tutor", "/scheduling/meetings/{contact_id}", "/scheduling/meetings/{offered}"),
     PageAt("tutor", "/scheduling/meetings/{contact_id}", "/scheduling/meetings/{uploaded}"),
+    PageAt("tutor", "/scheduling/availability", "/scheduling/availability"),
     PageAt("tutor", "/scheduling/availability/{case_id}", "/scheduling/availability/{case_id}"),
     PageAt("tutor", "/archive/recordings", "/archive/recordings"),
     PageAt("student", "/archive/recordings", "/archive/recordings"),

@@ -12,7 +12,9 @@ import pytest
 
 from firsthand.services.scheduling.model import Calendar, Meeting, Reservation
 from firsthand.shared.clock import ManualClock
+from firsthand.shared.copies import keep_case
 from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.events.discovery import CaseChangedV1, CaseState
 from tests import paging
 from tests.integration.test_scheduling import API, AVAILABILITY, HOUR, NOW, QU, World, running
 
@@ -158,3 +160,30 @@ async def test_free_times_in_the_list_are_those_that_the_family_is_offered(world
     assert rows == {id_: str(number) for id_, number in offered.items()}
     items = (await ask(world, world.staff(), f"{API}/meetings"))["items"]
     assert {one["tutor_zone"] for one in items} == {AVAILABILITY["zone"]}
+
+
+async def test_hours_that_are_missing_come_first_and_every_case_and_tutor_is_there_page_by_page(world: World) -> None:
+    cases = [
+        CaseState(
+            case_id=f"more{n:02}", prefix="MNY", title=f"More {n:02}", condition={"en": "x"}, languages=["en"],
+            cohorts=[], tutors=["tutor1", f"other{n:02}"], approvals=[], state="open",
+        )
+        for n in range(60)
+    ]  # fmt: skip
+    for one in cases:
+        told = CaseChangedV1.record(institution=QU, subject=one.case_id, sequence=1, at=NOW, actor="x", data=one)
+        await keep_case(world.context, told)
+    boss = world.staff("boss", "coordinator")
+    path = f"{API}/cases/more00/availability"
+    assert (await world.http.put(path, json=AVAILABILITY, headers=world.staff())).status_code == 200
+    row = r"/scheduling/availability/(\w+\?tutor=\w+)\""
+    found = await paging.walk_pages(partial(shown, world, boss), "/scheduling/availability", row)
+    given = ["case1?tutor=tutor1", "more00?tutor=tutor1"]
+    missing = [f"{one.case_id}?tutor={tutor}" for one in cases for tutor in one.tutors]
+    assert found == [one for one in missing if one not in given] + given
+    own = await paging.walk_pages(partial(shown, world, world.staff()), "/scheduling/availability", row)
+    assert own == [one for one in found if one.endswith("tutor1")]
+    page = await shown(world, boss, "/scheduling/meetings?whose=all")
+    assert re.findall(row, page) == found[:8]
+    assert "Show all 121" in page
+    assert (await world.http.get("/scheduling/availability?after=x", headers={**PAGE, **boss})).status_code == 400

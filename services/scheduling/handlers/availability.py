@@ -10,6 +10,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
+from firsthand.shared.store import NoSuchPlace
 from firsthand.shared.texts import N_
 
 
@@ -45,17 +46,36 @@ class OwnHours:
     given: bool
 
 
-async def hours_of(context: Context, staff: Staff) -> list[OwnHours]:
-    """The open cases of a tutor; of a coordinator, every tutor's of every case."""
+@dataclass(frozen=True)
+class HoursListed:
+    """A page of them, those without hours first; how many there are, and where the next page begins."""
+
+    hours: list[OwnHours]
+    total: int
+    next: str | None
+
+
+async def hours_of(context: Context, staff: Staff, *, after: str | None = None, limit: int) -> HoursListed:
+    """List the open cases of a tutor; of a coordinator, every tutor's of every case. Raises NoSuchPlace."""
     scheduling = Scheduling(context, staff.institution)
     leads = "coordinator" in staff.roles
-    return [
-        OwnHours(case, tutor_id, bool(found and found.rules.weekly))
+    asked = {
+        availability_id(case.case_id, tutor_id): (case, tutor_id)
         for case in await scheduling.cases()
         for tutor_id in (case.tutors or [staff.person_id])
         if leads or tutor_id == staff.person_id
-        for found in [await scheduling.availability(case.case_id, tutor_id)]
-    ]
+    }
+    given = await scheduling.hours_given(None if leads else asked)
+    ids = sorted(asked, key=lambda id_: id_ in given)  # else by the titles of their cases
+    if after is not None and after not in asked:
+        raise NoSuchPlace("this case and tutor are not, or no longer, in the list")
+    begin = ids.index(after) + 1 if after is not None else 0
+    shown = ids[begin : begin + limit]
+    return HoursListed(
+        [OwnHours(*asked[id_], id_ in given) for id_ in shown],
+        len(ids),
+        shown[-1] if begin + limit < len(ids) else None,
+    )
 
 
 async def availability_of(
@@ -77,4 +97,4 @@ async def set_availability(
     return await scheduling.put_availability(availability)
 
 
-__all__ = ["OwnHours", "availability_of", "case_named", "hours_of", "set_availability", "tutor_meant"]
+__all__ = ["HoursListed", "OwnHours", "availability_of", "case_named", "hours_of", "set_availability", "tutor_meant"]

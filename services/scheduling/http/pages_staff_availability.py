@@ -26,6 +26,7 @@ from firsthand.shared.web.access import ContextDep, Tutor
 _ENTRIES_A_DAY: Final = 3  # that are shown at least
 _MOST_A_DAY: Final = 10
 _PREVIEWED: Final = 8
+_A_PAGE: Final = 50
 # Where the first families and students were: four clocks that never agree for long.
 _CLOCKS: Final = ("Asia/Qatar", "America/Phoenix", "America/New_York", "Pacific/Auckland")
 _NUMBERS: Final = ("duration_minutes", "buffer_minutes", "notice_hours", "horizon_days")
@@ -42,6 +43,13 @@ _WRONG: Final[Mapping[str, str]] = {
 
 
 router = APIRouter(prefix="/availability", include_in_schema=False)
+
+
+@router.get("")
+async def everything(request: Request, context: ContextDep, staff: Tutor, after: str | None = None) -> Response:
+    found = await availability.hours_of(context, staff, after=after, limit=_A_PAGE)
+    everybodys = "coordinator" in staff.roles
+    return PAGES.render(request, "hours.html", found=found, everybodys=everybodys, after=after, back=LIST)
 
 
 @router.get("/{case_id}")

@@ -74,7 +74,7 @@ async def everything(
         request,
         "meetings.html",
         parts=parts,
-        hours=[] if show else await availability.hours_of(context, staff),
+        hours=None if show else await availability.hours_of(context, staff, limit=_FIRST),
         whose=whose,
         show=show,
         after=after,
