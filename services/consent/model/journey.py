@@ -71,9 +71,13 @@ class Journey(Document):
         Index.on("step", "moved_at"),
         Index.on("case_id", "step", "moved_at"),
         Index.on("tutor_id", "step", "moved_at"),
-        Index.on("case_id", "tutor_id", "step"),  # whom a tutor guides in a case of theirs, to count them once
     )
-    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("step",), ("case_id", "step"), ("tutor_id", "step"))
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("step",),
+        ("case_id", "step"),
+        ("tutor_id", "step"),
+        ("case_id", "tutor_id", "step"),  # whom a tutor guides in a case of theirs, to count them once
+    )
 
     contact: ContactReference
     case_id: str
