@@ -238,13 +238,15 @@ class Seeds:
                 file=one.id, has_video=True, mime="video/mp4", codecs=["h264", "aac"], duration_seconds=3600,
                 bytes=400_000_000, sha256=one.id * 2, taken_in_at=one.moved_at, taken_in_by=one.tutor,
             )  # fmt: skip
-        return Recording(
+        made = Recording(
             id=one.id, institution=one.institution, contact=one.reference, state=state, changed_at=one.moved_at,
             expected=True, media=media, consent=_record_state(one), consent_sequence=6, allowed=_SCOPES,
             audience=["share-cohort"] if state == "released" else [],
             released_at=one.moved_at if state == "released" else None,
             due_at=self.now + timedelta(days=30 + one.number % 700) if media else None,
         )  # fmt: skip
+        made.name_audience(one.moved_at)
+        return made
 
     async def leads_of(self, one: Contact, vault: Vault) -> list[Lead]:
         """The lead that became the contact, and of some contacts' cases one that waits."""

@@ -15,7 +15,7 @@ from firsthand.shared.web.access import Student, Tutor
 
 router = APIRouter(prefix="/api/v1")
 
-_PAGE = 50
+_A_PAGE = 50
 
 
 def is_team(staff: Staff) -> bool:
@@ -27,7 +27,7 @@ async def recordings(request: Request, staff: Student, after: str | None = None)
     """`{"recordings": [...], ...}`; tutors get every one, students those that play to them now."""
     context = context_of(request)
     with told():
-        found = await listed(context, staff, after)
+        found = await listed(context, staff, after, limit=_A_PAGE)
         if is_team(staff):
             shown = [await RecordingOut.of(context, one) for one in found.recordings]
             return RecordingsOut(recordings=shown, next=found.next, total=found.total)
@@ -57,8 +57,8 @@ async def plays(
     return PlaysOut(plays=True, sha256=found.media.sha256 if found.media else "")
 
 
-async def listed(context: Context, staff: Staff, after: str | None) -> Listed:
+async def listed(context: Context, staff: Staff, after: str | None, *, limit: int) -> Listed:
     """One page of what this person may know of. Raises CannotTell for students, whose list depends on the gate."""
     if is_team(staff):
-        return await list_for_team(context, staff.institution, after=after, limit=_PAGE)
-    return await list_for_viewer(context, staff.institution, viewer_of(staff), after=after, limit=_PAGE)
+        return await list_for_team(context, staff.institution, after=after, limit=limit)
+    return await list_for_viewer(context, staff.institution, viewer_of(staff), after=after, limit=limit)

@@ -35,6 +35,8 @@ from firsthand.shared.web.access import Student, Tutor
 from firsthand.shared.web.problems import Problem, status_of
 from firsthand.shared.web.security import Streamed
 
+_A_PAGE = 25
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -42,7 +44,7 @@ router = APIRouter(include_in_schema=False)
 async def recordings(request: Request, staff: Student, after: str | None = None) -> Response:
     context = context_of(request)
     try:
-        found = await listed(context, staff, after)
+        found = await listed(context, staff, after, limit=_A_PAGE)
     except CannotTell:
         return pages.render(
             request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path

@@ -79,13 +79,14 @@ class RecordingOut(RecordingState):
     @classmethod
     async def of(cls, context: Context, one: Recording) -> "RecordingOut":
         viewings = Viewings(context, one.institution)
+        last = await viewings.last(one.id)  # most were never watched, which one look tells
         return cls(
             **dict(one.told()) | {"state": one.state},
             contact_id=one.id,
             mime=one.media.mime if one.media else None,
             codecs=one.media.codecs if one.media else [],
             upload=UploadOut.of(context, one),
-            viewings=ViewingsOut(count=await viewings.count(one.id), last_at=await viewings.last(one.id)),
+            viewings=ViewingsOut(count=await viewings.count(one.id) if last else 0, last_at=last),
         )
 
 

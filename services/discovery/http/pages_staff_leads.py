@@ -21,6 +21,7 @@ from firsthand.shared.web.problems import status_of
 Text = Annotated[str, Form()]
 Yes = Annotated[bool, Form()]
 _A_PAGE = 25
+_FEW_CASES = 12  # that stand side by side; of more one is chosen from a list
 
 
 router = APIRouter()
@@ -42,6 +43,7 @@ async def list_leads(
         page=page,
         after=after,
         cases=cases,
+        few=_FEW_CASES,
         chosen=chosen,
         chosen_language=language,
         now=context.clock.now(),

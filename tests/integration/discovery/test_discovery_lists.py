@@ -1,6 +1,7 @@
 """Discovery's lists of leads and cases, over HTTP: whole, in order, counted, and page by page."""
 
 import asyncio
+import re
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -117,6 +118,9 @@ async def test_cases_are_whole_and_paged_the_open_ones_first(house: House) -> No
     opened = [await house.call("POST", "/cases", CASE | {"prefix": prefix}, **boss) for prefix in prefixes]
     for one in opened[:30]:
         await house.call("PATCH", f"/cases/{one['case_id']}", {"state": "closed"}, **boss)
+    chosen = await shown(house, f"/discovery/leads?case={opened[40]['case_id']}")
+    assert re.findall(r'<option value="([^"]+)" selected', chosen) == [opened[40]["case_id"]]
+    assert [name for name in prefixes if f">{name}</option>" in chosen] == prefixes[30:]
     found, totals = await paging.walk(partial(ask, house), "/cases", "items", "prefix")
     assert (sorted(found), totals) == (prefixes, [70, 70])
     row = r'<bdi class="reference">(\w+)</bdi>'
