@@ -13,6 +13,7 @@ from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId, new_id
 from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import MACHINE_LIFE, Staff
+from firsthand.shared.store import NoSuchPlace
 from firsthand.shared.texts import N_
 
 _ADDRESS: Final = re.compile(r"[^@\s<>,;:\"\x00-\x1f]{1,64}@[^@\s<>,;:\"\x00-\x1f]{1,190}")
@@ -142,6 +143,28 @@ async def people_of(context: Context, institution: InstitutionId) -> list[Shown]
     """Everybody, the active ones first, by name."""
     found = [await shown(context, person) async for person in People(context, institution).documents.all()]
     return sorted(found, key=lambda one: (not one.person.active, one.person.is_machine, one.name.casefold()))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of people, how many there are in all, and where the next page begins."""
+
+    people: list[Shown]
+    total: int
+    next: str | None
+
+
+def page_of(people: list[Shown], *, after: str | None, limit: int) -> Listed:
+    """Give what follows the person `after`. Raises NoSuchPlace.
+
+    Names are sealed, so that no store can sort by them: a list by name is opened as a whole, some 50 us a person.
+    """
+    ids = [one.person.id for one in people]
+    if after is not None and after not in ids:
+        raise NoSuchPlace("this person is not in the list")
+    begin = ids.index(after) + 1 if after is not None else 0
+    shown_now = people[begin : begin + limit]
+    return Listed(shown_now, len(people), shown_now[-1].person.id if begin + limit < len(people) else None)
 
 
 async def person_of(context: Context, institution: InstitutionId, person_id: str) -> Shown:

@@ -1,6 +1,8 @@
 """An institution's people and the tokens of its machines, over JSON."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from firsthand.services.portal.handlers import people
@@ -25,8 +27,16 @@ router = APIRouter(prefix="/api/v1", tags=["people"])
 
 
 @router.get("/people")
-async def everybody(context: ContextDep, staff: Coordinator) -> PeopleOut:
-    return PeopleOut(items=[PersonOut.of(one) for one in await people.people_of(context, staff.institution)])
+async def everybody(
+    context: ContextDep,
+    staff: Coordinator,
+    after: str | None = None,
+    limit: Annotated[int | None, Query(ge=1, le=200)] = None,
+) -> PeopleOut:
+    """List people by name: all, or a page of `limit`."""
+    everyone = await people.people_of(context, staff.institution)
+    page = people.page_of(everyone, after=after, limit=limit or max(1, len(everyone)))
+    return PeopleOut(items=[PersonOut.of(one) for one in page.people], next=page.next, total=page.total)
 
 
 @router.post("/people", status_code=201)

@@ -22,6 +22,7 @@ from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Coordinator
 
 Text = Annotated[str, Form(max_length=300)]
+_A_PAGE = 50
 
 
 class PersonForm(BaseModel):
@@ -44,8 +45,10 @@ router = APIRouter()
 
 
 @router.get("/people")
-async def everybody(request: Request, context: ContextDep, staff: Coordinator, shown: str = "") -> Response:
-    return await _list(context, request, staff, shown=shown)
+async def everybody(
+    request: Request, context: ContextDep, staff: Coordinator, shown: str = "", after: str | None = None
+) -> Response:
+    return await _list(context, request, staff, shown=shown, after=after)
 
 
 @router.get("/people/new")
@@ -192,14 +195,22 @@ async def _choices(context: Context, staff: Staff) -> dict[str, Any]:
 
 
 async def _list(
-    context: Context, request: Request, staff: Staff, *, shown: str = "", token: str = "", ends: Any = None
+    context: Context,
+    request: Request,
+    staff: Staff,
+    *,
+    shown: str = "",
+    token: str = "",
+    ends: Any = None,
+    after: str | None = None,
 ) -> Response:
     found = await people.people_of(context, staff.institution)
     cohorts = await institutions.cohorts_of(context, staff.institution)
     return pages.render(
         request,
         "people.html",
-        people=[one for one in found if not one.person.is_machine],
+        page=people.page_of([one for one in found if not one.person.is_machine], after=after, limit=_A_PAGE),
+        after=after,
         machines=[one for one in found if one.person.is_machine],
         cohorts={one.id: one.label for one in cohorts},
         shown=shown,

@@ -168,7 +168,11 @@ class PersonOut(BaseModel):
 
 
 class PeopleOut(BaseModel):
+    """A page of `total`; `next` is the cursor of the following one."""
+
     items: list[PersonOut]
+    next: str | None
+    total: int
 
 
 class LabelOut(BaseModel):

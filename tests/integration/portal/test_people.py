@@ -4,11 +4,13 @@ import asyncio
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from firsthand.services.portal.app import SERVICE
 from firsthand.shared.identifiers import InstitutionId
+from tests import paging
 from tests.integration.portal.running import COLLEGE, Portal
 
 
@@ -52,6 +54,31 @@ async def test_an_address_is_one_person_whatever_its_case_and_however_many_add_i
         }
         label = await coordinator.get(f"/portal/api/v1/people/{person_id}/label")
         assert label.json() == {"label": "Amal"}
+
+
+async def test_people_are_listed_by_name_page_by_page_and_counted(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as coordinator:
+        names = [f"Person {n:03}" for n in range(120)]
+        for name in reversed(names):
+            body = {"name": name, "email": f"{name[7:]}@s.example", "roles": ["student"]}
+            assert (await coordinator.post("/portal/api/v1/people", json=body)).status_code == 201
+        everybody = (await coordinator.get("/portal/api/v1/people")).json()
+        names = sorted([*names, *(one["name"] for one in everybody["items"] if one["name"] not in names)])
+        assert ([one["name"] for one in everybody["items"]], everybody["next"]) == (names, None)
+
+        async def ask(path: str) -> Any:
+            return (await coordinator.get(path)).json()
+
+        async def shown(path: str) -> str:
+            page = await coordinator.get(path, headers={"Accept": "text/html"})
+            assert (page.status_code, f"({len(names)})" in page.text) == (200, True)
+            return page.text
+
+        found, totals = await paging.walk(ask, "/portal/api/v1/people?limit=50", "items", "name")
+        assert (found, totals) == (names, [len(names)] * 3)
+        row = r'<a href="/portal/people/[0-9a-f]+"><bdi>([^<]+)</bdi>'
+        assert await paging.walk_pages(shown, "/portal/people", row) == names
+        assert (await coordinator.get("/portal/people?after=nobody")).status_code == 400
 
 
 async def test_a_tutor_chooses_students_by_name_and_sees_no_address(college: Portal) -> None:
