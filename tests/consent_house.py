@@ -164,10 +164,14 @@ def decision(**scopes: bool) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(
-    tmp_path: Path, nats_url: str, address: str = "https://first.example", clock: ManualClock | None = None
+    tmp_path: Path,
+    nats_url: str,
+    address: str = "https://first.example",
+    clock: ManualClock | None = None,
+    **more: Any,
 ) -> AsyncIterator[House]:
     clock = clock or ManualClock(START)
-    settings = Settings(data=tmp_path / "data", nats_url=nats_url, public_url=address)
+    settings = Settings(data=tmp_path / "data", nats_url=nats_url, public_url=address, **more)
     async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
         issuer = SessionIssuer({"staff": Keys.load(settings.key_folder).signing["staff"]}, clock)
         transport = httpx.ASGITransport(app=deployment.app)
