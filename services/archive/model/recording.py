@@ -102,7 +102,7 @@ class Recording(Document):
 
     kind: ClassVar[str] = "recording"
     indexes: ClassVar[tuple[Index, ...]] = (Index.on("state", "changed_at"), Index.on("shown_to", "changed_at"))
-    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",), ("shown_to",))
+    counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",),)
 
     contact: ContactReference
     state: Stage = "unexpected"
