@@ -284,3 +284,16 @@ async def test_what_an_older_release_saves_beside_this_one_is_found_again(house:
     found, totals = await walk(house, house.staff("tutor-2"))
     assert (len(found), set(totals)) == (100, {100})
     assert await renew(house.context, SERVICE.renewals) == 0
+
+
+async def test_a_document_that_this_release_cannot_read_stops_no_renewing_and_stays_as_it_is(house: House) -> None:
+    await keep(house, contact("c1", tutor="tutor-1", case_id="case-1", moved=START))
+    body = (await house.journey("c1")).model_dump_json()
+    odd = json.dumps(as_before(json.loads(body)) | {"id": "odd", "stage": "of-a-newer-release"})
+
+    def bring_odd(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO journey (institution, id, version, body) VALUES (?, 'odd', 1, ?)", (SLUG, odd))
+
+    await house.context.store._database.write(bring_odd)  # type: ignore[attr-defined]
+    assert await renew(house.context, SERVICE.renewals) == 0
+    assert await walk(house, house.staff()) == (["c1"], [1])
