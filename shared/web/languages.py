@@ -65,9 +65,7 @@ class Language:
 
     @property
     def locale(self) -> Locale:
-        if self.territory:
-            return Locale(self.code, territory=self.territory)
-        return Locale.parse(_REGIONS.get(self.code, self.code))
+        return _locale(self.code, self.territory)
 
     def read_in(self, territory: str) -> "Language":
         """Write dates and times as they are written in a territory."""
@@ -150,6 +148,12 @@ class Language:
             return str(Locale.parse(code, sep="-").get_display_name(self.locale) or code)
         except (UnknownLocaleError, ValueError):
             return str(self.locale.languages.get(code, code))
+
+
+@cache
+def _locale(code: str, territory: str) -> Locale:
+    """Give the locale, of which a page asks thousands of times."""
+    return Locale(code, territory=territory) if territory else Locale.parse(_REGIONS.get(code, code))
 
 
 def _isolated(value: str) -> str:
