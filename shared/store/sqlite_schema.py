@@ -149,8 +149,10 @@ class Table:
         for field, column in zip(self.fields, self.columns, strict=True):
             value = f"json_extract(body, '$.{named(field)}')"
             wanted[column] = f"rtrim({value}, 'Z')" if field in self.kind.datetimes else value
-        set_ = ", ".join(f'"{column}" = {wanted.get(column, "NULL")}' for column in columns)
-        return f'UPDATE "{self.name}" SET {set_}'  # noqa: S608
+        filled = ", ".join(f'"{column}"' for column in columns)
+        of_bodies = ", ".join(wanted.get(column, "NULL") for column in columns)
+        # Rows that are right are not written anew: mostly all are.
+        return f'UPDATE "{self.name}" SET ({filled}) = ({of_bodies}) WHERE ({filled}) IS NOT ({of_bodies})'  # noqa: S608
 
 
 @cache
