@@ -3,6 +3,7 @@
 from typing import Final
 
 from firsthand.services.discovery.handlers.people import restore_erasure
+from firsthand.services.discovery.handlers.renaming import name_again
 from firsthand.services.discovery.http import router
 from firsthand.services.discovery.menu import MENU
 from firsthand.services.discovery.repository import DOCUMENTS
@@ -16,6 +17,7 @@ SERVICE: Final = Service(
     handlers=SUBSCRIBERS,
     timers=TIMERS,
     router=router,
+    background=(name_again,),
     menu=MENU,
     restore_erasure=restore_erasure,
 )

@@ -1,10 +1,12 @@
 """Discovery's documents, of one institution, and the ledger that spares people everywhere."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.accounts import Account
 from firsthand.services.discovery.model.cases import Case, Places
+from firsthand.services.discovery.model.earlier import earlier_names
 from firsthand.services.discovery.model.leads import Content, Lead, Week
 from firsthand.services.discovery.model.people import Asked, Mark, Person
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
@@ -15,7 +17,9 @@ from firsthand.shared.store import Collection
 # Hexadecimal digits of a mark that are kept within an institution: 128 bits tell a million posts apart, and every index
 # holds them.
 _SHORT: Final = 32
-Account = tuple[Platform, str]  # a platform, and a name under which it knows somebody
+# Of more names that an account may have had than these, all earlier marks are read at once, and compared.
+_ONE_BY_ONE: Final = 32
+_PAGE: Final = 1000
 DOCUMENTS: Final = (Case, Places, Lead, Week, Person, Mark, Asked)
 
 
@@ -65,12 +69,30 @@ class Repository:
         """The marks of accounts within this institution."""
         return [self._context.vault.mark("person", self.institution, *account)[:_SHORT] for account in accounts]
 
-    async def asked_before(self, marks: Iterable[str]) -> bool:
-        """Return whether one of these accounts was contacted, was refused or said no here."""
-        for mark in marks:
+    async def earlier_marks(self) -> frozenset[str]:
+        """The ids of the marks that an earlier release made, or that nobody knows the name of."""
+        return await _unnamed(self.marks)
+
+    async def marked_earlier(
+        self, accounts: Sequence[Account], spelled: str = "", among: frozenset[str] | None = None
+    ) -> list[str]:
+        """The marks that are here of these accounts under the names that an earlier release may have given them.
+
+        `spelled`: the handle as it was given. `among`: the earlier marks, where they were read before.
+        """
+        if among is not None and not among:
+            return []
+        names = [name for account in accounts for name in earlier_names(account, spelled)]
+        return await _found(self.marks, names, self.marks_of, among)
+
+    async def asked_before(
+        self, accounts: Sequence[Account], spelled: str = "", among: frozenset[str] | None = None
+    ) -> bool:
+        """Return whether one of these accounts was contacted, was refused or said no here, however it was named."""
+        for mark in self.marks_of(accounts):
             if await self.marks.get(mark) is not None:
                 return True
-        return False
+        return bool(await self.marked_earlier(accounts, spelled, among))
 
     async def content_of(self, lead: Lead) -> Content | None:
         """Open the sealed text of an undecided lead; None once it is decided."""
@@ -91,6 +113,16 @@ class Ledger:
     def marks_of(self, accounts: Iterable[Account]) -> list[str]:
         return [self._context.vault.mark("person", *account) for account in accounts]
 
+    async def marked_earlier(self, accounts: Sequence[Account], spelled: str = "") -> list[str]:
+        """The marks that are here of these accounts under the names that an earlier release may have given them."""
+        names = [name for account in accounts for name in earlier_names(account, spelled)]
+        return await _found(self.asked, names, self.marks_of, None)
+
+    async def entries_of(self, accounts: Sequence[Account], spelled: str = "") -> list[Asked]:
+        """Everything that is noted of these accounts, however they were named."""
+        marks = [*self.marks_of(accounts), *await self.marked_earlier(accounts, spelled)]
+        return [await self.entry(mark) for mark in marks]
+
     async def entry(self, mark: str) -> Asked:
         return await self.asked.get(mark) or Asked(id=mark, institution=DEPLOYMENT)
 
@@ -99,4 +131,27 @@ class Ledger:
         await self.asked.put(entry)
 
 
-__all__ = ["DOCUMENTS", "Account", "Ledger", "Repository"]
+async def _found(
+    kept: Collection[Mark] | Collection[Asked],
+    names: Sequence[Account],
+    marks_of: Callable[[Iterable[Account]], list[str]],
+    among: frozenset[str] | None,
+) -> list[str]:
+    if among is None and len(names) <= _ONE_BY_ONE:
+        return [mark for mark in marks_of(names) if await kept.get(mark) is not None]
+    if among is None:
+        among = await _unnamed(kept)
+    return await asyncio.to_thread(lambda: sorted(among.intersection(marks_of(names)))) if among else []
+
+
+async def _unnamed(kept: Collection[Mark] | Collection[Asked]) -> frozenset[str]:
+    found: set[str] = set()
+    after: str | None = None
+    while True:
+        page = await kept.find({"names": None}, limit=_PAGE, after=after)
+        found.update(one.id for one in page.items)
+        if (after := page.next) is None:
+            return frozenset(found)
+
+
+__all__ = ["DOCUMENTS", "Ledger", "Repository"]

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from firsthand.services.discovery.handlers.cases import keep_places, places_of
 from firsthand.services.discovery.handlers.people import close_leads, settle
-from firsthand.services.discovery.model.addresses import Platform, read_address
+from firsthand.services.discovery.model.accounts import Account, Address, is_number, may_stay_a_number
+from firsthand.services.discovery.model.addresses import read_address
 from firsthand.services.discovery.model.cases import Case, Place
-from firsthand.services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
-from firsthand.services.discovery.model.people import Mark, Person, not_available
-from firsthand.services.discovery.repository import Account, Ledger, Repository
+from firsthand.services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week, authors
+from firsthand.services.discovery.model.people import NAMES, Mark, Person, not_available, open_to_all
+from firsthand.services.discovery.model.sites import Platform
+from firsthand.services.discovery.repository import Ledger, Repository
 from firsthand.shared.copies import institution_of
 from firsthand.shared.events.discovery import ContactDiscoveredV1
 from firsthand.shared.events.portal import InstitutionState
@@ -42,14 +45,17 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
     who = _who(lead, await repository.content_of(lead), clearing.profile)
     language = _language(case, lead, clearing)
     marks, on_deployment = repository.marks_of(who.accounts), ledger.marks_of(who.accounts)
+    earlier = await repository.marked_earlier(who.accounts, who.spelled)
 
-    bound, there = await _bound_to(repository, marks, now)
+    bound, there = await _bound_to(repository, marks, earlier, now)
     if there and there.lead_id != lead.id:
         raise not_available()
     contact = there
     if contact is None:
         # Nobody is asked again too early because a clock is ahead.
         cool_off, sure = timedelta(days=policy.cool_off_days), context.trusted.sure()
+        if not open_to_all(await ledger.entries_of(who.accounts, who.spelled), marks[0], cool_off, sure):
+            raise not_available()
         await _take_on_deployment(ledger, on_deployment, marks[0], cool_off, sure)
         place = await _take_place(repository, case, marks[0], policy.active_contacts_a_case, now)
         await _bind(repository, bound)
@@ -63,6 +69,7 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
                 case_id=case.id,
                 reference=f"{case.prefix}-{place.number:03d}",
                 number=place.number,
+                names=NAMES,
                 platform=who.platform,
                 language=language,
                 tutor_id=_tutor(staff, case),
@@ -81,15 +88,15 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
 async def is_available(context: Context, staff: Staff, lead: Lead, content: Content) -> bool | None:
     """Return whether the author could be contacted now; None when the platform does not say who it is."""
     repository, ledger = Repository(context, staff.institution), Ledger(context)
-    accounts: list[Account] = [(lead.platform, account) for account in content.accounts]
+    accounts, spelled = authors(lead.platform, content), _spelled(content.permalink)
     policy = await institution_of(context, staff.institution)
     if not accounts or policy is None:
         return None
-    if await repository.asked_before(marks := repository.marks_of(accounts)):
+    if await repository.asked_before(accounts, spelled):
         return False
     cool_off, sure = timedelta(days=policy.cool_off_days), context.trusted.sure()
-    entries = [await ledger.entry(mark) for mark in ledger.marks_of(accounts)]
-    return all(entry.open_to(marks[0], cool_off, sure) for entry in entries)
+    mark = repository.marks_of(accounts)[0]
+    return open_to_all(await ledger.entries_of(accounts, spelled), mark, cool_off, sure)
 
 
 @use_case
@@ -97,11 +104,14 @@ async def refuse(context: Context, staff: Staff, lead_id: str, reason: RefusalRe
     """Refuse a lead; when the reason is about the person, nothing of that person is shown again."""
     repository, now = Repository(context, staff.institution), context.clock.now()
     lead = await repository.lead(lead_id)
-    marks = lead.marks
+    content = await repository.content_of(lead)
+    named = repository.marks_of(authors(lead.platform, content)) if content else []
+    marks = list(dict.fromkeys([*named, *lead.marks]))
     if lead.refuse(reason, staff.person_id, now):
         for mark in marks:
             if await repository.marks.get(mark) is None:
-                await repository.marks.insert(Mark(id=mark, institution=staff.institution, since=now))
+                names = NAMES if mark in named else None
+                await repository.marks.insert(Mark(id=mark, institution=staff.institution, since=now, names=names))
         lead = await repository.leads.save(lead)
         await close_leads(repository, marks, now)
         return lead
@@ -140,6 +150,7 @@ class _Who:
 
     platform: Platform
     accounts: Sequence[Account]
+    spelled: str  # the handle as it was given
     handle: str
     name: str
     profile: str
@@ -150,19 +161,37 @@ def _who(lead: Lead, content: Content | None, given: str) -> _Who:
     """Combine the platform's data with the tutor's address. Raises Refused when neither names the author."""
     if content is None:
         raise NotFound
-    accounts: list[Account] = [(lead.platform, account) for account in content.accounts]
-    if not given.strip():
-        if not accounts:
-            raise Refused(
-                "profile-needed",
-                N_("The platform does not say. Open the post and copy the address of the author's profile."),
-                title=N_("Whose post is it?"),
-                kind="invalid",
-                fields={"profile": N_("Copy the address of the author's profile")},
-            )
-        return _Who(lead.platform, accounts, content.handle, content.name, content.profile, content.permalink)
-    address = read_address(given)
-    if not address.accounts or lead.platform not in (address.platform, "other"):
+    accounts = authors(lead.platform, content)
+    if given.strip():
+        return _who_is_named(lead, content, accounts, _profile(given))
+    asked = asks_for(lead, content)
+    if asked == "profile":
+        raise Refused(
+            "profile-needed",
+            N_("The platform does not say. Open the post and copy the address of the author's profile."),
+            title=N_("Whose post is it?"),
+            kind="invalid",
+            fields={"profile": N_("Copy the address of the author's profile")},
+        )
+    if asked == "handle":
+        raise _handle_needed()
+    platform, spelled = accounts[0][0], _spelled(content.permalink)
+    return _Who(platform, accounts, spelled, content.handle, content.name, content.profile, content.permalink)
+
+
+def asks_for(lead: Lead, content: Content) -> Literal["profile", "handle"] | None:
+    """Return what a tutor must add for the author to be known again: the profile's address, where the platform names
+    nobody, or the handle, where it gives a number only. A Bluesky account whose handle does not resolve has none.
+    """
+    accounts = authors(lead.platform, content)
+    if not accounts:
+        return "profile"
+    return "handle" if all(is_number(name) for _, name in accounts) and not content.handle else None
+
+
+def _who_is_named(lead: Lead, content: Content, accounts: list[Account], address: Address) -> _Who:
+    """Take the author's profile from the tutor, who has looked. Raises Refused: it is not of the same platform."""
+    if not address.accounts or not _on_the_same_site(lead, content, address):
         raise Refused(
             "profile",
             N_("Open the post and copy the address of the author's profile on the same platform."),
@@ -170,10 +199,59 @@ def _who(lead: Lead, content: Content | None, given: str) -> _Who:
             kind="invalid",
             fields={"profile": N_("Copy the address of the author's profile")},
         )
-    accounts += [known for account in address.accounts if (known := (address.platform, account)) not in accounts]
-    profile = content.profile if address.is_post else address.url
+    accounts = list(dict.fromkeys([*accounts, *address.owners]))
+    if all(is_number(name) and not may_stay_a_number(name) for _, name in accounts) and not content.handle:
+        raise _handle_needed()
     handle = address.handle or content.handle
-    return _Who(address.platform, accounts, handle, content.name, profile, content.permalink)
+    return _Who(
+        address.platform,
+        accounts,
+        address.spelled,
+        handle,
+        content.name,
+        address.profile or content.profile,
+        content.permalink,
+    )
+
+
+def _on_the_same_site(lead: Lead, content: Content, address: Address) -> bool:
+    """Return whether an account may be that of the lead's author. A post that was bridged has its native author."""
+    if lead.platform != "other":
+        return lead.platform in (address.platform, *(platform for platform, _ in address.elsewhere)) or (
+            lead.platform == "bluesky" and address.platform == "mastodon"
+        )
+    try:
+        site = read_address(content.permalink).site
+    except Refused:  # an earlier release read it
+        return True
+    return not site or site == address.site
+
+
+def _spelled(permalink: str) -> str:
+    """The handle as an address gives it; empty where it gives none."""
+    try:
+        return read_address(permalink).spelled
+    except Refused:
+        return ""
+
+
+def _profile(given: str) -> Address:
+    """Read the address of the author's profile. Raises Refused, of this field."""
+    try:
+        return read_address(given)
+    except Refused as refused:
+        fields = {"profile": next(iter(refused.fields.values()), refused.text)}
+        raise Refused(refused.code, refused.text, title=refused.title, kind=refused.kind, fields=fields) from None
+
+
+def _handle_needed() -> Refused:
+    return Refused(
+        "handle-needed",
+        N_("We know this account only by a number. Open the profile and copy the account's name, for example @name."),
+        title=N_("What is the account called?"),
+        kind="invalid",
+        fields={"profile": N_("Copy the account's name from the profile")},
+    )
 
 
 async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearing) -> InstitutionState:
@@ -220,12 +298,15 @@ def _tutor(staff: Staff, case: Case) -> str:
     return case.details.tutors[0]
 
 
-async def _bound_to(repository: Repository, marks: Sequence[str], now: datetime) -> tuple[list[Mark], Person | None]:
+async def _bound_to(
+    repository: Repository, marks: Sequence[str], earlier: Sequence[str], now: datetime
+) -> tuple[list[Mark], Person | None]:
     """The marks of these accounts, all bound to one contact: one there (given too), or one that may now be made.
 
-    Nothing is stored. Raises Refused when one of them is never to be asked.
+    `earlier`: marks of the same accounts that an earlier release made. Nothing is stored. Raises Refused when one of
+    them is never to be asked.
     """
-    known = [bound for mark in marks if (bound := await repository.marks.get(mark))]
+    known = [bound for mark in (*marks, *earlier) if (bound := await repository.marks.get(mark))]
     for bound in known:
         if not bound.contact_id:
             raise not_available()
@@ -234,8 +315,9 @@ async def _bound_to(repository: Repository, marks: Sequence[str], now: datetime)
     contact_id = known[0].contact_id if known else new_id()
     found = {bound.id: bound for bound in known}
     for mark in marks:
-        found.setdefault(mark, Mark(id=mark, institution=repository.institution, since=now)).contact_id = contact_id
-    return list(found.values()), None
+        made = Mark(id=mark, institution=repository.institution, since=now, names=NAMES)
+        found.setdefault(mark, made).contact_id = contact_id
+    return [found[mark] for mark in marks], None
 
 
 async def _take_on_deployment(
@@ -244,6 +326,7 @@ async def _take_on_deployment(
     """Hold the accounts across all institutions for this clearing. Raises Refused."""
     for mark in marks:
         entry = await ledger.entry(mark)
+        entry.names = NAMES
         entry.take_for(holder, cool_off, now)
         await ledger.keep(entry)
 
@@ -293,4 +376,4 @@ async def _make(context: Context, who: _Who, person: Person) -> Person:
     return await people.insert(person, event)
 
 
-__all__ = ["clear", "end_week", "is_available", "lapse", "refuse"]
+__all__ = ["asks_for", "clear", "end_week", "is_available", "lapse", "refuse"]

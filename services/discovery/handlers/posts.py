@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.accounts import Account
 from firsthand.services.discovery.model.cases import Case
 from firsthand.services.discovery.model.hashtags import matching, wanted
 from firsthand.services.discovery.model.leads import (
@@ -21,6 +21,8 @@ from firsthand.services.discovery.model.leads import (
     week_ends,
     week_of,
 )
+from firsthand.services.discovery.model.people import NAMES
+from firsthand.services.discovery.model.sites import Platform
 from firsthand.services.discovery.posts import (
     Entries,
     Entry,
@@ -96,6 +98,7 @@ class Intake:
     found_by: str
     at: datetime
     hashtags: Mapping[str, str]
+    earlier: frozenset[str] | None = None  # marks of an earlier release, read once for many posts
 
     @property
     def week(self) -> str:
@@ -115,7 +118,14 @@ async def import_posts(
     head, chunks = await _head_of(chunks)
     format_ = _checked(head, format_)
     intake = Intake(
-        context, repository, case, format_, staff.person_id, context.clock.now(), wanted(case.details.hashtags)
+        context,
+        repository,
+        case,
+        format_,
+        staff.person_id,
+        context.clock.now(),
+        wanted(case.details.hashtags),
+        await repository.earlier_marks(),
     )
     await keep_week(intake)
     return await _take_all(intake, entries_of(format_), format_, chunks)
@@ -169,21 +179,23 @@ async def _store(intake: Intake, group: Sequence[Post | Removed], report: Report
 async def _wanted(intake: Intake, post: Post, report: Report) -> Lead | None:
     """Make the lead of a post that carries a hashtag of the case and whose author may be asked."""
     tags = matching(intake.hashtags, post.tags, post.text)
-    marks = intake.repository.marks_of((post.platform, account) for account in post.accounts)
     if not tags:
         report.note_ignored("no-hashtag")
-    elif await intake.repository.asked_before(marks):
+    elif await intake.repository.asked_before(post.owners, among=intake.earlier):
         report.note_ignored("asked-before")
     else:
         at = min(post.posted_at or intake.at, intake.at)  # some clients write times that are yet to come
-        lead = lead_of(intake, post.platform, post.permalink, marks, posted_at=at)
+        lead = lead_of(intake, post.platform, post.permalink, post.owners, posted_at=at)
         lead.language, lead.tags = post.language, tags
         return lead
     return None
 
 
-def lead_of(intake: Intake, platform: Platform, permalink: str, marks: Sequence[str], *, posted_at: datetime) -> Lead:
+def lead_of(
+    intake: Intake, platform: Platform, permalink: str, owners: Sequence[Account], *, posted_at: datetime
+) -> Lead:
     """Make a lead, its content still to be sealed."""
+    marks = intake.repository.marks_of(owners)
     return Lead(
         id=intake.repository.lead_id(intake.case.id, permalink),
         institution=intake.repository.institution,
@@ -223,7 +235,11 @@ async def _let_go(intake: Intake, permalink: str) -> bool:
 async def keep_week(intake: Intake) -> None:
     """See that the week whose key seals these leads is looked after when it is over."""
     week = Week(
-        id=intake.week, institution=intake.repository.institution, case_id=intake.case.id, due_at=week_ends(intake.at)
+        id=intake.week,
+        institution=intake.repository.institution,
+        case_id=intake.case.id,
+        due_at=week_ends(intake.at),
+        names=NAMES,
     )
     with contextlib.suppress(AlreadyExists):
         await intake.repository.weeks.insert(week)
@@ -237,6 +253,7 @@ def _content(post: Post) -> Content:
         name=post.name[:200],
         profile=post.profile,
         accounts=list(post.accounts),
+        elsewhere=list(post.elsewhere),
     )
 
 

@@ -120,6 +120,7 @@ async def _show(
         case=case,
         content=content,
         available=await leads.is_available(context, staff, lead, content) if content else False,
+        asks_for=leads.asks_for(lead, content) if content else None,
         obstacle=_obstacle(context, case),
         refused=refused,
         errors=[(field.removeprefix("checks."), text) for field, text in refused.fields.items()] if refused else [],

@@ -1,160 +1,251 @@
 """Addresses of posts and profiles, brought to one form, so that the same person or post is known again.
 
-Nothing is ever fetched: what an address says is all that is read from it.
+Nothing is ever fetched: what an address says is all that is read from it. What sites' addresses mean is a table
+(`sites.py`). The time is linear in the length of an address, which is bounded before anything else.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Final, Literal
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
 
-import idna
-
+from firsthand.services.discovery.model.accounts import (
+    BLUESKY_HANDLE,
+    DID,
+    Account,
+    Address,
+    bluesky_profile,
+    elsewhere,
+    home_of,
+    host_in_one_form,
+    host_of,
+    nobody,
+    of_home,
+    on_bluesky,
+    on_site,
+    parameters,
+    plain,
+    unreadable,
+)
+from firsthand.services.discovery.model.fediverse import on_the_fediverse
+from firsthand.services.discovery.model.sites import (
+    BLUESKY_HANDLES,
+    BLUESKY_HOSTS,
+    BRIDGED_FROM_WEB,
+    BRIDGED_TO_BLUESKY,
+    BRIDGES,
+    REDIRECTS,
+    SHORTENED,
+    Site,
+    belongs_to_known,
+    named_by_host,
+    site_of,
+    without_variant,
+)
 from firsthand.shared.refused import Refused
-from firsthand.shared.texts import N_
-
-Platform = Literal["bluesky", "mastodon", "instagram", "other"]
 
 _LONGEST: Final = 2000
-_TRACKING: Final = re.compile(r"^(utm_.*|igsh|igshid|fbclid|gclid|si)$", re.IGNORECASE)
-_INSTAGRAM_WORDS: Final = frozenset({"explore", "stories", "accounts", "about", "direct", "p", "reel", "reels", "tv"})
-_INSTAGRAM_NAME: Final = re.compile(r"^[a-z0-9._]{1,30}$")
-_BLUESKY_HANDLE: Final = re.compile(r"^([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}$")  # a domain name
-_DID: Final = re.compile(r"^did:[a-z]+:[A-Za-z0-9._:%-]+$")
-_MASTODON_NAME: Final = re.compile(r"^@?([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)(?:@([a-z0-9.-]+(?::\d+)?))?$")
-_HOST: Final = re.compile(r"^([a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63}(:\d{1,5})?$")
-
-
-@dataclass(frozen=True)
-class Address:
-    """An address that a person gave. `accounts` are the names under which its owner is known, the surest first;
-    empty when the address does not say whose it is.
-    """
-
-    platform: Platform
-    url: str  # canonical, safe to open
-    is_post: bool
-    handle: str = ""  # as it is shown
-    accounts: tuple[str, ...] = ()
 
 
 def read_address(given: str) -> Address:
-    """Read the address of a post or profile, or a handle. Raises Refused, which shows what an address looks like."""
-    text = given.strip()
-    if not text or len(text) > _LONGEST or any(c.isspace() or not c.isprintable() for c in text):
-        raise _unreadable()
-    if text.startswith("at://"):
-        return _bluesky(text.removeprefix("at://").replace("app.bsky.feed.", "").split("/"))
-    if text.startswith("@") and (name := _MASTODON_NAME.match(text)) and name[2] and _HOST.match(name[2].lower()):
-        return _mastodon_profile(name[1], name[2].lower())
-    if text.startswith("@") and _BLUESKY_HANDLE.match(text[1:].lower()):
-        return _bluesky([text[1:]])
+    """Read the address of a post or profile, or a handle.
+
+    Raises Refused: it is no address, which shows what one looks like, or it names nobody, which says how to find one
+    that does.
+    """
+    text = _cleaned(given)
     try:
+        if text.startswith("at://"):
+            return _record(text)
+        if text.startswith("acct:"):
+            text = f"@{text.removeprefix('acct:').removeprefix('@')}"
+        if text.startswith("@"):
+            return _handle(text[1:])
+        if "/" not in text and (address := _bare(text)):
+            return address
         return _read_url(urlsplit(text if "://" in text else f"https://{text}"))
     except ValueError:  # of a host or port that is none
-        raise _unreadable() from None
+        raise unreadable() from None
 
 
-def bluesky_post(did: str, rkey: str) -> str:
-    """The address of a Bluesky post: by the account's id, which stays when a handle changes."""
-    return f"https://bsky.app/profile/{did}/post/{rkey}"
+def fediverse_author(acct: str, profile: str, uri: str = "") -> Address:
+    """Read the author of a post as Mastodon's API gives it: `acct` (with the account's domain where that is another
+    server's), the address of the profile, and the account's id. Raises Refused.
+
+    Where the account's domain and the web's differ, both are kept: people know the one, addresses have the other.
+    """
+    user, _, home = acct.partition("@")
+    try:
+        home = home_of(home) if home else ""
+        web = host_of(urlsplit(profile))
+        if home in BRIDGES or site_of(home):
+            address = of_home(user, home)
+            did = uri.rpartition("/ap/")[2]
+            return replace(address, accounts=(did, *address.accounts)) if DID.match(did) else address
+        if site_of(web):
+            return read_address(profile)
+        address = replace(of_home(user, home or web), profile=read_address(profile).url)
+    except ValueError:
+        raise unreadable() from None
+    return replace(address, accounts=tuple(dict.fromkeys((*address.accounts, f"{user.lower()}@{plain(web)}"))))
 
 
-def bluesky_profile(did: str) -> str:
-    return f"https://bsky.app/profile/{did}"
+def bluesky_author(did: str, handle: str) -> Address:
+    """Read the author of a Bluesky post, by id and handle (empty: not told). A bridged one is the native one."""
+    if handle.endswith(BRIDGED_TO_BLUESKY):
+        try:
+            native = on_bluesky(handle)
+        except (Refused, ValueError):
+            native = None
+        if native and native.platform != "bluesky":
+            return replace(native, elsewhere=(("bluesky", did),))
+    profile, shown = bluesky_profile(did), f"@{handle}" if handle else ""
+    # The id stays when the handle changes, so it comes first. A handle that does not resolve names nobody.
+    accounts = (did,) if handle in ("", "handle.invalid") else (did, handle)
+    return Address("bluesky", profile, is_post=False, handle=shown, accounts=accounts, profile=profile, site="bluesky")
 
 
-def _read_url(url: SplitResult) -> Address:
-    host, port = (url.hostname or "").lower(), url.port
-    host = idna.encode(host, uts46=True).decode() if not host.isascii() and len(host) < 200 else host  # noqa: PLR2004
-    where = f"{host}:{port}" if port and port not in (80, 443) else host
-    if url.scheme not in ("http", "https") or url.username or url.password or not _HOST.match(where):
-        raise _unreadable()
-    parts = [unquote(part) for part in url.path.split("/") if part]
-    if host in ("instagram.com", "www.instagram.com", "m.instagram.com", "instagr.am"):
-        return _instagram(parts)
-    if host in ("bsky.app", "www.bsky.app", "staging.bsky.app"):
-        return _bluesky(parts[1:] if parts[:1] == ["profile"] else [])
-    return _mastodon(where, parts) or _other(where, url)
+def current_accounts(known: Iterable[Account]) -> list[Account]:
+    """Name accounts as they are named today; an earlier release may have named them otherwise, or named nobody."""
+    return list(dict.fromkeys(now for account in known for now in _current(account)))
 
 
-def _instagram(parts: list[str]) -> Address:
-    site = "https://www.instagram.com"
+def _current(account: Account) -> Sequence[Account]:
+    platform, name = account
+    if platform == "bluesky" and name.startswith("did:"):
+        return [account]
+    try:
+        match platform:
+            case "bluesky":
+                return on_bluesky(name).owners
+            case "mastodon":
+                return _handle(name).owners
+            case "instagram":
+                return read_address(f"https://www.instagram.com/{name}/").owners
+            case _:
+                return read_address(name).owners
+    except (Refused, ValueError):
+        return []
+
+
+def _cleaned(given: str) -> str:
+    """Return what was copied without what came along with it. Raises Refused."""
+    if len(given) > 2 * _LONGEST:
+        raise unreadable()
+    start, end = 0, len(given)
+    while start < end and _came_along(given[start]):
+        start += 1
+    while end > start and _came_along(given[end - 1]):
+        end -= 1
+    text = given[start:end]
+    if not text or len(text) > _LONGEST or any(c.isspace() or not c.isprintable() for c in text):
+        raise unreadable()
+    return text
+
+
+def _came_along(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
+def _read_url(url: SplitResult, *, within: bool = False) -> Address:
+    """Read a URL. `within`: it stood in another one. Raises Refused, or ValueError."""
+    where = host_of(url)
+    host = where.partition(":")[0]
+    if url.scheme.lower() not in ("http", "https") or url.username or url.password:
+        raise unreadable()
+    parts = [unquote(part) for part in url.path.split("/") if part not in ("", ".")]
+    if any(not part.isprintable() or part != part.strip() for part in parts):
+        raise unreadable()
+    if host in BRIDGES and not within:
+        return _bridged(host, url)
+    if host in BRIDGES or host in REDIRECTS or without_variant(host) in REDIRECTS:
+        raise nobody()
+    if host in BLUESKY_HOSTS or without_variant(host) in BLUESKY_HOSTS:
+        return _in_app(parts)
+    if host.endswith(BLUESKY_HANDLES):
+        return on_bluesky(host)
+    if site := site_of(host):
+        return _at(site, [SHORTENED[host], *parts] if host in SHORTENED else parts, url)
+    if owner := named_by_host(host):
+        site, name = owner
+        return _at(site, [f"@{name}", *parts], url)
+    if belongs_to_known(host):
+        raise nobody()
+    return on_the_fediverse(where, parts, url) or elsewhere(where, url)
+
+
+def _in_app(parts: list[str]) -> Address:
     match parts:
-        case [("p" | "reel" | "reels" | "tv"), code, *_]:
-            return Address("instagram", f"{site}/p/{code}/", is_post=True)
-        case [name, ("p" | "reel"), code, *_] if _instagram_name(name):
-            handle = name.lower()
-            return Address("instagram", f"{site}/p/{code}/", is_post=True, handle=f"@{handle}", accounts=(handle,))
-        case ["stories", name, *_] if _instagram_name(name):
-            handle = name.lower()
-        case [name, *_] if _instagram_name(name):
-            handle = name.lower()
-        case _:
-            raise _unreadable()
-    return Address("instagram", f"{site}/{handle}/", is_post=False, handle=f"@{handle}", accounts=(handle,))
+        case ["profile", account, "post", rkey, *_]:
+            return on_bluesky(account, rkey)
+        case ["profile", account, *_]:
+            return on_bluesky(account)
+    raise nobody()
 
 
-def _instagram_name(name: str) -> bool:
-    return name.lower() not in _INSTAGRAM_WORDS and _INSTAGRAM_NAME.match(name.lower()) is not None
+def _at(site: Site, parts: list[str], url: SplitResult) -> Address:
+    """Read an address of a site of the table."""
+    named = site.read(parts, parameters(url))
+    if named is None:
+        if site.others_are_posts and len(parts) > 1:
+            return Address(site.platform, elsewhere(host_of(url), url).url, is_post=True, site=site.key)
+        raise nobody()
+    if not named.name and not named.number:
+        return Address(site.platform, named.post, is_post=True, site=site.key)
+    address = on_site(site, named.name, named.number, named.spelled)
+    return replace(address, url=named.post, is_post=True) if named.post else address
 
 
-def _bluesky(parts: list[str]) -> Address:
-    if not parts:
-        raise _unreadable()
-    account = parts[0].removeprefix("@")
-    if _DID.match(account):
-        handle = ""
-    elif _BLUESKY_HANDLE.match(account.lower()):
-        account = account.lower()
-        handle = f"@{account}"
-    else:
-        raise _unreadable()
-    if len(parts) >= 3 and parts[1] == "post":  # noqa: PLR2004 - account, "post", key
-        return Address("bluesky", bluesky_post(account, parts[2]), is_post=True, handle=handle, accounts=(account,))
-    return Address("bluesky", bluesky_profile(account), is_post=False, handle=handle, accounts=(account,))
+def _record(text: str) -> Address:
+    """Read an address of the AT protocol."""
+    match text.removeprefix("at://").split("/"):
+        case [account, "app.bsky.feed.post", rkey]:
+            return on_bluesky(account, rkey)
+        case [account] | [account, "app.bsky.actor.profile", *_]:
+            return on_bluesky(account)
+    raise unreadable()
 
 
-def _mastodon(host: str, parts: list[str]) -> Address | None:
-    """A Mastodon-like address: `/@name`, `/@name@elsewhere`, `/users/name`, each with a post's id or not."""
-    if parts[:1] == ["users"] and len(parts) > 1:
-        name, rest = _MASTODON_NAME.match(parts[1]), [part for part in parts[2:] if part != "statuses"]
-    elif parts and parts[0].startswith("@"):
-        name, rest = _MASTODON_NAME.match(parts[0]), parts[1:]
-    else:
+def _handle(text: str) -> Address:
+    """`name@home` of the fediverse, or a Bluesky handle. Raises Refused, or ValueError."""
+    name, at, home = text.partition("@")
+    return of_home(name, home_of(home)) if at else on_bluesky(name)
+
+
+def _bare(text: str) -> Address | None:
+    """A handle on Bluesky without its sign: a domain name and nothing else, which is no site that we know."""
+    try:
+        host = host_in_one_form(text)
+    except ValueError:
         return None
-    if name is None or (rest and not rest[0].isalnum()):
+    if host.startswith("www.") or not BLUESKY_HANDLE.match(host):
         return None
-    home = (name[2] or host).lower()
-    profile = _mastodon_profile(name[1], home)
-    if not rest or not rest[0].isdigit():
-        return profile
-    shown = name[1] if home == host else f"{name[1]}@{home}"
-    url = f"https://{host}/@{shown}/{rest[0]}"
-    return Address("mastodon", url, is_post=True, handle=profile.handle, accounts=profile.accounts)
+    if host.endswith((BLUESKY_HANDLES, BRIDGED_TO_BLUESKY)):
+        return on_bluesky(host)
+    known = site_of(host) or named_by_host(host) or belongs_to_known(host)
+    return None if known or host in REDIRECTS | BLUESKY_HOSTS | BRIDGES else on_bluesky(host)
 
 
-def _mastodon_profile(name: str, home: str) -> Address:
-    account = f"{name.lower()}@{home}"
-    return Address("mastodon", f"https://{home}/@{name}", is_post=False, handle=f"@{name}@{home}", accounts=(account,))
+def _bridged(host: str, url: SplitResult) -> Address:
+    """Read an address of Bridgy Fed, which carries the native one."""
+    kind, _, rest = url.path.lstrip("/").partition("/")
+    inner = unquote(rest)
+    match kind:
+        case "r":
+            return _read_url(urlsplit(inner), within=True)
+        case "ap" | "bsky" | "web" if inner.startswith("@"):
+            return _handle(inner[1:])
+        case "ap" | "bsky" if inner:
+            return on_bluesky(inner.partition("/")[0])
+        case "web" if inner:
+            return of_home(inner.partition("/")[0], "web.brid.gy")
+        case "convert":
+            inner = inner.partition("/")[2]
+            return _record(inner) if inner.startswith("at://") else _read_url(urlsplit(inner), within=True)
+    if host in BRIDGED_FROM_WEB and kind and not rest:
+        return of_home(unquote(kind), host)
+    raise nobody()
 
 
-def _other(host: str, url: SplitResult) -> Address:
-    """Another site: only its address says whose page it is."""
-    query = urlencode([(k, v) for k, v in parse_qsl(url.query) if not _TRACKING.match(k)])
-    path = url.path.rstrip("/")
-    canonical = urlunsplit(("https", host, path, query, ""))
-    return Address("other", canonical, is_post=False, handle=f"{host}{path}", accounts=(canonical,))
-
-
-def _unreadable() -> Refused:
-    return Refused(
-        "address",
-        N_("Copy the address of the profile or post from your browser. It starts with https://."),
-        title=N_("We could not read this address"),
-        kind="invalid",
-        fields={"address": N_("Copy it from your browser. It starts with https://.")},
-    )
-
-
-__all__ = ["Address", "Platform", "bluesky_post", "bluesky_profile", "read_address"]
+__all__ = ["bluesky_author", "current_accounts", "fediverse_author", "read_address"]

@@ -5,7 +5,9 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.accounts import Account
+from firsthand.services.discovery.model.addresses import current_accounts
+from firsthand.services.discovery.model.sites import Platform
 from firsthand.shared.events.contact import Language
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
@@ -67,6 +69,12 @@ class Content(BaseModel):
     name: str = ""
     profile: str = ""
     accounts: list[str] = []  # the names under which the author is known to the platform, the surest first
+    elsewhere: list[Account] = []  # and to other platforms
+
+
+def authors(platform: Platform, content: Content) -> list[Account]:
+    """Every name of a lead's author, with its platform, as accounts are named today."""
+    return current_accounts([*((platform, account) for account in content.accounts), *content.elsewhere])
 
 
 class Lead(Document):
@@ -146,6 +154,7 @@ class Week(Document):
     kind: ClassVar[str] = "week"
 
     case_id: str
+    names: int | None = None  # by which rules the authors of its leads are named: see `people.NAMES`
 
 
 def week_of(case_id: str, at: datetime) -> str:
@@ -165,7 +174,10 @@ class Clearing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    profile: Annotated[str, Field(description="the profile's address; needed where the platform names no author")] = ""
+    profile: Annotated[
+        str,
+        Field(description="the profile's address or a handle; needed where the platform gives none"),
+    ] = ""
     checks: Checks = Checks()
     language: Annotated[
         Language | None, Field(description="in which to write; the post's where it is one of the case's")
@@ -185,6 +197,7 @@ __all__ = [
     "RefusalReason",
     "Source",
     "Week",
+    "authors",
     "week_ends",
     "week_of",
 ]

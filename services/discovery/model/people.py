@@ -1,21 +1,25 @@
 """The person behind a contact, and the marks that spare people: within an institution and across the deployment."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime
 
-from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.sites import Platform
 from firsthand.shared.events.consent import ConsentState
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.events.discovery import ContactState, ErasedState
 from firsthand.shared.refused import Refused
-from firsthand.shared.store import Document
+from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import Sealed
 
 # Across all institutions of a deployment nobody is asked more often than this, ever.
 ASKED_AT_MOST: Final = 3
+# The rules by which an account is named before it is marked: those of `accounts.py`. None stands for those of 0.1.0
+# (`earlier.py`), or for a mark of which nobody knows any more.
+NAMES: Final = 2
 # Between taking a person and making the contact lie milliseconds; after this a clearing is taken to have died.
 TAKEN_FOR: Final = timedelta(minutes=2)
 
@@ -42,16 +46,20 @@ class Mark(Document):
     """
 
     kind: ClassVar[str] = "mark"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("names"),)
 
     contact_id: str = ""  # empty: never to be asked (again)
     since: AwareDatetime
+    names: int | None = None  # by which rules the account was named: see `NAMES`
 
 
 class Asked(Document):
     """How often and when an account was asked on this deployment: counts and times, nothing else, under a mark."""
 
     kind: ClassVar[str] = "asked"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("names"),)
 
+    names: int | None = None
     times: list[AwareDatetime] = []
     said_no: list[AwareDatetime] = []
     taken_by: str = ""  # the mark for which a clearing holds it at this moment
@@ -86,7 +94,9 @@ class Person(Document):
     """The person behind a contact, under the contact's id; personal fields are sealed with the contact's key."""
 
     kind: ClassVar[str] = "person"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("names"),)
 
+    names: int | None = None
     case_id: str
     reference: str
     number: int
@@ -138,6 +148,12 @@ class Person(Document):
         self.lead_id, self.due_at, self.standing = "", None, "erased"
 
 
+def open_to_all(entries: Sequence[Asked], mark: str, cool_off: timedelta, now: datetime) -> bool:
+    """Return whether the clearing of `mark` could hold one person, whom the ledger knows by several accounts."""
+    asked = {time for entry in entries for time in entry.times}
+    return len(asked) < ASKED_AT_MOST and all(entry.open_to(mark, cool_off, now) for entry in entries)
+
+
 def standing_of(told: ConsentState) -> Standing:
     """Read off consent's whole state where the contact stands. Ask only of a state that `is_known`."""
     if told.consent.state in ("withdrawn", "erased"):
@@ -153,4 +169,15 @@ def standing_of(told: ConsentState) -> Standing:
     return "done" if told.consent.released else "active"
 
 
-__all__ = ["ASKED_AT_MOST", "NO", "Asked", "Mark", "Person", "Standing", "not_available", "standing_of"]
+__all__ = [
+    "ASKED_AT_MOST",
+    "NAMES",
+    "NO",
+    "Asked",
+    "Mark",
+    "Person",
+    "Standing",
+    "not_available",
+    "open_to_all",
+    "standing_of",
+]

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from firsthand.services.discovery.model.addresses import bluesky_post, bluesky_profile
+from firsthand.services.discovery.model.accounts import Address, bluesky_post
+from firsthand.services.discovery.model.addresses import bluesky_author
 from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
 
 _TAG_FEATURE: Final = "app.bsky.richtext.facet#tag"
@@ -12,42 +13,33 @@ _NOT_PUBLIC: Final = "!no-unauthenticated"
 
 def read_post(raw: dict[str, Any]) -> Post | Ignored:
     """Read one entry of `posts`. Raises Malformed."""
-    author = need(raw, "author", dict)
+    told = need(raw, "author", dict)
     did, rkey = _post_of(need(raw, "uri", str))
-    labels = {label.get("val") for label in maybe(author, "labels", list) if isinstance(label, dict)}
+    labels = {label.get("val") for label in maybe(told, "labels", list) if isinstance(label, dict)}
     if _NOT_PUBLIC in labels:
         return Ignored("not-public")
     if "bot" in labels:
         return Ignored("bot")
-    handle = need(author, "handle", str).lower()
-    # The id stays when the handle changes, so it comes first. A handle that does not resolve names nobody.
-    accounts = (did,) if handle == "handle.invalid" else (did, handle)
-    return from_record(
-        need(raw, "record", dict),
-        did,
-        rkey,
-        accounts=accounts,
-        handle=f"@{handle}",
-        name=maybe(author, "displayName", str),
-    )
+    handle = need(told, "handle", str).lower()
+    author = bluesky_author(did, handle)
+    return from_record(need(raw, "record", dict), did, rkey, author, name=maybe(told, "displayName", str))
 
 
-def from_record(
-    record: dict[str, Any], did: str, rkey: str, *, accounts: tuple[str, ...], handle: str = "", name: str = ""
-) -> Post:
+def from_record(record: dict[str, Any], did: str, rkey: str, author: Address, *, name: str = "") -> Post:
     """Read the record of a post, as searches and Jetstream give it. Raises Malformed."""
     languages = maybe(record, "langs", list)
     return Post(
-        platform="bluesky",
+        platform=author.platform,
         permalink=bluesky_post(did, rkey),
         posted_at=time_of(record, "createdAt"),
         language=language_of(languages[0]) if languages else "",
         text=maybe(record, "text", str),
         tags=_tags(record),
-        accounts=accounts,
-        handle=handle,
+        accounts=author.accounts,
+        elsewhere=author.elsewhere,
+        handle=author.handle,
         name=name,
-        profile=bluesky_profile(did),
+        profile=author.profile,
     )
 
 

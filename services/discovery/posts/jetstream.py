@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from firsthand.services.discovery.model.addresses import bluesky_post
+from firsthand.services.discovery.model.accounts import bluesky_post
+from firsthand.services.discovery.model.addresses import bluesky_author
 from firsthand.services.discovery.posts.bluesky import from_record
 from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, Removed, need
 
@@ -24,7 +25,7 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed:
         return Removed(bluesky_post(did, rkey))
     if operation != "create":
         return Ignored("not-a-post")
-    return from_record(need(commit, "record", dict), did, rkey, accounts=(did,))
+    return from_record(need(commit, "record", dict), did, rkey, bluesky_author(did, ""))
 
 
 __all__ = ["read_post"]

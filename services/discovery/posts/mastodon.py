@@ -3,9 +3,9 @@
 import html
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from firsthand.services.discovery.model.addresses import read_address
+from firsthand.services.discovery.model.accounts import Address
+from firsthand.services.discovery.model.addresses import fediverse_author, read_address
 from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
 from firsthand.shared.refused import Refused
 
@@ -28,24 +28,28 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored:
         return Ignored("opted-out")
     if isinstance(raw.get("reblog"), dict):
         return Ignored("not-a-post")
-    profile = need(account, "url", str)
-    host = urlsplit(profile).hostname or ""
-    user = need(account, "acct", str).partition("@")[0]
-    if not host or not user:
-        raise Malformed("`account` does not say whose post it is")
+    author = _author(account)
     warning, content = maybe(raw, "spoiler_text", str), _plain(maybe(raw, "content", str))
     return Post(
-        platform="mastodon",
+        platform=author.platform,
         permalink=_canonical(maybe(raw, "url", str) or need(raw, "uri", str)),
         posted_at=time_of(raw, "created_at"),
         language=language_of(raw.get("language")),
         text=f"{warning}\n{content}" if warning else content,
         tags=tuple(tag["name"] for tag in maybe(raw, "tags", list) if _named(tag)),
-        accounts=(f"{user.lower()}@{host.lower()}",),
-        handle=f"@{user}@{host}",
+        accounts=author.accounts,
+        elsewhere=author.elsewhere,
+        handle=author.handle,
         name=maybe(account, "display_name", str),
-        profile=_canonical(profile),
+        profile=author.profile,
     )
+
+
+def _author(account: dict[str, Any]) -> Address:
+    try:
+        return fediverse_author(need(account, "acct", str), need(account, "url", str), maybe(account, "uri", str))
+    except Refused as error:
+        raise Malformed("`account` does not say whose post it is") from error
 
 
 def _named(tag: object) -> bool:
@@ -56,7 +60,7 @@ def _canonical(url: str) -> str:
     try:
         return read_address(url).url
     except Refused as error:
-        raise Malformed("`url` is not an address") from error
+        raise Malformed(f"`url`: {error.title}. {error.text}") from error
 
 
 def _plain(content: str) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
-from firsthand.services.discovery.model.addresses import Platform
+from firsthand.services.discovery.model.accounts import Account
+from firsthand.services.discovery.model.sites import Platform
 
 IgnoredBecause = Literal["not-a-post", "not-public", "bot", "opted-out", "no-hashtag", "asked-before"]
 
@@ -16,7 +17,9 @@ T = TypeVar("T", str, int, bool, dict[str, Any], list[Any])
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A public post. `accounts` are the author's names on the platform, the surest first; empty where it names none."""
+    """A public post. `accounts` are the author's names on the platform, the surest first; empty where it names none.
+    `elsewhere`: the author's names on other platforms.
+    """
 
     platform: Platform
     permalink: str
@@ -28,6 +31,12 @@ class Post:
     handle: str = ""
     name: str = ""
     profile: str = ""
+    elsewhere: tuple[Account, ...] = ()
+
+    @property
+    def owners(self) -> list[Account]:
+        """Every name of the author, with its platform."""
+        return [*((self.platform, account) for account in self.accounts), *self.elsewhere]
 
 
 @dataclass(frozen=True, slots=True)
