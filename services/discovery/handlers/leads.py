@@ -163,7 +163,7 @@ def _who(lead: Lead, content: Content | None, given: str) -> _Who:
         raise NotFound
     accounts = authors(lead.platform, content)
     if given.strip():
-        return _who_is_named(lead, content, accounts, _profile(given))
+        return _who_is_named(lead, content, accounts, _profile(given, _site_of(lead, content)))
     asked = asks_for(lead, content)
     if asked == "profile":
         raise Refused(
@@ -220,11 +220,17 @@ def _on_the_same_site(lead: Lead, content: Content, address: Address) -> bool:
         return lead.platform in (address.platform, *(platform for platform, _ in address.elsewhere)) or (
             lead.platform == "bluesky" and address.platform == "mastodon"
         )
+    return _site_of(lead, content) in ("", address.site)
+
+
+def _site_of(lead: Lead, content: Content) -> str:
+    """The site of the table on which a lead's author is; empty where it is none, or not known."""
+    if lead.platform != "other":
+        return lead.platform
     try:
-        site = read_address(content.permalink).site
+        return read_address(content.permalink).site
     except Refused:  # an earlier release read it
-        return True
-    return not site or site == address.site
+        return ""
 
 
 def _spelled(permalink: str) -> str:
@@ -235,10 +241,10 @@ def _spelled(permalink: str) -> str:
         return ""
 
 
-def _profile(given: str) -> Address:
-    """Read the address of the author's profile. Raises Refused, of this field."""
+def _profile(given: str, site: str) -> Address:
+    """Read the address of the author's profile, or the handle on that site. Raises Refused, of this field."""
     try:
-        return read_address(given)
+        return read_address(given, on=site)
     except Refused as refused:
         fields = {"profile": next(iter(refused.fields.values()), refused.text)}
         raise Refused(refused.code, refused.text, title=refused.title, kind=refused.kind, fields=fields) from None

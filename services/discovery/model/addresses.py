@@ -35,6 +35,7 @@ from firsthand.services.discovery.model.sites import (
     BRIDGED_FROM_WEB,
     BRIDGED_TO_BLUESKY,
     BRIDGES,
+    KNOWN,
     REDIRECTS,
     SHORTENED,
     Site,
@@ -48,14 +49,16 @@ from firsthand.shared.refused import Refused
 _LONGEST: Final = 2000
 
 
-def read_address(given: str) -> Address:
-    """Read the address of a post or profile, or a handle.
+def read_address(given: str, on: str = "") -> Address:
+    """Read the address of a post or profile, or a handle. `on`: the site of the table on which a mere `@name` is meant.
 
     Raises Refused: it is no address, which shows what one looks like, or it names nobody, which says how to find one
     that does.
     """
     text = _cleaned(given)
     try:
+        if on in KNOWN and text.startswith("@") and (person := KNOWN[on].person({"name": text[1:]}, bare=True)):
+            return on_site(KNOWN[on], *person, spelled=text[1:])
         if text.startswith("at://"):
             return _record(text)
         if text.startswith("acct:"):
