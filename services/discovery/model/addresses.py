@@ -4,6 +4,7 @@ Nothing is ever fetched: what an address says is all that is read from it. What 
 (`sites.py`). The time is linear in the length of an address, which is bounded before anything else.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -47,6 +48,7 @@ from firsthand.services.discovery.model.sites import (
 from firsthand.shared.refused import Refused
 
 _LONGEST: Final = 2000
+_SCHEME: Final = re.compile(r"^[a-z][a-z0-9+.-]{0,30}://", re.IGNORECASE)
 
 
 def read_address(given: str, on: str = "") -> Address:
@@ -67,7 +69,7 @@ def read_address(given: str, on: str = "") -> Address:
             return _handle(text[1:])
         if "/" not in text and (address := _bare(text)):
             return address
-        return _read_url(urlsplit(text if "://" in text else f"https://{text}"))
+        return _read_url(urlsplit(text if _SCHEME.match(text) else f"https://{text}"))
     except ValueError:  # of a host or port that is none
         raise unreadable() from None
 

@@ -16,6 +16,7 @@ from firsthand.services.discovery.model.sites import (
     BRIDGED_FROM_BLUESKY,
     BRIDGED_TO_BLUESKY,
     FEDIVERSE_PEOPLE,
+    KNOWN,
     SITES,
     Site,
     without_dots,
@@ -39,6 +40,8 @@ def earlier_names(account: Account, spelled: str = "") -> Iterator[Account]:
             yield from _of_bluesky(name)
         case "mastodon":
             yield from _of_the_fediverse(name, spelled)
+        case "instagram":  # of whose hosts it did not know them all
+            yield from _by_handle(KNOWN[platform], name, spelled)
         case "other":
             yield from _of_a_site(name, spelled)
 
@@ -68,7 +71,7 @@ def _of_a_site(account: str, spelled: str) -> Iterator[Account]:
             yield from _by_handle(site, name, spelled)
             return
         if number := _taken_off(site.profile_by_id, account, unless=site.profile):
-            yield from _by_number(site, number)
+            yield from _by_number(site, number, spelled)
             return
     yield from _of_a_page(account)
 
@@ -85,18 +88,18 @@ def _by_handle(site: Site, name: str, spelled: str) -> Iterator[Account]:
         yield _as_read(host, form.format(name=spelling))
 
 
-def _by_number(site: Site, number: str) -> Iterator[Account]:
+def _by_number(site: Site, number: str, spelled: str) -> Iterator[Account]:
+    kind, slash, name = number.partition("/")
+    if kind in ("c", "user") and slash:
+        spellings = [*_usual(unquote(name), spelled), *_every(unquote(name))]
+        for host, before, spelling in itertools.product(_hosts(site, _USUAL_VARIANTS), (f"{kind}/", ""), spellings):
+            yield _as_read(host, f"{before}{spelling}")
+        return
+    forms = [form.removesuffix("/*") for form in site.numbers if "{any}" not in form and "{id}" in form]
     for host in _hosts(site, _VARIANTS):
-        if "/" in number:  # `channel/...`
-            kind, _, name = number.partition("/")
-            for spelling in (unquote(name),) if kind == "channel" else _usual(unquote(name), ""):
-                yield _as_read(host, f"{kind}/{spelling}")
-                yield _as_read(host, spelling)
-            continue
         yield _as_read(host, number)
-        for form in site.numbers:
-            if "{any}" not in form and "{id}" in form:
-                yield _as_read(host, form.removesuffix("/*").format(id=number))
+        for form in forms:
+            yield _as_read(host, form.format(id=number))
 
 
 def _of_a_page(account: str) -> Iterator[Account]:

@@ -1,9 +1,9 @@
 """The one table of sites: their hosts, what each form of their addresses names, and how a handle is folded.
 
 A form is a path: `{name}` is a handle, `{id}` (`{page}`, where it is long) the number under which a site knows an
-account, `{post}` a post, `{thread}` the post that a comment stands under, `{any}` what names nothing. Literal words are
-compared whatever their case; a last `*` stands for whatever follows. What no form of a known site matches names
-nobody. Nothing is ever fetched, so a redirect names nobody either.
+account, `{post}` a post, `{thread}` where it stands (a group, a post with comments), `{any}` what names nothing.
+Literal words are compared whatever their case; a last `*` stands for whatever follows. What no form of a known site
+matches names nobody. Nothing is ever fetched, so a redirect names nobody either.
 
 Sources, beside the sites themselves: yt-dlp's issues for forms of videos and share links (Instagram: #11630, #26234);
 `ids.py` of snarfed/bridgy-fed for bridged accounts; docs.gotosocial.org (split-domain deployments),
@@ -26,7 +26,7 @@ _WHAT: Final = {
     "id": r"(?P<id>.{1,300})",
     "page": r"(?P<id>[0-9]{9,20})",
     "post": r"(?P<post>[A-Za-z0-9_:-]{1,200})",
-    "thread": r"(?P<thread>[A-Za-z0-9_-]{1,200})",
+    "thread": r"(?P<thread>[A-Za-z0-9._-]{1,200})",
     "any": r".{1,300}",
 }
 # The same site for phones, in another design or another language (`es.`, `es-la.`).
@@ -148,7 +148,7 @@ class Site:
         for form, said in self.number_forms:
             if (found := form.match(parts, query)) is not None and (person := self.person(found, bare=form.bare)):
                 name, number = person
-                return Named("", said.format(name=quote(name, safe=""), id=number), "", "")
+                return Named("", said.format(name=quote(name, safe=""), id=number), "", found.get("name", ""))
         for form, url in (*self.post_forms, *((form, "") for form in self.people_forms)):
             found = form.match(parts, query)
             if found is None:
@@ -266,8 +266,8 @@ SITES: Final = (
             "watch/*?v={post}": "https://www.facebook.com/watch/?v={post}",
             "video.php?v={post}": "https://www.facebook.com/watch/?v={post}",
             "reel/{post}/*": "https://www.facebook.com/reel/{post}",
-            "groups/{any}/posts/{post}/*": "https://www.facebook.com/{post}",
-            "groups/{any}/permalink/{post}/*": "https://www.facebook.com/{post}",
+            "groups/{thread}/posts/{post}/*": "https://www.facebook.com/groups/{thread}/posts/{post}",
+            "groups/{thread}/permalink/{post}/*": "https://www.facebook.com/groups/{thread}/posts/{post}",
             "{name}/posts/{post}": "https://www.facebook.com/{name}/posts/{post}",
             "{name}/posts/{any}/{post}": "https://www.facebook.com/{name}/posts/{post}",
             "{name}/videos/{post}": "https://www.facebook.com/{name}/videos/{post}",
