@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firsthand.services.discovery.model.addresses import read_address
+from firsthand.services.discovery.model.cases import CaseDetails
 from firsthand.services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
 from firsthand.services.discovery.posts import (
     Format,
@@ -25,6 +26,14 @@ from firsthand.shared.refused import Refused
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
 HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])
+
+
+DETAILS = {
+    "title": "Cleft palate",
+    "condition": {"en": "cleft palate"},
+    "hashtags": ["cleft"],
+    "languages": ["en"],
+}
 
 
 def read(format_: Format, content: bytes, piece: int = 1 << 20) -> list[Any]:
@@ -136,6 +145,32 @@ def test_an_answer_that_is_an_error_is_no_posts() -> None:
 )
 def test_hashtags_match_whatever_case_accents_or_script(text: str, found: list[str]) -> None:
     assert matching(HASHTAGS, [], text) == found
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["तालु", "কাটা_ঠোঁট", "பிளவுஉதடு", "နှုတ်ခမ်းကွဲ", "បបូរមាត់ឆែប", "ปากแหว่ง", "구순구개열", "唇顎口蓋裂", "ከንፈር_መሰንጠቅ", "හීනකල"],
+)
+def test_a_hashtag_may_be_in_any_script(tag: str) -> None:
+    assert is_hashtag(tag)
+    assert CaseDetails.model_validate(DETAILS | {"hashtags": [f"#{tag}"]}).hashtags == [tag]
+    case = wanted([tag])
+    for text in (f"two years #{tag} later", f"#{tag}", f"#{tag}।", f"＃{tag}, #other", f"#other#{tag}"):
+        assert matching(case, [], text) == [tag], text
+    assert matching(case, [tag], "") == [tag]
+    assert matching(case, [], f"#{tag}ा" if tag == "तालु" else f"#{tag}x") == []
+
+
+def test_a_vowel_that_makes_another_word_makes_another_hashtag() -> None:
+    assert matching(wanted(["तालु"]), ["ताल"], "#ताल #तालि") == []
+    assert not is_hashtag("\u0941")  # a mark without a letter
+
+
+def test_a_long_hashtag_of_hangul_is_counted_in_syllables() -> None:
+    tag = "가" * 60
+    assert is_hashtag(tag)
+    assert matching(wanted([tag]), [], f"#{tag}") == [tag]
+    assert not is_hashtag("가" * 101)
 
 
 def test_a_hashtag_of_a_case_has_no_hyphen_and_no_space() -> None:

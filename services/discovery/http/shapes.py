@@ -17,7 +17,7 @@ from firsthand.shared.events.discovery import ApprovalKind
 from firsthand.shared.texts import N_
 from firsthand.shared.web.languages import NAMES
 
-_SEPARATORS: Final = re.compile(r"[\s,،;]+")
+_SEPARATORS: Final = re.compile(r"[\s,،;؛，、।]+")
 
 WRONG: Final[Mapping[str, str]] = {
     "prefix": N_("Enter two to six letters from A to Z, for example CLP"),
