@@ -62,6 +62,17 @@ async def test_a_form_that_is_not_right_comes_back_with_what_was_entered(
     assert 'value="coordinator-1"' in page.text
 
 
+async def test_a_hashtag_in_any_script_is_entered_in_the_form_and_found_in_posts(house: House) -> None:
+    tags = ("तालु", "তালু", "பிளவு", "နှုတ်ခမ်း", "បបូរមាត់")
+    async with house.browser("coordinator-1", "coordinator") as browser:
+        opened = await browser.post("/cases", data=FORM | {"hashtags": "، ".join(f"#{tag}" for tag in tags)})
+        assert opened.status_code == 200
+    posts = [mastodon(n, user=f"u{n}", tags=[], content=f"<p>two #{tag}</p>") for n, tag in enumerate(tags)]
+    assert (await bring(house, "CLP", json.dumps(posts)))["imported"] == len(tags)
+    found = {tag for lead in (await house.call("GET", "/leads"))["items"] for tag in lead["tags"]}
+    assert found == set(tags)
+
+
 async def test_a_taken_prefix_is_said_beside_its_field(house: House) -> None:
     await house.case()
     async with house.browser("coordinator-1", "coordinator") as browser:
