@@ -19,6 +19,7 @@ from firsthand.shared.store import Collection
 _SHORT: Final = 32
 # Of more names that an account may have had than these, all earlier marks are read at once, and compared.
 _ONE_BY_ONE: Final = 32
+_AT_ONCE: Final = 500  # names that are marked without leaving the event loop: a millisecond
 _PAGE: Final = 1000
 DOCUMENTS: Final = (Case, Places, Lead, Week, Person, Mark, Asked)
 
@@ -138,10 +139,13 @@ async def _found(
     among: frozenset[str] | None,
 ) -> list[str]:
     if among is None and len(names) <= _ONE_BY_ONE:
-        return [mark for mark in marks_of(names) if await kept.get(mark) is not None]
+        found = [await kept.get(mark) for mark in marks_of(names)]
+        return [one.id for one in found if one is not None and one.names is None]
     if among is None:
         among = await _unnamed(kept)
-    return await asyncio.to_thread(lambda: sorted(among.intersection(marks_of(names)))) if among else []
+    if len(names) <= _AT_ONCE or not among:
+        return sorted(among.intersection(marks_of(names))) if among else []
+    return await asyncio.to_thread(lambda: sorted(among.intersection(marks_of(names))))
 
 
 async def _unnamed(kept: Collection[Mark] | Collection[Asked]) -> frozenset[str]:

@@ -217,9 +217,7 @@ def _who_is_named(lead: Lead, content: Content, accounts: list[Account], address
 def _on_the_same_site(lead: Lead, content: Content, address: Address) -> bool:
     """Return whether an account may be that of the lead's author. A post that was bridged has its native author."""
     if lead.platform != "other":
-        return lead.platform in (address.platform, *(platform for platform, _ in address.elsewhere)) or (
-            lead.platform == "bluesky" and address.platform == "mastodon"
-        )
+        return lead.platform in {platform for platform, _ in address.owners}
     return _site_of(lead, content) in ("", address.site)
 
 
@@ -332,7 +330,7 @@ async def _take_on_deployment(
     """Hold the accounts across all institutions for this clearing. Raises Refused."""
     for mark in marks:
         entry = await ledger.entry(mark)
-        entry.names = NAMES
+        entry.names = entry.names if entry.version else NAMES
         entry.take_for(holder, cool_off, now)
         await ledger.keep(entry)
 

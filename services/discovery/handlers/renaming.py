@@ -6,7 +6,6 @@ erased keeps only the marks that it had; clearing looks for those too (`model/ea
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
 
 from firsthand.services.discovery.model.accounts import Account
 from firsthand.services.discovery.model.addresses import read_address
@@ -23,19 +22,27 @@ from firsthand.shared.vault import VaultError
 async def name_again(context: Context) -> None:
     """Go through what earlier releases left. One that cannot be read now is left for the next start."""
     for institution in await context.store.institutions(Week):
-        async for week in Repository(context, institution).weeks.all():
-            if week.names is None:
-                await _tried(context, week.id, partial(_name_leads, context, institution, week.id))
+        await _tried(context, institution, partial(_name_all_leads, context, institution))
     for institution in await context.store.institutions(Person):
-        for person in await _unnamed(Repository(context, institution)):
-            await _tried(context, person, partial(_name_person, context, institution, person))
+        await _tried(context, institution, partial(_name_all_people, context, institution))
 
 
-async def _tried(context: Context, owner: str, work: Callable[[], Awaitable[Any]]) -> None:
+async def _tried(context: Context, what: str, work: Callable[[], Awaitable[None]]) -> None:
     try:
         await use_case(work)()
     except (Unreadable, VaultError) as error:
-        context.log.warning("%s keeps the marks of an earlier release: %s", owner, error)
+        context.log.warning("%s keeps the marks of an earlier release: %s", what, error)
+
+
+async def _name_all_leads(context: Context, institution: InstitutionId) -> None:
+    weeks = [week.id async for week in Repository(context, institution).weeks.all() if week.names is None]
+    for week in weeks:
+        await _tried(context, week, partial(_name_leads, context, institution, week))
+
+
+async def _name_all_people(context: Context, institution: InstitutionId) -> None:
+    for person in await _unnamed(Repository(context, institution)):
+        await _tried(context, person, partial(_name_person, context, institution, person))
 
 
 async def _unnamed(repository: Repository) -> list[str]:
@@ -91,7 +98,7 @@ async def _name_person(context: Context, institution: InstitutionId, contact_id:
     for mark in ledger.marks_of(accounts):
         if mark not in person.on_deployment:
             entry = await ledger.entry(mark)
-            entry.names = NAMES
+            entry.names = entry.names if entry.version else NAMES
             entry.note(person.cleared_at)
             if person.said_no_at:
                 entry.note_no(person.said_no_at)

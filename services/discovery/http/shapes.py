@@ -96,7 +96,7 @@ class LeadOut(BaseModel):
 
     @classmethod
     def of(cls, lead: Lead, content: Content | None) -> "LeadOut":
-        opened = content.model_dump(exclude={"accounts"}) if content else {}
+        opened = content.model_dump(exclude={"accounts", "elsewhere"}) if content else {}
         return cls(lead_id=lead.id, **lead.model_dump(include=set(cls.model_fields)), **opened)
 
 

@@ -25,6 +25,7 @@ from firsthand.shared.texts import N_
 Account = tuple[Platform, str]  # a platform, and a name under which it knows somebody
 
 BLUESKY_HANDLE: Final = re.compile(r"^([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}$")  # a domain name
+UNRESOLVED: Final = "handle.invalid"  # what Bluesky shows of everybody whose handle does not lead to the account
 DID: Final = re.compile(r"^did:[a-z]+:[A-Za-z0-9._:%-]{1,300}$")
 FEDIVERSE_NAME: Final = re.compile(r"^[a-z0-9_~-](?:[a-z0-9_.~-]{0,200}[a-z0-9_~-])?$")  # folded
 _RECORD_KEY: Final = re.compile(r"^[A-Za-z0-9._:~-]{1,512}$")  # atproto.com/specs/record-key
@@ -133,6 +134,8 @@ def on_bluesky(given: str, rkey: str = "") -> Address:
         account = host_in_one_form(account)
         if not BLUESKY_HANDLE.match(account):
             raise unreadable()
+        if account == UNRESOLVED:
+            raise nobody()
         native, handle = _native(account), f"@{account}"
     profile = bluesky_profile(account)
     address = native or Address(
@@ -146,7 +149,9 @@ def _native(handle: str) -> Address | None:
     if not handle.endswith(BRIDGED_TO_BLUESKY):
         return None
     user, _, home = handle.removesuffix(BRIDGED_TO_BLUESKY).partition(".")
-    return of_home(user.replace("-", "_"), home) if _HOST.match(home) and home not in BRIDGES else None
+    if not _HOST.match(home) or home in BRIDGES:
+        return None
+    return replace(of_home(user.replace("-", "_"), home), elsewhere=(("bluesky", handle),))
 
 
 def on_site(site: Site, name: str, number: str, spelled: str = "") -> Address:
@@ -228,6 +233,7 @@ __all__ = [
     "BLUESKY_HANDLE",
     "DID",
     "FEDIVERSE_NAME",
+    "UNRESOLVED",
     "Account",
     "Address",
     "bluesky_post",

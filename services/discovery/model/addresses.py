@@ -4,6 +4,7 @@ Nothing is ever fetched: what an address says is all that is read from it. What 
 (`sites.py`). The time is linear in the length of an address, which is bounded before anything else.
 """
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from firsthand.services.discovery.model.accounts import (
     BLUESKY_HANDLE,
     DID,
+    UNRESOLVED,
     Account,
     Address,
     bluesky_profile,
@@ -90,10 +92,13 @@ def fediverse_author(acct: str, profile: str, uri: str = "") -> Address:
             return replace(address, accounts=(did, *address.accounts)) if DID.match(did) else address
         if site_of(web):
             return read_address(profile)
-        address = replace(of_home(user, home or web), profile=read_address(profile).url)
+        address = of_home(user, home or web)
     except ValueError:
         raise unreadable() from None
-    return replace(address, accounts=tuple(dict.fromkeys((*address.accounts, f"{user.lower()}@{plain(web)}"))))
+    accounts = dict.fromkeys((*address.accounts, f"{user.lower()}@{plain(web)}"))
+    with contextlib.suppress(Refused):  # of a profile that stands on some page of another site
+        address = replace(address, profile=read_address(profile).url)
+    return replace(address, accounts=tuple(accounts))
 
 
 def bluesky_author(did: str, handle: str) -> Address:
@@ -107,7 +112,7 @@ def bluesky_author(did: str, handle: str) -> Address:
             return replace(native, elsewhere=(("bluesky", did),))
     profile, shown = bluesky_profile(did), f"@{handle}" if handle else ""
     # The id stays when the handle changes, so it comes first. A handle that does not resolve names nobody.
-    accounts = (did,) if handle in ("", "handle.invalid") else (did, handle)
+    accounts = (did,) if handle in ("", UNRESOLVED) else (did, handle)
     return Address("bluesky", profile, is_post=False, handle=shown, accounts=accounts, profile=profile, site="bluesky")
 
 

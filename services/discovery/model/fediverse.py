@@ -9,12 +9,18 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import SplitResult
 
-from firsthand.services.discovery.model.accounts import FEDIVERSE_NAME, Address, canonical, home_of, of_home
-from firsthand.services.discovery.model.sites import FEDIVERSE_PEOPLE, FEDIVERSE_POSTS, PROFILE_PARTS
+from firsthand.services.discovery.model.accounts import FEDIVERSE_NAME, Address, canonical, home_of, nobody, of_home
+from firsthand.services.discovery.model.sites import (
+    FEDIVERSE_NOBODY,
+    FEDIVERSE_PEOPLE,
+    FEDIVERSE_POSTS,
+    PROFILE_PARTS,
+)
 
 _NUMBER: Final = re.compile(r"^[0-9]{1,40}$")  # a post's id in Mastodon
 _ULID: Final = re.compile(r"^[0-9A-HJKMNP-TV-Z]{26}$", re.IGNORECASE)  # a post's id in GoToSocial
 _OWN_PAGES: Final = frozenset({"web", "deck"})  # Mastodon's own, in front of the same paths
+_FEEDS: Final = (".rss", ".atom", ".json")  # behind an account on its own server
 _BEFORE_POSTS: Final = frozenset({"statuses", "notes", "posts"})
 
 
@@ -23,6 +29,8 @@ def on_the_fediverse(host: str, parts: Sequence[str], url: SplitResult) -> Addre
     if parts and parts[0] in _OWN_PAGES and parts[1:] and parts[1].startswith("@"):
         parts = parts[1:]
     match parts:
+        case [kind, *_] if kind in FEDIVERSE_NOBODY:
+            raise nobody()
         case ["p", name, number] if _NUMBER.match(number) and FEDIVERSE_NAME.match(name.lower()):
             return replace(of_home(name, host), url=f"https://{host}/p/{name}/{number}", is_post=True)  # Pixelfed
         case [kind, post] | ["videos", kind, post] if kind in FEDIVERSE_POSTS and post.isascii():
@@ -36,6 +44,8 @@ def on_the_fediverse(host: str, parts: Sequence[str], url: SplitResult) -> Addre
 
 def _of_account(host: str, given: str, rest: Sequence[str], url: SplitResult) -> Address | None:
     name, at, home = given.partition("@")
+    for feed in _FEEDS:
+        name = name.removesuffix(feed)
     if not FEDIVERSE_NAME.match(name.lower()) and not at:
         return None
     home = home_of(home) if at else host

@@ -403,6 +403,8 @@ BRIDGES: Final = BRIDGED_FROM_BLUESKY | BRIDGED_FROM_WEB | {"ap.brid.gy"}
 FEDIVERSE_PEOPLE: Final = ("users", "u", "a", "accounts", "c", "video-channels", "profile", "channel")
 # Posts whose addresses do not say whose they are: Misskey, Pleroma, PeerTube.
 FEDIVERSE_POSTS: Final = frozenset({"notes", "notice", "objects", "w", "watch"})
+# Pages of the software itself; the first asks which server somebody is of.
+FEDIVERSE_NOBODY: Final = frozenset({"authorize_interaction", "search", "tags"})
 # What may stand behind an account and is a part of the profile, not a post.
 PROFILE_PARTS: Final = _words(
     "about achievements activity all clips collections comments communities favourites featured featured_tags files"
@@ -460,6 +462,7 @@ __all__ = [
     "BRIDGED_FROM_WEB",
     "BRIDGED_TO_BLUESKY",
     "BRIDGES",
+    "FEDIVERSE_NOBODY",
     "FEDIVERSE_PEOPLE",
     "FEDIVERSE_POSTS",
     "KNOWN",

@@ -277,6 +277,24 @@ async def test_whom_an_earlier_release_asked_elsewhere_cools_off_under_another_s
     assert answer["title"] == "Not available now"
 
 
+async def test_a_mark_of_today_spares_no_other_account_that_was_once_named_so(house: House) -> None:
+    """`rosa.example.com` was the website, for 0.1.0, and is a handle on Bluesky today."""
+    case = await house.case()
+    await house.clear(await house.nominate(case, "https://rosa.example.com"))
+    assert await house.clear(await house.nominate(case, "rosa.example.com"))
+
+
+async def test_a_bridged_handle_is_taken_for_a_post_on_bluesky_and_a_foreign_one_is_not(house: House) -> None:
+    case, did = await house.case(), "did:plc:z72i7hdynmk6r22z27h6tvur"
+    await bring(house, case, line(did), "jetstream")
+    (lead,) = (await house.call("GET", "/leads"))["items"]
+    foreign = CLEARING | {"profile": "@noor@social.example"}
+    answer = await house.refused("POST", f"/leads/{lead['lead_id']}/clear", foreign)
+    assert answer["type"] == "urn:firsthand:discovery:profile"
+    await house.clear(lead["lead_id"], profile="@noor.social.example.ap.brid.gy")
+    assert await refused(house, case, "@noor@social.example") == "Not available now"
+
+
 async def test_an_import_leaves_out_whom_an_earlier_release_marked_by_another_name(house: House) -> None:
     case = await house.case()
     await mark_as_0_1_0(house, "https://social.example/u/noor")
