@@ -1,24 +1,20 @@
 """A tutor decides on a lead: clear it, which begins a journey, or refuse it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from firsthand.services.discovery.handlers.cases import keep_places, places_of
 from firsthand.services.discovery.handlers.people import close_leads, settle
-from firsthand.services.discovery.model.accounts import Account, Address, is_number, may_stay_a_number
-from firsthand.services.discovery.model.addresses import read_address
+from firsthand.services.discovery.model.authors import Who, authors, spelled_in, who_is
 from firsthand.services.discovery.model.cases import Case, Place
-from firsthand.services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week, authors
+from firsthand.services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
 from firsthand.services.discovery.model.people import NAMES, Mark, Person, not_available, open_to_all
-from firsthand.services.discovery.model.sites import Platform
 from firsthand.services.discovery.repository import Ledger, Repository
 from firsthand.shared.copies import institution_of
 from firsthand.shared.events.discovery import ContactDiscoveredV1
 from firsthand.shared.events.portal import InstitutionState
 from firsthand.shared.identifiers import new_id
-from firsthand.shared.refused import NotFound, Refused
+from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
 from firsthand.shared.store import AlreadyExists
@@ -42,7 +38,7 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
     lead.must_wait()
     case = await repository.case(lead.case_id)
     policy = await _checked(context, staff, case, clearing)
-    who = _who(lead, await repository.content_of(lead), clearing.profile)
+    who = who_is(lead, await repository.content_of(lead), clearing.profile)
     language = _language(case, lead, clearing)
     marks, on_deployment = repository.marks_of(who.accounts), ledger.marks_of(who.accounts)
     earlier = await repository.marked_earlier(who.accounts, who.spelled)
@@ -88,7 +84,7 @@ async def clear(context: Context, staff: Staff, lead_id: str, clearing: Clearing
 async def is_available(context: Context, staff: Staff, lead: Lead, content: Content) -> bool | None:
     """Return whether the author could be contacted now; None when the platform does not say who it is."""
     repository, ledger = Repository(context, staff.institution), Ledger(context)
-    accounts, spelled = authors(lead.platform, content), _spelled(content.permalink)
+    accounts, spelled = authors(lead.platform, content), spelled_in(content.permalink)
     policy = await institution_of(context, staff.institution)
     if not accounts or policy is None:
         return None
@@ -142,120 +138,6 @@ async def end_week(context: Context, week: Week) -> None:
             break
     await context.vault.erase(week.institution, week.id)
     await repository.weeks.delete(week)
-
-
-@dataclass(frozen=True)
-class _Who:
-    """Who a lead's author is, as the platform and the tutor say, and where the post stands."""
-
-    platform: Platform
-    accounts: Sequence[Account]
-    spelled: str  # the handle as it was given
-    handle: str
-    name: str
-    profile: str
-    post: str
-
-
-def _who(lead: Lead, content: Content | None, given: str) -> _Who:
-    """Combine the platform's data with the tutor's address. Raises Refused when neither names the author."""
-    if content is None:
-        raise NotFound
-    accounts = authors(lead.platform, content)
-    if given.strip():
-        return _who_is_named(lead, content, accounts, _profile(given, _site_of(lead, content)))
-    asked = asks_for(lead, content)
-    if asked == "profile":
-        raise Refused(
-            "profile-needed",
-            N_("The platform does not say. Open the post and copy the address of the author's profile."),
-            title=N_("Whose post is it?"),
-            kind="invalid",
-            fields={"profile": N_("Copy the address of the author's profile")},
-        )
-    if asked == "handle":
-        raise _handle_needed()
-    platform, spelled = accounts[0][0], _spelled(content.permalink)
-    return _Who(platform, accounts, spelled, content.handle, content.name, content.profile, content.permalink)
-
-
-def asks_for(lead: Lead, content: Content) -> Literal["profile", "handle"] | None:
-    """Return what a tutor must add for the author to be known again: the profile's address, where the platform names
-    nobody, or the handle, where it gives a number only. A Bluesky account whose handle does not resolve has none.
-    """
-    accounts = authors(lead.platform, content)
-    if not accounts:
-        return "profile"
-    return "handle" if all(is_number(name) for _, name in accounts) and not content.handle else None
-
-
-def _who_is_named(lead: Lead, content: Content, accounts: list[Account], address: Address) -> _Who:
-    """Take the author's profile from the tutor, who has looked. Raises Refused: it is not of the same platform."""
-    if not address.accounts or not _on_the_same_site(lead, content, address):
-        raise Refused(
-            "profile",
-            N_("Open the post and copy the address of the author's profile on the same platform."),
-            title=N_("This is not the author's profile"),
-            kind="invalid",
-            fields={"profile": N_("Copy the address of the author's profile")},
-        )
-    accounts = list(dict.fromkeys([*accounts, *address.owners]))
-    if all(is_number(name) and not may_stay_a_number(name) for _, name in accounts) and not content.handle:
-        raise _handle_needed()
-    handle = address.handle or content.handle
-    return _Who(
-        address.platform,
-        accounts,
-        address.spelled,
-        handle,
-        content.name,
-        address.profile or content.profile,
-        content.permalink,
-    )
-
-
-def _on_the_same_site(lead: Lead, content: Content, address: Address) -> bool:
-    """Return whether an account may be that of the lead's author. A post that was bridged has its native author."""
-    if lead.platform != "other":
-        return lead.platform in {platform for platform, _ in address.owners}
-    return _site_of(lead, content) in ("", address.site)
-
-
-def _site_of(lead: Lead, content: Content) -> str:
-    """The site of the table on which a lead's author is; empty where it is none, or not known."""
-    if lead.platform != "other":
-        return lead.platform
-    try:
-        return read_address(content.permalink).site
-    except Refused:  # an earlier release read it
-        return ""
-
-
-def _spelled(permalink: str) -> str:
-    """The handle as an address gives it; empty where it gives none."""
-    try:
-        return read_address(permalink).spelled
-    except Refused:
-        return ""
-
-
-def _profile(given: str, site: str) -> Address:
-    """Read the address of the author's profile, or the handle on that site. Raises Refused, of this field."""
-    try:
-        return read_address(given, on=site)
-    except Refused as refused:
-        fields = {"profile": next(iter(refused.fields.values()), refused.text)}
-        raise Refused(refused.code, refused.text, title=refused.title, kind=refused.kind, fields=fields) from None
-
-
-def _handle_needed() -> Refused:
-    return Refused(
-        "handle-needed",
-        N_("We know this account only by a number. Open the profile and copy the account's name, for example @name."),
-        title=N_("What is the account called?"),
-        kind="invalid",
-        fields={"profile": N_("Copy the account's name from the profile")},
-    )
 
 
 async def _checked(context: Context, staff: Staff, case: Case, clearing: Clearing) -> InstitutionState:
@@ -359,7 +241,7 @@ async def _bind(repository: Repository, bound: Sequence[Mark]) -> None:
         await repository.marks.put(mark)
 
 
-async def _make(context: Context, who: _Who, person: Person) -> Person:
+async def _make(context: Context, who: Who, person: Person) -> Person:
     """Store the contact with the event that starts its journey. Raises AlreadyExists when somebody was faster."""
     people = Repository(context, person.institution).people
     if await people.get(person.id) is not None:
@@ -380,4 +262,4 @@ async def _make(context: Context, who: _Who, person: Person) -> Person:
     return await people.insert(person, event)
 
 
-__all__ = ["asks_for", "clear", "end_week", "is_available", "lapse", "refuse"]
+__all__ = ["clear", "end_week", "is_available", "lapse", "refuse"]

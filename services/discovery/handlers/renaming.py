@@ -9,7 +9,8 @@ from functools import partial
 
 from firsthand.services.discovery.model.accounts import Account
 from firsthand.services.discovery.model.addresses import read_address
-from firsthand.services.discovery.model.leads import Content, Lead, Week, authors
+from firsthand.services.discovery.model.authors import authors
+from firsthand.services.discovery.model.leads import Content, Lead, Week
 from firsthand.services.discovery.model.people import NAMES, Mark, Person
 from firsthand.services.discovery.repository import Ledger, Repository
 from firsthand.shared.identifiers import InstitutionId

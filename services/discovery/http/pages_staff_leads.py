@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.discovery.handlers import leads, listing, people
 from firsthand.services.discovery.http.pages import pages, zone_of
+from firsthand.services.discovery.model.authors import asks_for
 from firsthand.services.discovery.model.cases import Case
 from firsthand.services.discovery.model.leads import REASONS, Checks, Clearing, RefusalReason
 from firsthand.services.discovery.repository import Repository
@@ -120,7 +121,7 @@ async def _show(
         case=case,
         content=content,
         available=await leads.is_available(context, staff, lead, content) if content else False,
-        asks_for=leads.asks_for(lead, content) if content else None,
+        asks_for=asks_for(lead, content) if content else None,
         obstacle=_obstacle(context, case),
         refused=refused,
         errors=[(field.removeprefix("checks."), text) for field, text in refused.fields.items()] if refused else [],

@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from firsthand.services.discovery.model.accounts import Account
-from firsthand.services.discovery.model.addresses import current_accounts
 from firsthand.services.discovery.model.sites import Platform
 from firsthand.shared.events.contact import Language
 from firsthand.shared.refused import Refused
@@ -70,11 +69,6 @@ class Content(BaseModel):
     profile: str = ""
     accounts: list[str] = []  # the names under which the author is known to the platform, the surest first
     elsewhere: list[Account] = []  # and to other platforms
-
-
-def authors(platform: Platform, content: Content) -> list[Account]:
-    """Every name of a lead's author, with its platform, as accounts are named today."""
-    return current_accounts([*((platform, account) for account in content.accounts), *content.elsewhere])
 
 
 class Lead(Document):
@@ -197,7 +191,6 @@ __all__ = [
     "RefusalReason",
     "Source",
     "Week",
-    "authors",
     "week_ends",
     "week_of",
 ]

@@ -97,13 +97,24 @@ async def test_the_pages_say_what_to_do_with_a_link_that_names_nobody(house: Hou
     share = "https://www.instagram.com/share/p/BAJ7qGpQ"
     lead = await house.nominate(case, "https://www.instagram.com/p/AbC/")
     async with house.browser() as browser:
-        browser.cookies.set("fh_language", language)
-        browser.headers["Accept-Language"] = language
         page = await browser.post(f"/cases/{case}/nominations", data={"address": share}, params={"lang": language})
         assert page.status_code == 422
         assert said in page.text
         yes = {"language": "en", "public": "yes", "adult": "yes", "not_vulnerable": "yes", "profile": share}
         page = await browser.post(f"/leads/{lead}/clear", data=yes, params={"lang": language})
+        assert page.status_code == 422
+        assert said in page.text
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "copy the address that your browser then shows"), ("ar", "وانسخوا العنوان"), ("es", "copie la dirección")],
+)
+async def test_a_student_is_told_so_too(house: House, language: str, said: str) -> None:
+    case = await house.case()
+    async with house.browser("student-1", "student") as browser:
+        address = {"address": "https://www.instagram.com/share/p/BAJ7qGpQ"}
+        page = await browser.post(f"/cases/{case}/nominations", data=address, params={"lang": language})
         assert page.status_code == 422
         assert said in page.text
 
