@@ -81,7 +81,8 @@ def _by_handle(site: Site, name: str, spelled: str) -> Iterator[Account]:
     if site.fold is without_dots:
         usual += [one for at in range(1, len(name)) for one in _usual(f"{name[:at]}.{name[at:]}", "")]
     main = urlsplit(site.profile).path.strip("/")
-    for host, spelling in itertools.product(_hosts(site, _USUAL_VARIANTS), [*usual, *_every(name)]):
+    most = [f"{variant}{host}" for host in site.hosts[:2] for variant in _USUAL_VARIANTS]
+    for host, spelling in itertools.product(most, [*usual, *_every(name)]):
         yield _as_read(host, main.format(name=spelling))
     forms = [form.removesuffix("/*") for form in site.people if "{any}" not in form]
     for host, form, spelling in itertools.product(_hosts(site, _VARIANTS), forms, usual):
