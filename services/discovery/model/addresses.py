@@ -144,14 +144,19 @@ def _cleaned(given: str) -> str:
     if len(given) > 2 * _LONGEST:
         raise unreadable()
     start, end = 0, len(given)
-    while start < end and _came_along(given[start]):
+    while start < end and (_came_along(given[start]) or given[start] in _OPENING):
         start += 1
-    while end > start and _came_along(given[end - 1]):
+    while end > start and (_came_along(given[end - 1]) or given[end - 1] in _CLOSING):
         end -= 1
     text = given[start:end]
     if not text or len(text) > _LONGEST or any(c.isspace() or not c.isprintable() for c in text):
         raise unreadable()
     return text
+
+
+# Of a sentence or a message in which an address stood.
+_OPENING: Final = frozenset("(<[{\"'“‘«")
+_CLOSING: Final = frozenset(")>]}\"'”’».,;:!?،؛؟")
 
 
 def _came_along(character: str) -> bool:

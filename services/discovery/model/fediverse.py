@@ -12,6 +12,7 @@ from urllib.parse import SplitResult
 from firsthand.services.discovery.model.accounts import FEDIVERSE_NAME, Address, canonical, home_of, nobody, of_home
 from firsthand.services.discovery.model.sites import (
     FEDIVERSE_NOBODY,
+    FEDIVERSE_NUMBERED_POSTS,
     FEDIVERSE_PEOPLE,
     FEDIVERSE_POSTS,
     PROFILE_PARTS,
@@ -29,8 +30,10 @@ def on_the_fediverse(host: str, parts: Sequence[str], url: SplitResult) -> Addre
     if parts and parts[0] in _OWN_PAGES and parts[1:] and parts[1].startswith("@"):
         parts = parts[1:]
     match parts:
-        case [kind, *_] if kind in FEDIVERSE_NOBODY:
+        case [kind, *_] if kind in FEDIVERSE_NOBODY or "/".join(parts[:2]) in FEDIVERSE_NOBODY:
             raise nobody()
+        case [kind, number] if kind in FEDIVERSE_NUMBERED_POSTS and _NUMBER.match(number):
+            return Address("other", canonical(host, url), is_post=True)
         case ["p", name, number] if _NUMBER.match(number) and FEDIVERSE_NAME.match(name.lower()):
             return replace(of_home(name, host), url=f"https://{host}/p/{name}/{number}", is_post=True)  # Pixelfed
         case [kind, post] | ["videos", kind, post] if kind in FEDIVERSE_POSTS and post.isascii():
@@ -38,8 +41,14 @@ def on_the_fediverse(host: str, parts: Sequence[str], url: SplitResult) -> Addre
         case [first, *rest] if first.startswith("@"):
             return _of_account(host, first[1:], rest, url)
         case [kind, name, *rest] if kind.lower() in FEDIVERSE_PEOPLE:
-            return _of_account(host, name.removeprefix("@"), rest, url)
+            found = _of_account(host, name.removeprefix("@"), rest, url)
+            return _as_given(found, f"https://{host}/{kind.lower()}/{name}") if found and kind != "users" else found
     return None
+
+
+def _as_given(found: Address, page: str) -> Address:
+    """Leave a profile where it was found: not every software has `/@name`."""
+    return replace(found, profile=page, url=found.url if found.is_post else page)
 
 
 def _of_account(host: str, given: str, rest: Sequence[str], url: SplitResult) -> Address | None:

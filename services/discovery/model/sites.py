@@ -180,7 +180,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_META_NAME: Final = r"[a-z0-9_][a-z0-9_.]{0,29}"  # Instagram's and Threads' are the same accounts
+_META_NAME: Final = r"[a-z0-9_](?:\.?[a-z0-9_]){0,29}"  # Instagram's and Threads' are the same accounts
 _ANY_SCRIPT: Final = r"[^\s/?#@%<>\"'\\]{1,100}"
 
 SITES: Final = (
@@ -191,7 +191,7 @@ SITES: Final = (
         names=_META_NAME,
         profile="https://www.instagram.com/{name}/",
         # `_u` and `n` open the app; `share`, `s` and `popular` say nothing of whom.
-        people=("_u/{name}/*", "_n/{name}/*", "n/{name}/*", "stories/{name}/*", "{name}/*"),
+        people=("_u/{name}/*", "_n/{name}/*", "n/{name}/*", "stories/{name}/*", "@{name}/*", "{name}/*"),
         nobody=("reels/audio/*", "stories/highlights/*"),
         posts={
             "p/{post}/*": "https://www.instagram.com/p/{post}/",
@@ -285,7 +285,7 @@ SITES: Final = (
     Site(
         "tiktok",
         hosts=("tiktok.com",),
-        names=r"[a-z0-9_.]{1,24}",
+        names=r"[a-z0-9_.]{0,23}[a-z0-9_]",
         profile="https://www.tiktok.com/@{name}",
         people=("@{name}/*",),
         posts={
@@ -401,10 +401,20 @@ BRIDGES: Final = BRIDGED_FROM_BLUESKY | BRIDGED_FROM_WEB | {"ap.brid.gy"}
 # Mastodon, GoToSocial, Pleroma, Akkoma, Misskey, Mobilizon (`/@`, `/users/`), Lemmy (`/u/`), PeerTube (`/a/`,
 # `/accounts/`, and its channels), Friendica (`/profile/`), Hubzilla (`/channel/`).
 FEDIVERSE_PEOPLE: Final = ("users", "u", "a", "accounts", "c", "video-channels", "profile", "channel")
-# Posts whose addresses do not say whose they are: Misskey, Pleroma, PeerTube.
-FEDIVERSE_POSTS: Final = frozenset({"notes", "notice", "objects", "w", "watch"})
-# Pages of the software itself; the first asks which server somebody is of.
-FEDIVERSE_NOBODY: Final = frozenset({"authorize_interaction", "search", "tags"})
+# Posts whose addresses do not say whose they are: Misskey, Pleroma, PeerTube, Friendica; of Lemmy by number.
+FEDIVERSE_POSTS: Final = frozenset({"notes", "notice", "objects", "w", "watch", "display"})
+FEDIVERSE_NUMBERED_POSTS: Final = frozenset({"post", "comment"})
+# Pages of the software itself: the first asks which server somebody is of, and those of Mastodon and Pixelfed with a
+# number lead to the account's own page.
+FEDIVERSE_NOBODY: Final = (
+    "authorize_interaction",
+    "search",
+    "tags",
+    "ap/users",
+    "web/accounts",
+    "web/statuses",
+    "i/web",
+)
 # What may stand behind an account and is a part of the profile, not a post.
 PROFILE_PARTS: Final = _words(
     "about achievements activity all clips collections comments communities favourites featured featured_tags files"
@@ -463,6 +473,7 @@ __all__ = [
     "BRIDGED_TO_BLUESKY",
     "BRIDGES",
     "FEDIVERSE_NOBODY",
+    "FEDIVERSE_NUMBERED_POSTS",
     "FEDIVERSE_PEOPLE",
     "FEDIVERSE_POSTS",
     "KNOWN",
