@@ -42,12 +42,14 @@ def on_the_fediverse(host: str, parts: Sequence[str], url: SplitResult) -> Addre
             return _of_account(host, first[1:], rest, url)
         case [kind, name, *rest] if kind.lower() in FEDIVERSE_PEOPLE:
             found = _of_account(host, name.removeprefix("@"), rest, url)
-            return _as_given(found, f"https://{host}/{kind.lower()}/{name}") if found and kind != "users" else found
+            return _where_it_stands(found, f"https://{host}/{kind.lower()}/{name}") if kind != "users" else found
     return None
 
 
-def _as_given(found: Address, page: str) -> Address:
-    """Leave a profile where it was found: not every software has `/@name`."""
+def _where_it_stands(found: Address | None, page: str) -> Address | None:
+    """Leave a profile where it was found: not every software has `/@name`. A bridged one has its native page."""
+    if found is None or found.site != "fediverse":
+        return found
     return replace(found, profile=page, url=found.url if found.is_post else page)
 
 

@@ -406,15 +406,7 @@ FEDIVERSE_POSTS: Final = frozenset({"notes", "notice", "objects", "w", "watch", 
 FEDIVERSE_NUMBERED_POSTS: Final = frozenset({"post", "comment"})
 # Pages of the software itself: the first asks which server somebody is of, and those of Mastodon and Pixelfed with a
 # number lead to the account's own page.
-FEDIVERSE_NOBODY: Final = (
-    "authorize_interaction",
-    "search",
-    "tags",
-    "ap/users",
-    "web/accounts",
-    "web/statuses",
-    "i/web",
-)
+FEDIVERSE_NOBODY: Final = _words("authorize_interaction search tags ap/users web/accounts web/statuses i/web")
 # What may stand behind an account and is a part of the profile, not a post.
 PROFILE_PARTS: Final = _words(
     "about achievements activity all clips collections comments communities favourites featured featured_tags files"
