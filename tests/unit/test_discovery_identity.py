@@ -78,8 +78,8 @@ BLUESKY_FORMS: Final = (
 
 @st.composite
 def handles(draw: st.DrawFn, site: str) -> str:
-    name: str = draw(st.from_regex(HANDLES[site], fullmatch=True))
-    return name if KNOWN[site].fold(name) not in KNOWN[site].words and ".." not in name else f"{name}x"
+    name = re.sub(r"\.+", ".", draw(st.from_regex(HANDLES[site], fullmatch=True)))
+    return name if KNOWN[site].fold(name) not in KNOWN[site].words else f"{name}x"
 
 
 @st.composite
