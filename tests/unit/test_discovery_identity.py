@@ -483,6 +483,10 @@ def test_what_0_1_0_took_for_a_person_and_was_none_is_forgotten() -> None:
     assert current_accounts([("instagram", "share"), ("instagram", "_u"), ("other", "https://t.co/abc")]) == []
 
 
+def _on(host: str) -> Callable[[str], str]:
+    return lambda text: f"https://{host}/{text}"
+
+
 RUBBISH: Final[list[Callable[[str], str]]] = [
     lambda text: text,
     lambda text: f"@{text}",
@@ -496,8 +500,8 @@ RUBBISH: Final[list[Callable[[str], str]]] = [
     lambda text: f"@{text}@a.example",
     lambda text: f"@a@{text}",
     lambda text: f"https://{quote(text)}.example/@a",
-    *(
-        lambda text, host=host: f"https://{host}/{text}"  # type: ignore[misc]
+    *map(_on, ("instagram.com", "x.com", "facebook.com", "youtube.com", "reddit.com", "medium.com", "tiktok.com")),
+]
         for host in ("instagram.com", "x.com", "facebook.com", "youtube.com", "reddit.com", "medium.com", "tiktok.com")
     ),
 ]
