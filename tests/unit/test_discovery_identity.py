@@ -502,9 +502,6 @@ RUBBISH: Final[list[Callable[[str], str]]] = [
     lambda text: f"https://{quote(text)}.example/@a",
     *map(_on, ("instagram.com", "x.com", "facebook.com", "youtube.com", "reddit.com", "medium.com", "tiktok.com")),
 ]
-        for host in ("instagram.com", "x.com", "facebook.com", "youtube.com", "reddit.com", "medium.com", "tiktok.com")
-    ),
-]
 
 
 @given(st.text(max_size=60) | st.text(alphabet="@/%:.?=&#\\[]{}09aA-_ \u200d", max_size=60))
