@@ -40,8 +40,8 @@ def earlier_names(account: Account, spelled: str = "") -> Iterator[Account]:
             yield from _of_bluesky(name)
         case "mastodon":
             yield from _of_the_fediverse(name, spelled)
-        case "instagram":  # of whose hosts it did not know them all
-            yield from _by_handle(KNOWN[platform], name, spelled)
+        case "instagram":  # of whose hosts it knew those that people use, and then capitals do not count
+            yield from _in_every_form(KNOWN[platform], _usual(name, spelled))
         case "other":
             yield from _of_a_site(name, spelled)
 
@@ -84,8 +84,12 @@ def _by_handle(site: Site, name: str, spelled: str) -> Iterator[Account]:
     most = [f"{variant}{host}" for host in site.hosts[:2] for variant in _USUAL_VARIANTS]
     for host, spelling in itertools.product(most, [*usual, *_every(name)]):
         yield _as_read(host, main.format(name=spelling))
+    yield from _in_every_form(site, usual)
+
+
+def _in_every_form(site: Site, spellings: Iterable[str]) -> Iterator[Account]:
     forms = [form.removesuffix("/*") for form in site.people if "{any}" not in form]
-    for host, form, spelling in itertools.product(_hosts(site, _VARIANTS), forms, usual):
+    for host, form, spelling in itertools.product(_hosts(site, _VARIANTS), forms, spellings):
         yield _as_read(host, form.format(name=spelling))
 
 
