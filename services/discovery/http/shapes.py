@@ -13,6 +13,7 @@ from firsthand.services.discovery.handlers.posts import Report
 from firsthand.services.discovery.model.cases import Case, CaseDetails, Line
 from firsthand.services.discovery.model.leads import Content, Lead, LeadState, RefusalReason
 from firsthand.services.discovery.model.people import Person
+from firsthand.services.discovery.posts import Unreadable
 from firsthand.shared.events.discovery import ApprovalKind
 from firsthand.shared.texts import N_
 from firsthand.shared.web.languages import NAMES
@@ -146,7 +147,7 @@ class ReportOut(BaseModel):
             ignored=report.ignored,
             removed=report.removed,
             unreadable=report.unreadable,
-            problems=[ProblemOut(entry=problem.number, reason=problem.reason) for problem in report.problems],
+            problems=[ProblemOut(entry=problem.number, reason=_sentence(problem)) for problem in report.problems],
             ignored_because=dict(report.ignored_because),
         )
 
@@ -175,6 +176,10 @@ class Refusal(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: RefusalReason
+
+
+def _sentence(problem: Unreadable) -> str:
+    return f"{problem.reason}. {problem.advice}" if problem.advice else problem.reason
 
 
 def case_fields(form: FormData) -> dict[str, Any]:

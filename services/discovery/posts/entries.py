@@ -34,10 +34,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An entry that could not be read, and why. The reason never repeats the content."""
+    """An entry that could not be read, and why. The reason never repeats the content.
+
+    `advice`: what to do, marked for the catalogues, where something can be done.
+    """
 
     number: int
     reason: str
+    advice: str = ""
 
 
 class Entries(Protocol):

@@ -22,7 +22,7 @@ def read_entry(format_: Format, entry: Entry) -> Post | Ignored | Removed | Unre
     try:
         return _READERS[format_](entry.raw)
     except Malformed as error:
-        return Unreadable(entry.number, str(error))
+        return Unreadable(entry.number, str(error), error.advice)
 
 
 __all__ = ["read_entry"]

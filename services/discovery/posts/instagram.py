@@ -27,7 +27,7 @@ def _canonical(permalink: str) -> str:
     try:
         address = read_address(permalink)
     except Refused as error:
-        raise Malformed(f"`permalink`: {error.title}. {error.text}") from error
+        raise Malformed("`permalink` is no address of a post", error.text) from error
     if address.platform != "instagram" or not address.is_post:
         raise Malformed("`permalink` is not that of an Instagram post")
     return address.url

@@ -60,7 +60,7 @@ def _canonical(url: str) -> str:
     try:
         return read_address(url).url
     except Refused as error:
-        raise Malformed(f"`url`: {error.title}. {error.text}") from error
+        raise Malformed("`url` is no address of a post", error.text) from error
 
 
 def _plain(content: str) -> str:

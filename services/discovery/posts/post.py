@@ -54,7 +54,14 @@ class Removed:
 
 
 class Malformed(ValueError):  # noqa: N818 - the entry's state
-    """The entry lacks what a post needs; the message names the field, never its content."""
+    """The entry lacks what a post needs; the message names the field, never its content.
+
+    `advice`: what to do, marked for the catalogues, where something can be done.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 def need(raw: dict[str, Any], field: str, kind: type[T]) -> T:

@@ -125,6 +125,11 @@ async def test_an_import_leaves_out_a_permalink_that_names_nobody_and_says_why(h
     report = await bring(house, case, json.dumps(media), "instagram")
     assert (report["imported"], report["unreadable"]) == (0, 1)
     assert "copy the address that your browser then shows" in report["problems"][0]["reason"]
+    for language, said in (("en", "copy the address"), ("ar", "وانسخوا العنوان"), ("es", "copie la dirección")):
+        file = {"file": ("posts.json", json.dumps(media), "application/json")}
+        async with house.browser() as browser:
+            page = await browser.post(f"/cases/{case}/import", files=file, params={"lang": language})
+            assert said in page.text
 
 
 async def test_two_people_given_by_share_links_do_not_stand_in_each_others_way(house: House) -> None:
