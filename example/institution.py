@@ -80,8 +80,8 @@ def _address(role: str) -> str:
 
 
 async def _lead_in(school: play.School, language: str) -> Json:
-    """The next waiting lead whose author is known, in the family's language if there is one."""
-    leads = [lead for lead in await play.waiting_leads(school) if lead["platform"] in {"bluesky", "mastodon"}]
+    """The next waiting lead whose author is known by name, in the family's language if there is one."""
+    leads = [lead for lead in await play.waiting_leads(school) if lead["handle"]]
     leads.sort(key=lambda lead: lead["language"] != language)
     return leads[0]
 
