@@ -388,8 +388,8 @@ async def test_a_bucket_that_hangs_is_told_in_time_and_holds_up_nothing_else(
     film: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("firsthand.shared.bucket._QUICK", {"connect_timeout": "1s", "timeout": "2s"})
-    monkeypatch.setattr("firsthand.shared.bucket._AGAIN", {"max_retries": 0})
+    monkeypatch.setattr("firsthand.shared.bucket_objects._QUICK", {"connect_timeout": "1s", "timeout": "2s"})
+    monkeypatch.setattr("firsthand.shared.bucket_objects._AGAIN", {"max_retries": 0})
     async with running(tmp_path / "data", nats_url, clock, **s3.settings(way.port)) as archive:
         await archive.released(film)
         way.flowing.clear()
