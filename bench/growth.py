@@ -41,7 +41,6 @@ from firsthand.shared.copies import InstitutionCopy
 from firsthand.shared.deployment import KEY_STORE_KINDS, Deployment
 from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.events.portal import InstitutionState
-from firsthand.shared.identifiers import new_id
 from firsthand.shared.keys import Keys
 from firsthand.shared.sessions import SessionIssuer
 from firsthand.shared.settings import Settings
@@ -144,7 +143,8 @@ async def fill_streams(settings: Settings, events: int) -> None:
         for number in range(events):
             entity = _SUBJECTS[number % len(_SUBJECTS)]
             institution = INSTITUTIONS[0 if number % 100 < 85 else 1 + number % 3]
-            await client.publish(f"fh.v1.{institution}.{entity}.seeded", body, headers={"Nats-Msg-Id": new_id()})
+            # Without an id, as events have that are older than the time in which a repeat is known.
+            await client.publish(f"fh.v1.{institution}.{entity}.seeded", body)
             if number % 2000 == 1999:
                 await client.flush(60)
                 await _hold(js, before + number - 20_000)  # what the server has not yet written it keeps in memory
