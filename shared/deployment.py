@@ -55,7 +55,7 @@ _RESTART_AFTER = 1.0  # seconds until a background task that failed is started a
 _COLLECTED_AFTER = (200_000, 50, 50)
 # Seconds for which a thread may keep the interpreter while another one waits for it. The store's writer gives it up and
 # takes it again at every statement; with Python's own 5 ms, a busy event loop kept each commit waiting for over 100.
-_THREADS_TURN = 0.0005
+_THREADS_TURN = 0.002
 
 
 @dataclass

@@ -12,8 +12,8 @@ from typing import Final
 
 LOOP: Final = "event loop"
 _LOOP_LIMIT: Final = 0.1  # seconds that a turn of the event loop may take
-_EVERY: Final = 0.1  # seconds between two looks
-_LOOKS: Final = 4  # in a row that must agree: a single pause, as of a collector or a disk, says nothing
+_EVERY: Final = 0.2  # seconds between two looks
+_LOOKS: Final = 2  # in a row that must agree: a single pause, as of a collector or a disk, says nothing
 
 _log = logging.getLogger("firsthand.load")
 

@@ -1,7 +1,7 @@
 """How many events a process has in work at once, whoever's they are.
 
 Each one in work puts its steps into the same queue of the event loop, and whatever comes, such as a withdrawal, waits
-until all that is in the queue has had its turn. So few are in work, as many as keep the store's writers busy, and the
+until all that is in the queue has had its turn. So no more are in work than keep the store's commits large, and the
 others wait here. docs/decisions/0023-withdrawals-first.md has the figures.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-PLACES: Final = 24
+PLACES: Final = 128
 _PATIENCE: Final = 0.25  # seconds; some hundred times what a handler takes
 
 
@@ -29,10 +29,14 @@ class Room:
         """Tell for how many seconds the first one has waited."""
         return asyncio.get_running_loop().time() - self._waiting[0][1] if self._waiting else 0.0
 
+    def take(self) -> int | None:
+        """Give the number of a free place; None when one is to be waited for."""
+        return self._take() if len(self._within) < self._places and not self._waiting else None
+
     async def enter(self) -> int:
         """Wait for a place; gives its number."""
-        if len(self._within) < self._places and not self._waiting:
-            return self._take()
+        if (free := self.take()) is not None:
+            return free
         loop = asyncio.get_running_loop()
         place: asyncio.Future[int] = loop.create_future()
         self._waiting.append((place, loop.time()))
@@ -46,7 +50,8 @@ class Room:
 
     def leave(self, place: int) -> None:
         self._within.pop(place, None)
-        self._let_in()
+        if self._waiting:
+            self._let_in()
 
     def _take(self) -> int:
         self._number += 1

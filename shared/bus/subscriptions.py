@@ -154,11 +154,13 @@ class Pull:
             task.add_done_callback(self._finished)
 
     async def _work(self, message: Msg) -> None:
-        try:
-            place = await self._room.enter()
-        except asyncio.CancelledError:
-            await message.nak()
-            raise
+        place = self._room.take()
+        if place is None:
+            try:
+                place = await self._room.enter()
+            except asyncio.CancelledError:
+                await message.nak()
+                raise
         try:
             if self._stopping:
                 await message.nak()

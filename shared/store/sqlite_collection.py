@@ -13,7 +13,7 @@ from firsthand.shared.store.cursors import page_by_page
 from firsthand.shared.store.kinds import already_there, check_adopted, check_event, counted_apart
 from firsthand.shared.store.sqlite_database import Database
 from firsthand.shared.store.sqlite_query import count_query, kept_count_query, page_query
-from firsthand.shared.store.sqlite_remembered import Key
+from firsthand.shared.store.sqlite_remembered import Columns, Key
 from firsthand.shared.store.sqlite_schema import microseconds, table_of
 from firsthand.shared.store.versions import body_of
 from firsthand.shared.store.versions import read as read_document
@@ -53,10 +53,10 @@ def _statements_of(kind: type[Document]) -> _Statements:
             f"VALUES (?, ?, ?, ?, {marks}) ON CONFLICT DO NOTHING"
         ),
         update=f'UPDATE "{name}" SET version = ?, body = ? WHERE institution = ? AND id = ? AND version = ?',  # noqa: S608
-        # Only where they change: SQLite would otherwise write all entries of indexes anew, each on a page of its own.
+        # Only where they may change: SQLite writes all entries of indexes anew, each on a page of its own.
         move=(
-            f'UPDATE "{name}" SET ({columns}) = ({marks}) '  # noqa: S608
-            f"WHERE institution = ? AND id = ? AND ({columns}) IS NOT ({marks})"
+            f'UPDATE "{name}" SET version = ?, body = ?, ({columns}) = ({marks}) '  # noqa: S608
+            "WHERE institution = ? AND id = ? AND version = ?"
         ),
         delete=f'DELETE FROM "{name}" WHERE institution = ? AND id = ? AND version = ?',  # noqa: S608
     )
@@ -93,22 +93,23 @@ class SqliteCollection(Generic[D]):
                 raise already_there(stored)
             _leave(connection, entry)
 
-        await self._database.write(apply, leaves_event=event is not None, settled=self._settled(stored.id, body))
+        await self._database.write(apply, leaves_event=event is not None, settled=self._settled(stored, body, columns))
         return stored
 
     async def save(self, document: D, event: AnyEvent | None = None) -> D:
         stored, body, columns = self._next(document, document.next_version)
-        key = (self._institution, document.id)
-        values = (stored.version, body, *key, document.version)
+        same = self._database.remembered.columns(self._key(document.id), document.version) == columns
+        sql, moved = (self._sql.update, ()) if same else (self._sql.move, columns)
+        values = (stored.version, body, *moved, self._institution, document.id, document.version)
         entry = self._entry(stored, event)
 
         def apply(connection: sqlite3.Connection) -> None:
-            if connection.execute(self._sql.update, values).rowcount == 0:
+            if connection.execute(sql, values).rowcount == 0:
                 raise self._conflict(stored.id)
-            connection.execute(self._sql.move, (*columns, *key, *columns))
             _leave(connection, entry)
 
-        await self._database.write(apply, leaves_event=event is not None, settled=self._settled(stored.id, body))
+        settled = self._settled(stored, body, columns)
+        await self._database.write(apply, leaves_event=event is not None, settled=settled)
         return stored
 
     async def put(self, document: D, event: AnyEvent | None = None) -> D:
@@ -125,7 +126,8 @@ class SqliteCollection(Generic[D]):
             if connection.execute(self._sql.delete, (*of_document, version)).rowcount == 0:
                 raise self._conflict(of_document[1])
 
-        await self._database.write(apply, settled=self._settled(document.id, None))
+        remembered, key = self._database.remembered, self._key(document.id)
+        await self._database.write(apply, settled=lambda _: remembered.forget(key))
 
     async def adopt(self, document: D, waiting: Sequence[OutboxEntry] = ()) -> None:
         check_adopted(document, waiting)
@@ -145,7 +147,7 @@ class SqliteCollection(Generic[D]):
             for entry in entries:
                 _leave(connection, entry)
 
-        await self._database.write(apply, leaves_event=bool(entries), settled=self._settled(stored.id, body))
+        await self._database.write(apply, leaves_event=bool(entries), settled=self._settled(stored, body, columns))
 
     async def find(
         self,
@@ -184,13 +186,13 @@ class SqliteCollection(Generic[D]):
     def _key(self, id_: str) -> Key:
         return self._table.name, self._institution, id_
 
-    def _settled(self, id_: str, body: str | None) -> Callable[[bool], None]:
-        """Give what remembers a document once it is committed: its body, or nothing where it is deleted."""
-        remembered, key = self._database.remembered, self._key(id_)
+    def _settled(self, stored: D, body: str, columns: Columns) -> Callable[[bool], None]:
+        """Give what remembers a document once it is committed."""
+        remembered, key = self._database.remembered, self._key(stored.id)
 
         def settled(committed: bool) -> None:
-            if committed and body is not None:
-                remembered.put(key, body)
+            if committed:
+                remembered.put(key, body, written=(stored.version, columns))
             else:
                 remembered.forget(key)
 
