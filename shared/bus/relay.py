@@ -27,8 +27,9 @@ _BATCH: Final = 256  # events in flight at once
 # the replica that saved it is killed at that instant: this wait, and what publishing and hearing take, fit into it.
 _SWEEP: Final = 0.5
 # Seconds from one batch of events that are not urgent to the next: under load more come together then, and each round
-# costs as much for one event as for thirty. What is saved while nothing is on its way goes at once.
-_GATHER: Final = 0.003
+# costs as much for one event as for thirty. What is saved while nothing is on its way goes at once. With 3 ms
+# a hop took 5.2 ms at 100 journeys a second, with 1 ms 2.9.
+_GATHER: Final = 0.001
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds after each further attempt in vain
 # Seconds after which what was read is read again before it is published. This process may have been stopped meanwhile,
 # another one have published it, and the server have forgotten its id: then it would be in the stream twice.
