@@ -15,7 +15,6 @@ from firsthand.example import journey as play
 from firsthand.shared.client import Refused, family
 from firsthand.shared.clock import SystemClock
 from tests.e2e.system import THIS_CODE, System, all_in_one, unique
-from tests.e2e.watching import watched
 
 AHEAD = timedelta(days=1100)
 SERVICES = {"portal", "discovery", "consent", "scheduling", "archive"}
@@ -150,7 +149,7 @@ async def test_a_clock_that_goes_1100_days_ahead_and_comes_back_destroys_nothing
         for journey in (undecided, gone):
             assert await told_of(journey) & ENDS == {"consent.withdrawn"}
         assert {lead["state"] for lead in await play.waiting_leads(school)} == {"waiting"}
-        status, content = await watched(shared)
+        status, content = await play.watched(shared)
         assert (status, content) == (200, shared.media)
         assert await stage(undecided) == "granted"
 

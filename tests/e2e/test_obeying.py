@@ -19,7 +19,6 @@ from firsthand.example.media import make_video
 from firsthand.shared.client import Refused
 from firsthand.shared.clock import SystemClock
 from tests.e2e.system import System, unique
-from tests.e2e.watching import watched
 from tests.patience import PATIENCE
 
 CLOCK = SystemClock()
@@ -110,7 +109,7 @@ async def test_a_running_player_gets_no_further_byte_a_second_after_withdrawal(s
 
 async def test_playback_is_refused_with_the_true_reason_when_consent_cannot_be_checked(services: System) -> None:
     async with released(services, unique("oak-dental"), "careful.example") as journey:
-        assert (await watched(journey))[0] == 200
+        assert (await play.watched(journey))[0] == 200
         await services.programs["consent"].kill()
         stopped = time.monotonic()
         with contextlib.suppress(Refused):  # one who is watching at that moment is cut off
