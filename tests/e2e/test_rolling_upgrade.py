@@ -105,7 +105,7 @@ async def test_services_are_upgraded_and_taken_back_one_by_one_while_journeys_ru
                 await play.withdraw(journey)
                 await _replace(system, service, code)
                 await asyncio.gather(_obeyed(journey), step(across))
-            assert await play.watched(across) == (200, across.media)
+            assert await play.watch(across) == (200, across.media)
             await play.withdraw(across)
             await _obeyed(across)
             await _nothing_is_buried(system)
@@ -123,7 +123,7 @@ async def test_replicas_of_both_releases_share_one_database(code_before: Path, t
         for number in range(3):  # requests and events fall to the releases in turn, so that each journey meets both
             journey = await _invited(school, stack, f"number.{number}.example")
             await _released(journey, media)
-            assert await play.watched(journey) == (200, media)
+            assert await play.watch(journey) == (200, media)
             await play.withdraw(journey)
             await _obeyed(journey)
         await _nothing_is_buried(system)
