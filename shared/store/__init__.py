@@ -119,7 +119,7 @@ class Document(BaseModel):
 D = TypeVar("D", bound=Document)
 
 Scalar = str | int | bool | datetime | None
-MOST_VALUES: Final = 500  # of all `OneOf` of a find together: what SQLite takes as one merge
+MOST_VALUES: Final = 8000  # combinations of the values of all `OneOf` of a find: a tutor of 500 cases at 15 stages
 
 
 @dataclass(frozen=True)

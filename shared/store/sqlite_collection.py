@@ -12,7 +12,7 @@ from firsthand.shared.store import AnyOf, Conflict, D, Document, OutboxEntry, Ou
 from firsthand.shared.store.cursors import page_by_page
 from firsthand.shared.store.kinds import already_there, check_adopted, check_event, counted_apart
 from firsthand.shared.store.sqlite_database import Database
-from firsthand.shared.store.sqlite_query import count_query, kept_count_query, page_query
+from firsthand.shared.store.sqlite_query import count_queries, kept_count_query, page_query
 from firsthand.shared.store.sqlite_remembered import Columns, Key
 from firsthand.shared.store.sqlite_schema import microseconds, table_of
 from firsthand.shared.store.versions import body_of
@@ -159,13 +159,12 @@ class SqliteCollection(Generic[D]):
         after: str | None = None,
     ) -> Page[D]:
         query = page_query(self._table, self._institution, where, sort=sort, order=order, limit=limit, after=after)
-        if query is None:
+        if not query.statements:
             return Page([])
 
         def read(connection: sqlite3.Connection) -> Page[D]:
-            rows = connection.execute(query.sql, query.values).fetchall()
-            items = [read_document(self._kind, body) for body, _, _ in rows[:limit]]
-            return Page(items, query.cursor(*rows[limit - 1][1:]) if len(rows) > limit else None)
+            rows, following = query.first([connection.execute(*one).fetchall() for one in query.statements])
+            return Page([read_document(self._kind, body) for body, _, _ in rows], following)
 
         return await self._database.read(read)
 
@@ -176,9 +175,13 @@ class SqliteCollection(Generic[D]):
         if (kept := self._table.kind.kept_count(asked)) is not None:
             row = self._database.point(*kept_count_query(self._table, self._institution, asked, kept))
             return int(row[0])
-        if (query := count_query(self._table, self._institution, asked)) is None:
+        if not (queries := count_queries(self._table, self._institution, asked)):
             return 0
-        return await self._database.walk(lambda connection: int(connection.execute(*query).fetchone()[0]))
+
+        def add_up(connection: sqlite3.Connection) -> int:
+            return sum(int(connection.execute(*query).fetchone()[0]) for query in queries)
+
+        return await self._database.walk(add_up)
 
     def all(self) -> AsyncIterator[D]:
         return page_by_page(self)

@@ -1,15 +1,17 @@
 """From what `find` and `count` are asked to SQL that a declared index answers, and the cursors of pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import MOST_VALUES, AnyOf, Range, Scalar, Where
 from firsthand.shared.store.cursors import Order, cursor, place_of
 from firsthand.shared.store.kinds import questions_of
 from firsthand.shared.store.sqlite_schema import Table, sortable
+
+_MERGED: Final = 500  # walks in one SELECT: SQLite takes no more, nor a sum of more than 1,000
 
 
 @dataclass
@@ -73,13 +75,18 @@ def _conditions(
     return given
 
 
-def count_query(table: Table, institution: InstitutionId, where: Where) -> tuple[str, tuple[Any, ...]] | None:
-    """Build the SQL that counts, and its values; None when no value is asked for. ValueError as `conditions`."""
-    given = conditions(table, institution, where)
-    if not given:
-        return None
+def count_queries(table: Table, institution: InstitutionId, where: Where) -> list[tuple[str, tuple[Any, ...]]]:
+    """Build the SQL that counts, and its values: statements whose counts add up. ValueError as `conditions`."""
+    return [_sum_of(some) for some in _some_at_once(conditions(table, institution, where))]
+
+
+def _sum_of(given: Sequence[Conditions]) -> tuple[str, tuple[Any, ...]]:
     sums = " + ".join(f"(SELECT count(*) FROM {one.sql()})" for one in given)  # noqa: S608 - checked names only
     return f"SELECT {sums}", tuple(value for one in given for value in one.values)
+
+
+def _some_at_once(given: Sequence[Conditions]) -> list[Sequence[Conditions]]:
+    return [given[start : start + _MERGED] for start in range(0, len(given), _MERGED)]
 
 
 def kept_count_query(
@@ -95,18 +102,27 @@ def kept_count_query(
     return sql, (table.name, institution, " ".join(fields), *(value for values in asked for value in values))
 
 
+Row = tuple[str, str | int, str]  # body, sort value, id
+
+
 @dataclass(frozen=True)
 class Query:
-    """One page: SQL whose rows are (body, sort value, id), one more than the page holds when there is a next one."""
+    """One page: statements that each give their first rows, one more than the page holds when there is a next one."""
 
-    sql: str
-    values: tuple[Any, ...]
+    statements: list[tuple[str, tuple[Any, ...]]]
     sort: str
     order: Order
     limit: int
 
-    def cursor(self, value: str | int, id_: str) -> str:
-        return cursor(self.sort, self.order, value, id_)
+    def first(self, found: Sequence[Sequence[Row]]) -> tuple[list[Row], str | None]:
+        """Give the page's rows, of those that each statement found, and the cursor of the next page."""
+        rows = list(found[0]) if len(found) == 1 else self._merged(found)
+        more = len(rows) > self.limit
+        return rows[: self.limit], cursor(self.sort, self.order, *rows[self.limit - 1][1:]) if more else None
+
+    def _merged(self, found: Sequence[Sequence[Row]]) -> list[Row]:
+        each = {id_: (body, value, id_) for rows in found for body, value, id_ in rows}  # found by several: once
+        return sorted(each.values(), key=lambda row: row[1:], reverse=self.order == "desc")[: self.limit + 1]
 
 
 def page_query(
@@ -118,9 +134,9 @@ def page_query(
     order: Order,
     limit: int,
     after: str | None,
-) -> Query | None:
-    """Build the query of one page; None when it asks for no value. ValueError for what no declared index serves or a
-    limit under one; NoSuchPlace.
+) -> Query:
+    """Build the query of one page; it has no statement when it asks for no value. ValueError for what no declared index
+    serves or a limit under one; NoSuchPlace.
     """
     if limit < 1:
         raise ValueError("a page holds at least one document")
@@ -137,19 +153,20 @@ def page_query(
             last, id_ = place
             given.add(f"{value} {beyond}= ?", last)
             given.add(f"({value}, id) {beyond} (?, ?)", last, id_)
-    if not each:
-        return None
     if len(each) == 1:
         by = f"id {way}" if sort == "id" else f"{value} {way}, id {way}"
         sql = f"SELECT body, {value}, id FROM {each[0].sql()} ORDER BY {by} LIMIT ?"  # noqa: S608 - checked names only
-        return Query(sql, (*each[0].values, limit + 1), sort, order, limit)
+        return Query([(sql, (*each[0].values, limit + 1))], sort, order, limit)
     # SQLite walks the index once for each and merges: only the entries of this page are read, and then their bodies.
     by = f"place {way}, one {way}"
     union = " UNION " if isinstance(where, AnyOf) else " UNION ALL "
-    walks = union.join(f"SELECT {value} AS place, id AS one FROM {given.sql()}" for given in each)  # noqa: S608
-    sql = (
-        f"SELECT body, place, one FROM ({walks} ORDER BY {by} LIMIT ?) "  # noqa: S608
-        f'CROSS JOIN "{table.name}" AS of_page ON of_page.institution = ? AND of_page.id = one ORDER BY {by}'
-    )
-    values = [value for given in each for value in given.values]
-    return Query(sql, (*values, limit + 1, institution), sort, order, limit)
+    statements = []
+    for some in _some_at_once(each):
+        walks = union.join(f"SELECT {value} AS place, id AS one FROM {given.sql()}" for given in some)  # noqa: S608
+        sql = (
+            f"SELECT body, place, one FROM ({walks} ORDER BY {by} LIMIT ?) "  # noqa: S608
+            f'CROSS JOIN "{table.name}" AS of_page ON of_page.institution = ? AND of_page.id = one ORDER BY {by}'
+        )
+        values = [value for given in some for value in given.values]
+        statements.append((sql, (*values, limit + 1, institution)))
+    return Query(statements, sort, order, limit)

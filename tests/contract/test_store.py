@@ -621,12 +621,34 @@ class TestFindingSeveralValues:
         assert await visits.count({"place": OneOf.of(places[:-1])}) == 4
         for where in (
             {"place": OneOf.of(places)},
-            {"place": OneOf.of(places[:300]), "state": OneOf(("over", "planned"))},
+            {"place": OneOf.of(places[: MOST_VALUES // 2 + 1]), "state": OneOf(("over", "planned"))},
         ):
             with pytest.raises(ValueError, match="combinations"):
                 await visits.find(where)
             with pytest.raises(ValueError, match="combinations"):
                 await visits.count(where)
+
+    @pytest.mark.parametrize("order", ["asc", "desc"])
+    async def test_of_more_values_than_one_statement_takes_pages_are_whole_and_in_order(
+        self, visits: Collection[Visit], order: Literal["asc", "desc"]
+    ) -> None:
+        places = [f"p{n:04}" for n in range(1200)]
+        there = [visit(f"v{n:02}", place=places[n * 31], starts_at=NOON + (n * 7 % 38) * HOUR) for n in range(38)]
+        await fill(visits, *there)
+        of_places: Where = {"place": OneOf.of(places), "state": "planned"}
+        of_some: Where = {"place": OneOf.of(places[400:900]), "state": "planned"}
+        in_order = sorted(there, key=lambda one: (one.starts_at or NOON, one.id), reverse=order == "desc")
+        for where in (of_places, AnyOf((of_places, of_some))):
+            seen: list[str] = []
+            after: str | None = None
+            while True:
+                page = await visits.find(where, sort="starts_at", order=order, limit=9, after=after)
+                seen += ids(page)
+                if (after := page.next) is None:
+                    break
+                assert len(page.items) == 9
+            assert seen == ids(in_order)
+            assert await visits.count(where) == len(there)
 
     async def test_nothing_but_values_is_compared_with(self, visits: Collection[Visit]) -> None:
         operator: Any = {"$ne": None}

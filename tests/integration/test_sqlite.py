@@ -532,9 +532,9 @@ async def test_a_page_of_many_values_walks_the_index_once_for_each_and_sorts_onl
     async with opened(path) as store:
         await store.prepare([Topics])
         query = page_query(table_of(Topics), DOHA, where, sort="written_at", order="desc", limit=50, after=None)
-        assert query is not None
+        ((sql, values),) = query.statements
         plan = await store._database.read(
-            lambda connection: connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.values).fetchall()
+            lambda connection: connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
         )
     steps = [step for *_, step in plan]
     walks = [step for step in steps if "USING COVERING INDEX note__by__" in step]
