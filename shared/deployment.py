@@ -24,7 +24,7 @@ from firsthand.shared.keys import SIGNS, Keys
 from firsthand.shared.load import Load
 from firsthand.shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
 from firsthand.shared.metrics import Metrics
-from firsthand.shared.renewals import keep_renewing, renew
+from firsthand.shared.renewals import keep_renewing
 from firsthand.shared.service import Context, Service, use_case
 from firsthand.shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from firsthand.shared.settings import CannotStart, Settings
@@ -201,7 +201,6 @@ async def _running(
             raise CannotStart(" ".join(wrong))
         running = RunningService(service, context, Timers(context, service.timers), key_store)
         await _apply_erasure_ledger(running)
-        await renew(context, service.renewals)
 
         if settings.event_metrics:
             bus.broker.add_middleware(event_metrics(metrics.registry, service.name))

@@ -22,7 +22,7 @@ from firsthand.shared.mail import Mailer
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.sessions import SessionIssuer, SessionVerifier
 from firsthand.shared.settings import Settings, ToldSettings
-from firsthand.shared.store import AlreadyExists, Conflict, Document, Store
+from firsthand.shared.store import AlreadyExists, Conflict, Document, Store, Where
 from firsthand.shared.topology import Placement, durables_of
 from firsthand.shared.trusted_clock import TrustedClock
 from firsthand.shared.vault import Vault
@@ -113,6 +113,8 @@ class Renewal:
 
     field: str
     renew: Callable[[Any, datetime], None]
+    first: tuple[Where, ...] = ()  # documents that lists cannot do without: once these are renewed, none is missed
+    sort: str = "id"  # by which `first` is gone through
 
 
 H = TypeVar("H", bound=Handler)

@@ -1,17 +1,17 @@
 """The portal as it is run."""
 
 from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
-from firsthand.services.portal.handlers.today import note_todos
 from firsthand.services.portal.http import router
 from firsthand.services.portal.menu import MENU
 from firsthand.services.portal.model.institutions import Cohort, Institution
 from firsthand.services.portal.model.journey import Journey
 from firsthand.services.portal.model.people import Person
 from firsthand.services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink
+from firsthand.services.portal.model.today import OPEN
 from firsthand.services.portal.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.service import Context, Service, Timer
+from firsthand.shared.service import Context, Renewal, Service, Timer
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
@@ -28,7 +28,10 @@ SERVICE = Service(
         SignIn: Timer(forget_sign_in, destroys=True, longest=SIGN_IN_LIFE),
     },
     router=router,
-    background=(note_todos,),
+    # Open ones first: the others ask nothing of anybody.
+    renewals={
+        Journey: Renewal("todo", Journey.note_todo, first=tuple({"stage": stage} for stage in OPEN), sort="moved_at")
+    },
     menu=MENU,
     restore_erasure=restore_erasure,
 )

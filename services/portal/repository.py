@@ -139,9 +139,5 @@ class Journeys:
         """Those that ask something of staff, the longest since first."""
         return await self._documents.find(where, sort="todo_since", limit=limit, after=after)
 
-    async def not_looked_at(self, limit: int) -> list[Journey]:
-        """Journeys that were last saved by a release that noted nowhere what they ask."""
-        return (await self._documents.find({"todo": None}, limit=limit)).items
-
 
 __all__ = ["Institutions", "Journeys", "People", "SignIns", "all_slugs", "cases_of", "known"]

@@ -28,6 +28,7 @@ from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.copies import case_of, institution_of
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
+from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
@@ -58,7 +59,8 @@ async def recordings(request: Request, staff: Student, after: str | None = None)
         rows = [await _row(context, one) for one in found.recordings]
         return pages.render(request, "recordings_team.html", rows=rows, **page)
     cards = [await CardOut.of(context, one) for one in found.recordings]
-    return pages.render(request, "recordings.html", cards=cards, **page)
+    complete = await is_complete(context, Recording, "shown_to", staff.institution)
+    return pages.render(request, "recordings.html", cards=cards, complete=complete, **page)
 
 
 @router.get("/recordings/{contact_id}")

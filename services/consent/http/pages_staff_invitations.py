@@ -20,6 +20,7 @@ from firsthand.shared.events.consent import Answer
 from firsthand.shared.events.contact import SCOPES, Scope
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
+from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
@@ -53,6 +54,7 @@ async def list_page(request: Request, staff: Tutor, show: str = "", after: str |
         shown=shown,
         page=page,
         after=after,
+        complete=await is_complete(context, Journey, "step", staff.institution),
         now=context.clock.now(),
     )
 

@@ -98,7 +98,7 @@ class Journey(Document):
     tutor_id: str = ""
     stage: Stage = "discovered"
     moved_at: AwareDatetime
-    # A Todo or NOTHING, as `note_todo` found it; None where a release that knows of none saved it (`handlers.today`).
+    # A Todo or NOTHING, as `note_todo` found it; None where a release that knows of none saved it (`renewals`).
     todo: str | None = None
     todo_since: AwareDatetime | None = None  # of a meeting: when it starts
     consent: ConsentState | None = None
@@ -131,7 +131,7 @@ class Journey(Document):
         self.note_todo()
         return True
 
-    def note_todo(self) -> None:
+    def note_todo(self, _at: datetime | None = None) -> None:
         """Note what the journey asks of staff, so that it is found by it."""
         found = self.asks()
         self.todo, self.todo_since = found or (NOTHING, None)

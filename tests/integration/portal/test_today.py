@@ -1,6 +1,5 @@
 """Today and the journeys' list, with more journeys than a page holds: who sees which, how many, in which order."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -8,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from firsthand.services.portal.handlers import today as today_handlers
-from firsthand.services.portal.handlers.today import note_todos
+from firsthand.services.portal.app import SERVICE
 from firsthand.services.portal.model.journey import NOTHING, Journey
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.scheduling import MeetingState
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.renewals import renew
 from tests.integration.portal.running import Portal
-from tests.integration.portal.test_journeys import contact, until
+from tests.integration.portal.test_journeys import contact
 
 SCHOOL = InstitutionId("qu-cdm")
 TUTORS = ("t@school.example", "u@school.example")
@@ -191,8 +190,8 @@ async def test_the_institutions_patience_counts_as_it_is_when_one_looks(college:
             assert (await coordinator.get("/portal/api/v1/tasks/remind")).json()["number"] == number
 
 
-async def test_what_a_release_without_todos_saved_is_found_once_it_is_looked_through(
-    college: Portal, tutors: list[str], monkeypatch: pytest.MonkeyPatch
+async def test_what_a_release_without_todos_saved_is_found_once_it_is_renewed(
+    college: Portal, tutors: list[str]
 ) -> None:
     before = [
         journey(college, n, 0, tutors[0], "to-send").model_copy(update={"todo": None, "todo_since": None})
@@ -203,15 +202,9 @@ async def test_what_a_release_without_todos_saved_is_found_once_it_is_looked_thr
     async with college.signed_in("c@school.example") as coordinator:
         page = (await coordinator.get("/portal/today?lang=en")).text
         assert "still updating this list" in page
-        monkeypatch.setattr(today_handlers, "_LOOK_EVERY", 3600)
-
-        async def all_noted() -> bool:
-            return (await coordinator.get("/portal/api/v1/today")).json()["numbers"]["send-message"] == 120
-
-        noting = asyncio.create_task(note_todos(college.context))
-        await until(all_noted)
-        await until(lambda: _is_noted(college, ended.id))
-        noting.cancel()
+        assert await renew(college.context, SERVICE.renewals) == 121
+        assert (await coordinator.get("/portal/api/v1/today")).json()["numbers"]["send-message"] == 120
+        assert await _is_noted(college, ended.id)
         assert "still updating this list" not in (await coordinator.get("/portal/today?lang=en")).text
         first = await college.context.store.collection(Journey, SCHOOL).get("c000")
         assert first
