@@ -350,19 +350,6 @@ async def watch(journey: Journey, **headers: str) -> tuple[int, bytes]:
     return answer.status_code, answer.content
 
 
-async def watched(journey: Journey) -> tuple[int, bytes]:
-    """Watch as a player does, which asks again while the permission cannot be checked: in the first second after a
-    start, or while a clock jumps.
-    """
-
-    async def look() -> tuple[int, bytes] | None:
-        told = await watch(journey)
-        return None if told[0] == httpx.codes.SERVICE_UNAVAILABLE else told
-
-    told: tuple[int, bytes] = await eventually("a check of the family's permission", look)
-    return told
-
-
 async def withdraw(journey: Journey, erase: str = "now") -> None:
     """Take everything back."""
     await journey.family.call("POST", "/consent/api/v1/family/withdraw", {"erase": erase})
@@ -424,7 +411,7 @@ async def play_demo(url: str, keys: Keys, clock: Clock, say: Callable[[str], Non
             await hold(journey)
             await upload(journey)
             await release(journey)
-            status, content = await watched(journey)
+            status, content = await watch(journey)
             if status != httpx.codes.OK or content != journey.media:
                 raise Incomplete(f"the released recording did not play ({status})")
             say(f"recording of {len(journey.media)} bytes held, released, played by a student")

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 from _pytest.nodeid import coerce_node_id
+from hypothesis import HealthCheck, settings
 
 _HERE = Path(__file__).parent
 for name in ("example", "services", "shared"):  # a string that names one would load modules a second time
     sys.modules[name] = None  # type: ignore[assignment]
 pytest_plugins = ["tests.real_servers"]
+# How long an example takes, or its making, says how busy the machine is.
+settings.register_profile("firsthand", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("firsthand")
 
 
 _LONG_ONES = ("browser", "e2e", "integration")  # in this order, so that no worker begins a long one at the end

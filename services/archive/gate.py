@@ -14,7 +14,10 @@ closes nothing.
 
 Several replicas of consent beat, and a beat may come late: through a connection that was held up, or because its sender
 or this process was stopped for a while. So a beat is as old as the look that it tells of, by its sender's clock, and
-one with a lower sequence takes nothing back.
+one with a lower sequence takes nothing back. From then on it ages by the time that passes, whatever clocks are set to.
+
+Who asks while the gate is about to know, as in the first second after a start, waits for a moment; who is being shown a
+recording meanwhile is given nothing, and is cut off sooner.
 """
 
 import asyncio
@@ -54,7 +57,9 @@ _PRUNE_EVERY: Final = 40  # looks
 _COUNT_LETTERS_EVERY: Final = 20  # looks; a replayed or discarded dead letter opens its contact within this time
 _READINGS: Final = 5  # of the dead letters, until they stay the same meanwhile
 # A pulse may overtake the event that it names by a moment; within this time the event is here or something is wrong.
-_CATCH_UP: Final = 0.5  # seconds
+CATCH_UP: Final = 0.5  # seconds
+# Who begins waits longer, for the first pulse after a start, or on a busy machine. Consent's pulses are a second apart.
+PATIENCE: Final = 2.0  # seconds
 
 Key = tuple[InstitutionId, str]  # institution and contact
 
@@ -99,9 +104,11 @@ class Gate:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._pulse_at: datetime | None = None  # when the last known look of consent's began
+        # These are readings of `Clock.elapsed`, which nobody sets.
+        self._began = context.clock.elapsed()
+        self._pulse_at: timedelta | None = None  # when the last known look of consent's began
+        self._told_at: timedelta | None = None  # when a pulse named `_last_told` last
         self._last_told = 0  # the highest stream sequence that a pulse named
-        self._told_at: datetime | None = None  # when one named it last
         self._clocks_agree = True
         self._listener: Listener | None = None
         self._heard = 0  # stream sequence
@@ -116,14 +123,23 @@ class Gate:
         self._watchers: defaultdict[Key, set[Watcher]] = defaultdict(set)
         self._moved = asyncio.Event()
         self.listening = asyncio.Event()  # set once events and beats are listened for
+        self._ended = False
 
     # -- deciding
 
     async def admit(
-        self, institution: InstitutionId, contact_id: str, viewer: Viewer, *, download: bool = False
+        self,
+        institution: InstitutionId,
+        contact_id: str,
+        viewer: Viewer,
+        *,
+        download: bool = False,
+        within: float = PATIENCE,
     ) -> Recording:
-        """Give the recording as it stands now, if this viewer may see it now. Raises CannotTell, NotOpen."""
-        await self.be_sure()
+        """Give the recording as it stands now, if this viewer may see it now. Raises NotOpen, and CannotTell after
+        `within` seconds.
+        """
+        await self.be_sure(within=within)
         recording = await self.standing(institution, contact_id)
         if recording is None:
             raise NotOpen
@@ -180,24 +196,32 @@ class Gate:
             if not self._watchers[key]:
                 del self._watchers[key]
 
-    async def be_sure(self) -> None:
-        """Raises CannotTell, after having waited for a moment, unless every consent in force is known now."""
-        if not self._pulse_is_fresh() or not self._complete:
-            self.report()
-            raise CannotTell
+    async def be_sure(self, *, within: float = PATIENCE) -> None:
+        """Raises CannotTell, after having waited for `within` seconds, unless every consent in force is known now.
+
+        At once when consent's pulse has stopped: nobody knows when it comes again.
+        """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CATCH_UP):
-                while self._applied < self._last_told:
+            async with asyncio.timeout(within):
+                while not (self.sure or self._is_silent):
                     self._moved.clear()
                     await self._moved.wait()
         if not self.sure:
+            self.report()
             raise CannotTell
 
     def _pulse_is_fresh(self) -> bool:
-        """A clock that was set back makes a pulse old, never young."""
-        if self._pulse_at is None:
-            return False
-        return timedelta(0) <= self._context.clock.now() - self._pulse_at < PULSE_LASTS
+        return self._pulse_at is not None and self._context.clock.elapsed() - self._pulse_at < PULSE_LASTS
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._ended or (self._pulse_at is not None and not self._pulse_is_fresh())
+
+    @property
+    def _begins(self) -> bool:
+        """Whether the first pulse may still be on its way."""
+        young = self._context.clock.elapsed() - self._began < timedelta(seconds=PATIENCE)
+        return young and self._pulse_at is None and not self._ended
 
     @property
     def _complete(self) -> bool:
@@ -225,6 +249,7 @@ class Gate:
             "watch_withdrawals", self._hear_first, unreadable=self._close_first, since="new"
         )
         pulse = await self._context.bus.on_beat(CONSENT_PULSE, self._feel)
+        self._began = self._context.clock.elapsed()
         self.listening.set()
         looks = 0
         try:
@@ -239,7 +264,8 @@ class Gate:
                     await self._prune()
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
-            self._pulse_at = None  # who still asks this gate is told that it cannot tell
+            self._pulse_at, self._ended = None, True  # who still asks this gate is told that it cannot tell
+            self._moved.set()
             self._context.impair("gate", [])
             await pulse.stop()
             await urgent.stop()
@@ -290,20 +316,22 @@ class Gate:
             age = self._context.clock.now() - at
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return  # what cannot be read is no sign of life
-        now = self._context.clock.now()
+        elapsed = self._context.clock.elapsed()
         if sequence >= self._last_told:
-            self._last_told, self._told_at = sequence, now
+            self._last_told, self._told_at = sequence, elapsed
         agree = -_CLOCKS_DIFFER <= age < PULSE_LASTS
         if agree:
-            known = self._pulse_at if self._pulse_at and self._pulse_at <= now else at
-            self._pulse_at = min(max(known, at), now)
+            looked = elapsed - max(age, timedelta(0))
+            self._pulse_at = max(self._pulse_at or looked, looked)
         elif self._clocks_agree:
             self._context.log.warning("a pulse of consent is late, or the clocks differ", extra={"by": str(age)})
         self._clocks_agree = agree
+        self._moved.set()
 
     async def _look(self) -> None:
         """See how far the durable has stored, as long as that can matter. Raises StreamWentBack."""
-        if self._pulse_is_fresh() and self._told_at and self._context.clock.now() - self._told_at >= PULSE_LASTS:
+        told = self._told_at
+        if self._pulse_is_fresh() and told is not None and self._context.clock.elapsed() - told >= PULSE_LASTS:
             raise StreamWentBack(f"{_STREAM} ends before {self._last_told}")
         if self._covered and self._applied >= self._last_told:
             return
@@ -365,7 +393,7 @@ class Gate:
         """Tell operators how the gate stands: readiness, log (once a change) and metrics. Nobody is named."""
         shut = self._why_shut()
         unclear, letters = len(self._unclear), len(self._letters)
-        said = [shut] if shut else []
+        said = [shut] if shut and not self._begins else []
         if unclear:
             said.append(
                 f"The recordings of {unclear} contact(s) do not play: this release does not understand what consent "

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from firsthand.shared import topology
+from firsthand.shared import load, topology
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.topology_apply import apply
 from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.events.portal import InstitutionChangedV1
 from tests.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def nobody_elses_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A late event loop tells of the machine, on which other tests run: it puts no bulk work off here."""
+    monkeypatch.setattr(load, "_LOOP_LIMIT", 60.0)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -11,7 +11,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from firsthand.services.archive.gate import CannotTell, Gate, NotOpen
+from firsthand.services.archive.gate import CATCH_UP, CannotTell, Gate, NotOpen
 from firsthand.services.archive.model import Media, Recording, Viewer
 from firsthand.shared.media import CHUNK, SealedReader
 from firsthand.shared.web.connection import connection_of
@@ -69,7 +69,9 @@ class Showing:
     async def still_admitted(self) -> None:
         """Raises CannotTell, NotOpen."""
         admitted = self.recording
-        recording = await self.gate.admit(admitted.institution, admitted.id, self.viewer, download=self.download)
+        recording = await self.gate.admit(
+            admitted.institution, admitted.id, self.viewer, download=self.download, within=CATCH_UP
+        )
         if recording.media is None or recording.media.file != self.media.file:
             raise NotOpen
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import nats
 import pytest
 
-from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.gate import CannotTell, gate_of
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.events import AnyEvent
 from tests.archive import AKL, FULL, Archive, running, served
@@ -111,6 +111,35 @@ async def test_without_consents_pulse_nothing_plays_and_the_true_reason_is_given
         assert answer.json()["detail"] == "The family has not changed anything. Try again in a moment."
     await archive.beat()
     await archive.until_answer(200, "/archive/media/c1", archive.student())
+
+
+@pytest.mark.parametrize("days", [-1100, 1100])
+async def test_a_pulse_ages_by_the_time_that_passes_whatever_the_clock_is_set_to(
+    archive: Archive, film: bytes, days: int
+) -> None:
+    await archive.released(film)
+    archive.clock.advance(timedelta(seconds=1))
+    gate = gate_of(archive.context)
+    archive.clock.jump(timedelta(days=days))
+    await gate.be_sure()
+    archive.clock.advance(timedelta(seconds=4))
+    with pytest.raises(CannotTell):
+        await gate.be_sure()
+
+
+async def test_who_asks_before_the_first_pulse_after_a_start_is_answered_with_it(
+    tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes
+) -> None:
+    async with running(tmp_path / "data", nats_url, clock) as one:
+        await one.released(film)
+    async with running(tmp_path / "data", nats_url, clock) as two:
+        assert (await two.http.get("/archive/readyz")).json()["impaired"] == []
+        playing = asyncio.create_task(two.http.get("/archive/media/c1", headers=two.student()))
+        while not gate_of(two.context)._moved._waiters:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        await two.beat()
+        answer = await playing
+        assert (answer.status_code, answer.content) == (200, film)
 
 
 @pytest.mark.parametrize(
