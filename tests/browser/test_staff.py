@@ -52,7 +52,7 @@ async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page
     await page.locator("input[name=answer][value=yes] + label").click()
     await page.get_by_role("button", name="Record the answer").click()
     await page.get_by_role("button", name="Create the link").click()
-    await expect(row).to_contain_text("link sent")
+    await expect(row).to_contain_text("link made")
     await page.get_by_role("link", name="Open the family's page").click()
     await page.get_by_role("button").first.click()
     await page.wait_for_url("**/consent/family/about")

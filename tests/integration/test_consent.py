@@ -203,7 +203,7 @@ async def test_a_yes_keeps_exactly_what_was_shown_and_seals_the_name(house: Hous
     assert receipt["header"]["schema_version"] == "ISO/IEC TS 27560:2023"
     assert receipt["parties"][1]["name"] == NAME
     allowed = [one["purpose"] for one in receipt["processing"]["purposes"] if one["allowed"]]
-    assert allowed == ["meet", "record-video", "share-cohort"]
+    assert allowed == ["meet", "record-video", "record-audio", "share-cohort"]  # a picture has its sound
     assert "about 25 third-year students" in json.dumps(receipt)
     for file in house.context.settings.data.rglob("*"):
         assert not file.is_file() or b"Canary" not in file.read_bytes(), file

@@ -1,5 +1,7 @@
 """Consent's pages, as a browser without scripts meets them."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from firsthand.shared.events.archive import RecordingPublishedV1, RecordingState
 from firsthand.shared.events.discovery import CaseChangedV1
 from tests.consent_house import NAME, SAME_SITE, SLUG, VIDEO, House, begin, case, event, meet_institution, running
 
@@ -208,3 +211,102 @@ async def test_while_the_address_is_this_machine_no_link_can_be_copied(tmp_path:
         shown = (await page(house, "GET", "/invitations/c1", **house.staff())).text
         assert link["url"] not in shown
         assert "Open the family's page" in shown
+
+
+async def shown_to_students(house: House, sequence: int) -> None:
+    """The archive says that it shows the recording."""
+    contact = (await house.journey()).contact
+    state = RecordingState(contact=contact, state="released", media="video", sha256=VIDEO)
+    await house.tell(event(RecordingPublishedV1, "c1", state, sequence), "follow_recording")
+
+
+async def test_the_familys_page_says_who_can_watch_and_takes_it_back_with_the_audience(house: House) -> None:
+    audience = {"audience": "about 25 third-year students, until June 2027"}
+    await house.api("PUT", "/cases/case-1/texts/en", audience, who=house.boss())
+    await house.api("POST", "/cases/case-1/texts/en/approve", {"number": "QU-2"}, who=house.boss())
+    token, family = await house.granted()
+    await enter(house, token)
+    await house.recorded()
+    home = (await page(house, "GET", "/family")).text
+    assert "unless you say yes again" in home
+    assert "It is your turn" in home
+    await house.api("POST", "/family/release", {"sha256": VIDEO}, who=family)
+    await shown_to_students(house, 2)
+    for path in ("/family", "/family/release", "/family/receipt", "/family/change", "/family/withdraw"):
+        assert "can watch your recording now" in (await page(house, "GET", path)).text
+    for path in ("/family", "/family/release"):
+        assert audience["audience"] in (await page(house, "GET", path)).text
+    await house.api("POST", "/family/pause", who=family)
+    paused = (await page(house, "GET", "/family")).text + (await page(house, "GET", "/family/release")).text
+    assert "can watch your recording now" not in paused
+    assert "say yes again" not in paused
+    await house.api("POST", "/family/resume", who=family)
+    await house.api("POST", "/family/change", {"scopes": {"share-cohort": False}}, who=family)
+    for path in ("/family", "/family/release", "/family/receipt"):
+        text = (await page(house, "GET", path)).text
+        assert "people named here can watch" not in text
+        assert "Nobody can watch your recording now" in text
+    told = await house.api("GET", "/family", who=family)
+    assert (told["standing"]["point"], told["standing"]["audience"]) == ("shown-to-nobody", [])
+
+
+async def test_what_was_agreed_is_shown_in_the_words_that_were_read(house: House) -> None:
+    token, _ = await house.granted()
+    await enter(house, token)
+    scopes = {"meet": {"question": "New question?", "consequence": "New consequence."}}
+    await house.api("PUT", "/cases/case-1/texts/en", {"scopes": scopes}, who=house.boss())
+    await house.api("POST", "/cases/case-1/texts/en/approve", {"number": "QU-2"}, who=house.boss())
+    home = (await page(house, "GET", "/family")).text
+    assert "New consequence." not in home
+    assert "You can keep your camera off." in home
+
+
+async def test_before_it_decides_a_family_reads_who_learns_from_it(house: House) -> None:
+    token, _ = await house.linked()
+    await enter(house, token)
+    text = (await house.api("GET", "/family", who=await house.family(token)))["text"]
+    assert text["audience"] in (await page(house, "GET", "/family/what-happens")).text
+
+
+async def test_a_childs_no_ends_the_questions_at_once(house: House) -> None:
+    token, _ = await house.linked()
+    await enter(house, token)
+    assert await give(house, signer="parent", about_child="yes", child_assent="objects") == "/family/no"
+    ending = (await page(house, "GET", "/family/no")).text
+    assert "Your child does not want to take part" in ending
+    assert (await page(house, "GET", "/family/review")).headers["location"] == "/consent/family/no"
+    assert (await page(house, "POST", "/family/no")).status_code == 303
+    assert (await house.journey()).consent.state == "declined"
+
+
+async def test_what_a_yes_covers_is_no_no_in_the_receipt(house: House) -> None:
+    _, family = await house.granted()
+    receipt = await house.api("GET", "/family/receipt", who=family)
+    of = {one["purpose"]: one for one in receipt["processing"]["purposes"]}
+    assert (of["record-audio"]["allowed"], of["record-audio"]["included_in"]) == (True, "record-video")
+    assert (of["share-public"]["allowed"], of["share-public"]["included_in"]) == (False, None)
+
+
+async def test_approving_approves_what_the_form_shows_or_saves_it_first(bare: House) -> None:
+    await bare.tell(event(CaseChangedV1, "case-1", case()), "keep_case")
+    boss = bare.boss()
+    fields = dict(re.findall(r'<textarea id="([^"]+)"[^>]*>([^<]*)</textarea>', await shown_texts(bare)))
+    form = {name: html.unescape(value) for name, value in fields.items()}
+    edited = {**form, "purpose": "Only to teach.", "number": "QU-9"}
+    saved = await page(bare, "POST", "/texts/case-1/en/approve", edited, **boss)
+    assert saved.status_code == 200
+    assert "saved as a draft" in saved.text
+    assert 'value="QU-9"' in saved.text
+    draft = await bare.api("GET", "/cases/case-1/texts/en", who=boss)
+    assert [(one["state"], one["text"]["purpose"]) for one in draft["versions"]] == [("draft", "Only to teach.")]
+    sha = draft["versions"][0]["sha256"]
+    emptied = await page(bare, "POST", "/texts/case-1/en/approve", {**edited, "purpose": "", "sha256": sha}, **boss)
+    assert emptied.status_code == 422
+    done = await page(bare, "POST", "/texts/case-1/en/approve", {**edited, "sha256": sha}, **boss)
+    assert done.headers["location"].endswith("done=approved")
+    approved = await bare.api("GET", "/cases/case-1/texts/en", who=boss)
+    assert [(one["state"], one["text"]["purpose"]) for one in approved["versions"]] == [("approved", "Only to teach.")]
+
+
+async def shown_texts(house: House) -> str:
+    return (await page(house, "GET", "/texts/case-1?language=en", **house.boss())).text

@@ -10,6 +10,7 @@ from firsthand.services.consent.model import Journey, in_plain_order
 from firsthand.services.consent.model.consent import Consent
 from firsthand.services.consent.model.receipt import receipt_of
 from firsthand.services.consent.model.records import Record
+from firsthand.services.consent.model.texts import TextBody
 from firsthand.services.consent.repository import Journeys, Records
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, use_case
@@ -59,6 +60,21 @@ def _can_release(consent: Consent, journey: Journey) -> bool:
 
 async def records_of(context: Context, journey: Journey) -> list[Record]:
     return await Records(context, journey.institution).of(journey)
+
+
+@dataclass(frozen=True)
+class Signed:
+    """The text that a family's choices refer to, word for word as it was shown."""
+
+    language: str
+    body: TextBody
+
+
+async def signed_text(context: Context, journey: Journey) -> Signed | None:
+    """None before a decision, and after the erasure."""
+    shown = [record for record in await records_of(context, journey) if record.text is not None]
+    last = shown[-1] if shown else None
+    return Signed(last.language, last.text) if last and last.text else None
 
 
 async def receipt(context: Context, view: FamilyView) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from firsthand.services.consent.http.questions import (
     ABOUT_THE_SIGNER,
     answers_of,
     before,
+    child_objects,
     questions,
     scopes_asked,
     unanswered,
@@ -84,7 +85,7 @@ async def review(request: Request, family: FamilySession) -> Response:
     """Everything once more, before it counts."""
     view = await deciding(request, family)
     draft = await reading.draft_of(context_of(request), view.journey)
-    if unanswered(draft):
+    if child_objects(draft) or unanswered(draft):
         return RedirectResponse(_after(draft), 303)
     return _review_page(request, view, draft)
 
@@ -100,7 +101,7 @@ async def agree(
     view = await deciding(request, family)
     context = context_of(request)
     draft = await reading.draft_of(context, view.journey)
-    if unanswered(draft):
+    if child_objects(draft) or unanswered(draft):
         return RedirectResponse(_after(draft), 303)
     try:
         await decisions.grant(
@@ -121,7 +122,8 @@ async def agree(
 async def no(request: Request, family: FamilySession) -> Response:
     """One tap from every page; one more to be sure."""
     view = await deciding(request, family)
-    return pages.render(request, "no.html", **facts_of(view))
+    draft = await reading.draft_of(context_of(request), view.journey)
+    return pages.render(request, "no.html", objects=child_objects(draft), **facts_of(view))
 
 
 @router.post("/no")
@@ -165,6 +167,8 @@ def facts_of(view: FamilyView) -> dict[str, Any]:
 
 
 def _after(draft: dict[str, Any]) -> str:
+    if child_objects(draft):
+        return f"{HOME}/no"
     name = unanswered(draft)
     return f"{HOME}/questions/{name}" if name else f"{HOME}/review"
 
@@ -238,7 +242,6 @@ def _review_page(
             scope for scope in ALL_SCOPES if scope not in scopes_asked(draft) and included_in(scope, answers.chosen)
         ],
         refused=refused,
-        objects=answers.child_assent == "objects",
         nothing=not answers.chosen,
         words=SCOPES,
         signers=SIGNERS,

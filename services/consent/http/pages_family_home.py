@@ -13,8 +13,8 @@ from firsthand.services.consent.http.history import history_of
 from firsthand.services.consent.http.pages import pages
 from firsthand.services.consent.http.pages_family import HOME, facts_of, view_of
 from firsthand.services.consent.model import Erase, in_plain_order
-from firsthand.services.consent.model.consent import wider_text
-from firsthand.services.consent.model.scopes import ASKED, SHARE, covers, included_in, widest
+from firsthand.services.consent.model.scopes import ASKED, SHARE, included_in, widest
+from firsthand.services.consent.model.standing import standing_of
 from firsthand.shared.events.contact import SCOPES, Scope
 from firsthand.shared.refused import Refused
 from firsthand.shared.sessions import Family
@@ -41,15 +41,15 @@ async def home(request: Request, family: FamilySession) -> Response:
     if stage == "linked":
         return RedirectResponse(f"{HOME}/about", 303)
     if stage in {"erasing", "erased"}:
-        return _certificate_page(request, view)
+        return await _certificate_page(request, view)
     name = _PAGES.get(stage, "declined.html")
-    return pages.render(request, name, **_shown(request, view))
+    return pages.render(request, name, **await _shown(request, view))
 
 
 @router.get("/change")
 async def show_change(request: Request, family: FamilySession) -> Response:
     view = await _live(request, family)
-    return pages.render(request, "change.html", refused=None, chosen={}, **_shown(request, view))
+    return pages.render(request, "change.html", refused=None, chosen={}, **await _shown(request, view))
 
 
 @router.post("/change")
@@ -63,7 +63,7 @@ async def change(request: Request, family: FamilySession) -> Response:
     except Refused as refused:
         view = await _live(request, family)
         return pages.render(
-            request, "change.html", status=409, refused=refused, chosen=answers, **_shown(request, view)
+            request, "change.html", status=409, refused=refused, chosen=answers, **await _shown(request, view)
         )
     return RedirectResponse(f"{HOME}?done=changed", 303)
 
@@ -85,7 +85,7 @@ async def resume(request: Request, family: FamilySession) -> Response:
 @router.get("/release")
 async def show_release(request: Request, family: FamilySession) -> Response:
     view = await _live(request, family)
-    return _release_page(request, view)
+    return await _release_page(request, view)
 
 
 @router.post("/release")
@@ -96,7 +96,7 @@ async def release(
     try:
         await decisions.release(context, family.institution, family.contact_id, sha256)
     except Refused as refused:
-        return _release_page(request, await _live(request, family), refused=refused, status=409)
+        return await _release_page(request, await _live(request, family), refused=refused, status=409)
     return RedirectResponse(f"{HOME}?done=released", 303)
 
 
@@ -105,7 +105,7 @@ async def show_withdraw(request: Request, family: FamilySession) -> Response:
     view = await view_of(request, family)
     if view.journey.current_stage() in {"erasing", "erased"}:
         raise ElsewhereFirst(HOME)
-    return pages.render(request, "withdraw.html", **_shown(request, view))
+    return pages.render(request, "withdraw.html", **await _shown(request, view))
 
 
 @router.post("/withdraw")
@@ -138,7 +138,7 @@ async def show_receipt(request: Request, family: FamilySession) -> Response:
         text_shown=shown,
         names=await reading.names_of(context, records),
         statement=next((record.statement for record in records if record.statement), None),
-        **_shown(request, view),
+        **await _shown(request, view),
     )
 
 
@@ -148,7 +148,7 @@ async def history(request: Request, family: FamilySession) -> Response:
     view = await view_of(request, family)
     records = await reading.records_of(context_of(request), view.journey)
     entries = history_of(view.journey, records, pages.language(request))
-    return pages.render(request, "history.html", entries=entries, **_shown(request, view))
+    return pages.render(request, "history.html", entries=entries, **await _shown(request, view))
 
 
 @router.get("/certificate")
@@ -156,20 +156,25 @@ async def certificate(request: Request, family: FamilySession) -> Response:
     view = await view_of(request, family)
     if view.journey.current_stage() not in {"erasing", "erased"}:
         raise ElsewhereFirst(HOME)
-    return _certificate_page(request, view)
+    return await _certificate_page(request, view)
 
 
-def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
+async def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
     context = context_of(request)
     recording, consent = view.journey.recording, view.journey.consent
+    standing = standing_of(view.journey, context.clock.now(), context.trusted.sure())
     return {
         **facts_of(view),
+        "standing": standing,
+        "sentence": words.sentence_of(standing, view.journey),
+        "waits_for": words.WAITS_FOR,
+        "main": words.MAIN,
+        "signed": await reading.signed_text(context, view.journey),
         "can": reading.can(context, view),
         "stage": view.journey.current_stage(),
         "consent": consent,
         "meeting": view.journey.meeting,
         "recording": recording,
-        "is_released": consent.released(recording),
         "words": words.SCOPES,
         "signers": words.SIGNERS,
         "assents": words.ASSENTS,
@@ -183,22 +188,17 @@ def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
     }
 
 
-def _release_page(request: Request, view: FamilyView, *, refused: Refused | None = None, status: int = 200) -> Response:
-    consent, recording = view.journey.consent, view.journey.recording
+async def _release_page(
+    request: Request, view: FamilyView, *, refused: Refused | None = None, status: int = 200
+) -> Response:
+    recording = view.journey.recording
     there = recording is not None and bool(recording.media) and recording.state in {"held", "released", "withdrawn"}
-    wider = there and recording and recording.media and not covers(consent.allowed, recording.media)
     return pages.render(
-        request,
-        "release.html",
-        status=status,
-        refused=refused,
-        there=there,
-        wider=wider_text(consent.allowed, recording.media) if wider and recording and recording.media else "",
-        **_shown(request, view),
+        request, "release.html", status=status, refused=refused, there=there, **await _shown(request, view)
     )
 
 
-def _certificate_page(request: Request, view: FamilyView) -> Response:
+async def _certificate_page(request: Request, view: FamilyView) -> Response:
     return pages.render(
         request,
         "certificate.html",
@@ -209,7 +209,7 @@ def _certificate_page(request: Request, view: FamilyView) -> Response:
         kept_words=words.KEPT,
         out_of_reach_words=words.OUT_OF_REACH,
         other=words.OTHER,
-        **_shown(request, view),
+        **await _shown(request, view),
     )
 
 

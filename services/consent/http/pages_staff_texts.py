@@ -16,6 +16,7 @@ from firsthand.shared.copies import case_of
 from firsthand.shared.events.contact import SCOPES
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import Coordinator, Tutor
@@ -52,10 +53,9 @@ async def show_texts(
 async def edit(request: Request, staff: Coordinator, case_id: Id, language: str) -> Response:
     """Save the next version; on a refusal everything that was written is still there."""
     context, code = context_of(request), _known(language)
-    form = {key: str(value).replace("\r\n", "\n").strip() for key, value in (await request.form()).items()}
-    changes = _changes(form)
+    form = await _form(request)
     try:
-        await texts.edit_text(context, staff, case_id, code, changes)
+        await texts.edit_text(context, staff, case_id, code, _changes(form))
     except Refused as refused:
         return await _page(request, staff, case_id, code, refused=refused, form=form)
     return RedirectResponse(f"/consent/texts/{case_id}?language={code}&done=saved", 303)
@@ -71,10 +71,15 @@ async def approve(
     sha256: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     context, code = context_of(request), _known(language)
+    form = await _form(request)
     try:
+        changed = await _changed(context, staff, case_id, code, form)
+        if changed:
+            await texts.edit_text(context, staff, case_id, code, _changes(form))
+            return await _page(request, staff, case_id, code, done="saved-first", number=number)
         await texts.approve_text(context, staff, case_id, code, approval_number=number, sha256=sha256 or None)
     except Refused as refused:
-        return await _page(request, staff, case_id, code, refused=refused)
+        return await _page(request, staff, case_id, code, refused=refused, form=form, number=number)
     return RedirectResponse(f"/consent/texts/{case_id}?language={code}&done=approved", 303)
 
 
@@ -96,6 +101,7 @@ async def _page(
     done: str = "",
     refused: Refused | None = None,
     form: dict[str, str] | None = None,
+    number: str = "",
     after: str | None = None,
 ) -> Response:
     context = context_of(request)
@@ -118,7 +124,8 @@ async def _page(
         newest=newest,
         after=after,
         in_use=await found.approved(case_id, language),
-        values=form or _values(body),
+        values=form if form and "purpose" in form else _values(body),
+        number=number,
         fields=FIELDS,
         all_scopes=SCOPES,
         scope_words=words.SCOPES,
@@ -127,6 +134,22 @@ async def _page(
         done=done,
         done_words=words.DONE,
         may_edit=bool(staff.roles & {"coordinator"}),
+    )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    return {key: str(value).replace("\r\n", "\n").strip() for key, value in (await request.form()).items()}
+
+
+async def _changed(context: Context, staff: Staff, case_id: str, language: str, form: dict[str, str]) -> bool:
+    """Whether the form holds other words than those that are saved, or proposed."""
+    newest = await Texts(context, staff.institution).newest(case_id, language)
+    body = newest.body if newest else await texts.proposed_text(context, staff.institution, case_id, language)
+    before = _changes({name: value.strip() for name, value in _values(body).items()})
+    given = _changes(form)
+    scopes = given.pop("scopes")
+    return any(value != before[name] for name, value in given.items()) or any(
+        said != before["scopes"].get(scope) for scope, said in scopes.items()
     )
 
 
@@ -139,7 +162,7 @@ def _values(body: TextBody) -> dict[str, str]:
 
 
 def _changes(form: dict[str, str]) -> dict[str, Any]:
-    """The form's fields as the changes of a text."""
+    """The form's fields as the changes of a text: those that it has."""
     plain: dict[str, Any] = {name: form[name] for name, *_ in FIELDS if name in form and name != "what_happens"}
     if "what_happens" in form:
         plain["what_happens"] = [line.strip() for line in form["what_happens"].split("\n") if line.strip()]

@@ -19,6 +19,8 @@ def questions(draft: Draft) -> list[str]:
         asked.append("about_child")
         if draft.get("about_child") == "yes":
             asked.append("child_assent")
+            if draft.get("child_assent") == "objects":  # a child's no ends it: nothing else is asked
+                return asked
     return [*asked, "decides_alone", "name", *(scope for scope in SCOPES if applies(scope, draft))]
 
 
@@ -28,6 +30,10 @@ def applies(scope: Scope, draft: Draft) -> bool:
         return False
     needs = NEEDS.get(scope)
     return needs is None or any(draft.get(need) == "yes" and applies(need, draft) for need in needs)
+
+
+def child_objects(draft: Draft) -> bool:
+    return "child_assent" in questions(draft) and draft.get("child_assent") == "objects"
 
 
 def unanswered(draft: Draft) -> str | None:

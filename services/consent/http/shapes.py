@@ -16,6 +16,7 @@ from firsthand.services.consent.model import (
     Stage,
 )
 from firsthand.services.consent.model.records import Act, Assent
+from firsthand.services.consent.model.standing import Point, WaitsFor, standing_of
 from firsthand.services.consent.model.texts import Text, TextBody
 from firsthand.shared.events.consent import Answer, ConsentRecordState, InvitationState
 from firsthand.shared.events.contact import Language, Scope
@@ -257,6 +258,20 @@ class TextToReadOut(TextBody):
     text_version: str
 
 
+class StandingOut(BaseModel):
+    """How things stand, as the family's pages say it in one sentence. `audience`: who can watch at this moment."""
+
+    point: Point
+    waits_for: WaitsFor | None
+    audience: list[Scope]
+    until: AwareDatetime | None
+
+    @classmethod
+    def of(cls, context: Context, journey: Journey) -> "StandingOut":
+        found = standing_of(journey, context.clock.now(), context.trusted.sure())
+        return cls(point=found.point, waits_for=found.waits_for, audience=list(found.audience), until=found.until)
+
+
 class FamilyOut(BaseModel):
     """What is in force, what can be done now, and the text to decide upon."""
 
@@ -269,6 +284,7 @@ class FamilyOut(BaseModel):
     meeting: Meeting | None
     recording: Recording | None
     can: CanOut
+    standing: StandingOut
     text: TextToReadOut | None
 
     @classmethod
@@ -286,6 +302,7 @@ class FamilyOut(BaseModel):
             meeting=journey.meeting,
             recording=journey.recording,
             can=CanOut(**reading.can(context, view)),
+            standing=StandingOut.of(context, journey),
             text=TextToReadOut(**dict(text.body), language=text.language, text_version=text.text_version)
             if text and reads
             else None,

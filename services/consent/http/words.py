@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from firsthand.services.consent.model import Journey
+from firsthand.services.consent.model.consent import wider_text
+from firsthand.services.consent.model.standing import Act, Point, Standing, WaitsFor
 from firsthand.shared.events.contact import Scope
 from firsthand.shared.texts import N_
 
@@ -109,4 +112,62 @@ DONE: Final[Mapping[str, str]] = {
     "logged": N_("Recorded. It applies from now on."),
     "saved": N_("Saved as a draft. It will be used once it is approved."),
     "approved": N_("Approved. This version is used from now on."),
+    "saved-first": N_("You changed the text, so it is saved as a draft. Read it again, then approve it."),
 }
+
+# How things stand, in one sentence. `wider` has several, which are the rule's own (`consent.wider_text`).
+STANDING: Final[Mapping[Point, str]] = {
+    "closed": N_("This request is closed. We will not contact you again."),
+    "undecided": N_("Nothing is agreed yet. You decide on the next pages, and you can take your time."),
+    "declined": N_("You said no. We respect that and will not contact you again."),
+    "withdrawn": N_("You have withdrawn. No student or teacher can see anything about you now."),
+    "erasing": N_("We are deleting everything now."),
+    "erased": N_("Everything was deleted."),
+    "paused": N_("Everything is paused. No student can watch, and no call will take place, until you resume."),
+    "unclear": N_("We cannot show you how things stand right now. What you allow has not changed. Look again later."),
+    "choose-time": N_(
+        "Next is the video call. You choose the time, in your local time. If no time is free yet, please check again "
+        "in a day or two."
+    ),
+    "call-cancelled": N_("The video call was cancelled. What you allow has not changed."),
+    "booked": N_("Your video call is booked."),
+    "time-passed": N_(
+        "The time of your video call has passed. If it did not take place, reply to the message we sent you."
+    ),
+    "met": N_("Thank you for the call. There is no recording. You do not need to do anything else."),
+    "preparing": N_(
+        "Thank you for the call. We are preparing the recording. You can watch it here before any student does."
+    ),
+    "to-release": N_("Your recording is here. Take your time. No student can watch it unless you say yes again."),
+    "chosen-nobody": N_("Your recording is here. Only you can watch it, because you have not let anyone else."),
+    "opening": N_("You said yes. We are opening the recording to the people you chose."),
+    "shown": N_("The people named here can watch your recording now. Thank you. No book can teach what you teach."),
+    "shown-to-nobody": N_("Nobody can watch your recording now, because you have not let anyone."),
+    "deleted": N_("Your recording was deleted. No one can watch it."),
+    "nothing-to-do": N_("You do not need to do anything now."),
+}
+
+WAITS_FOR: Final[Mapping[WaitsFor, str]] = {
+    "family": N_("It is your turn, whenever you are ready."),
+    "us": N_("It is our turn. You do not need to do anything now."),
+}
+
+# The main button: what it says, where it leads, and whether it does something (POST).
+MAIN: Final[Mapping[Act, tuple[str, str, bool]]] = {
+    "decide": (N_("Continue"), "/consent/family/questions", False),
+    "resume": (N_("Resume"), "/consent/family/resume", True),
+    "choose-time": (N_("Choose a time"), "/scheduling/family", False),
+    "see-call": (N_("See your video call"), "/scheduling/family", False),
+    "watch": (N_("Watch your recording"), "/archive/family", False),
+    "change": (N_("Change what you allow"), "/consent/family/change", False),
+    "undo": (N_("Undo"), "/consent/family/undo", True),
+    "see-certificate": (N_("See the certificate"), "/consent/family/certificate", False),
+}
+
+
+def sentence_of(standing: Standing, journey: Journey) -> str:
+    """How things stand for a family, in one sentence, to be translated."""
+    recording = journey.recording
+    if standing.point == "wider" and recording and recording.media:
+        return wider_text(journey.consent.allowed, recording.media)
+    return STANDING[standing.point]

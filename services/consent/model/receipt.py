@@ -60,8 +60,8 @@ def _processing(journey: Journey, shown: Record | None) -> dict[str, Any]:
                 "purpose": scope,
                 "question": text.scopes[scope].question if text else "",
                 "consequence": text.scopes[scope].consequence if text else "",
-                "allowed": scope in consent.allowed,
-                "in_force": scope in consent.in_force,
+                "allowed": scope in consent.allowed or included_in(scope, consent.allowed) is not None,
+                "in_force": scope in consent.in_force or included_in(scope, consent.in_force) is not None,
                 "included_in": included_in(scope, consent.allowed),
                 "lawful_basis": "consent",
             }
