@@ -22,7 +22,7 @@ from firsthand.shared.clock_watch import judge_at_start, report, watch_clock
 from firsthand.shared.events import AnyEvent, Envelope
 from firsthand.shared.keys import SIGNS, Keys
 from firsthand.shared.load import Load
-from firsthand.shared.mail import FolderMailer, Mailer, MailRefused, SmtpMailer
+from firsthand.shared.mail import mailer_of
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.renewals import keep_renewing
 from firsthand.shared.service import Context, Service, use_case
@@ -190,7 +190,7 @@ async def _running(
             bus=bus,
             relay=Relay(store, bus, clock, metrics),
             settings=settings,
-            mail=_mailer(settings, clock),
+            mail=mailer_of(settings, clock),
             verifier=SessionVerifier(keys.verifying, clock),
             issuer=_issuer(service.name, keys, clock),
             log=logging.getLogger(f"firsthand.{service.name}"),
@@ -311,14 +311,3 @@ def _issuer(service: str, keys: Keys, clock: Clock) -> SessionIssuer | None:
     """Give a service the one key that it signs with, and none to the others."""
     who = SIGNS.get(service)
     return SessionIssuer({who: keys.signing[who]}, clock) if who else None
-
-
-def _mailer(settings: Settings, clock: Clock) -> Mailer:
-    try:
-        if settings.smtp_url:
-            return SmtpMailer(settings.smtp_url, clock, settings.mail_from)
-        return FolderMailer(settings.mail, clock, settings.mail_from)
-    except MailRefused as error:
-        raise CannotStart(f"FIRSTHAND_MAIL_FROM is not usable: {error}.") from error
-    except ValueError as error:
-        raise CannotStart(f"FIRSTHAND_SMTP_URL is not usable. {error}") from error

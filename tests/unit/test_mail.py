@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from firsthand.shared.bus.errors import Hopeless, Transient
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.mail import FolderMailer, MailRefused, MailUnavailable, SmtpMailer
+from firsthand.shared.mail import CalendarPart, FolderMailer, MailRefused, MailUnavailable, SmtpMailer, mailer_of
+from firsthand.shared.mail_address import MailAddress
+from firsthand.shared.settings import CannotStart, Settings
 
 QU = InstitutionId("qu-cdm")
 OTHER = InstitutionId("other-school")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CALENDAR = "BEGIN:VCALENDAR\r\nSUMMARY:اللقاء\r\nEND:VCALENDAR\r\n".encode()
+CALENDAR = CalendarPart("REQUEST", "BEGIN:VCALENDAR\r\nSUMMARY:اللقاء\r\nEND:VCALENDAR\r\n".encode())
 SENDER = "Firsthand <no-reply@school.example>"
 
 
@@ -46,25 +48,53 @@ async def test_a_mail_is_kept_as_the_reader_will_see_it(mailer: FolderMailer) ->
         to="amal@example.org",
         subject="موعد اللقاء",
         text="مرحبا\nhttps://school.example/consent/i/qu-cdm/abc\n",
-        attachments=[
-            ("meeting.ics", "text/calendar; method=REQUEST", CALENDAR),
-            ("a.bin", "application/pdf", b"\x00\xff"),
-        ],
+        calendar=CALENDAR,
     )
     message = await read(mailer)
     assert (message["To"], message["From"], message["Subject"]) == ("amal@example.org", SENDER, "موعد اللقاء")
     assert message["Message-ID"] == "<e1@school.example>"
     assert message["Date"].datetime == NOON
     assert message["Auto-Submitted"] == "auto-generated"
-    calendar, pdf = message.iter_attachments()
-    assert calendar.get_content_type() == "text/calendar"
-    assert (calendar.get_param("method"), calendar.get_filename()) == ("REQUEST", "meeting.ics")
-    assert calendar.get_payload(decode=True) == CALENDAR
-    assert pdf.get_content() == b"\x00\xff"
     (letter,) = await mailer.list(QU)
     assert letter.text == "مرحبا\nhttps://school.example/consent/i/qu-cdm/abc\n"
     assert (letter.owner, letter.key, letter.sent_at) == ("c1", "e1", NOON)
-    assert letter.attachments == ("meeting.ics", "a.bin")
+    assert letter.attachments == ("meeting.ics",)
+
+
+async def test_an_invitation_stands_beside_the_text_and_comes_as_a_file_too(mailer: FolderMailer) -> None:
+    await mailer.send(QU, "c1", "e1", to="a@example.org", subject="s", text="t", calendar=CALENDAR)
+    message = await read(mailer)
+    assert message.get_content_type() == "multipart/mixed"
+    forms, file = message.iter_parts()
+    assert forms.get_content_type() == "multipart/alternative"
+    text, invitation = forms.iter_parts()
+    assert text.get_content_type() == "text/plain"
+    assert invitation.get_content_type() == "text/calendar"
+    assert dict(invitation["Content-Type"].params) == {"charset": "utf-8", "method": "REQUEST"}
+    assert invitation.get_content_disposition() is None
+    assert invitation.get_content().encode() == CALENDAR.content
+    assert (file.get_content_type(), file.get_filename()) == ("application/ics", "meeting.ics")
+    assert file.get_content_disposition() == "attachment"
+    assert file.get_payload(decode=True) == CALENDAR.content
+
+
+async def test_a_mail_names_its_sender_and_says_where_an_answer_is_read(mailer: FolderMailer) -> None:
+    await mailer.send(
+        QU,
+        "c1",
+        "e1",
+        to="a@example.org",
+        subject="s",
+        text="t",
+        sender="كلية, College\r\nBcc: x@y.example",
+        reply_to=MailAddress("families@school.example"),
+    )
+    message = await read(mailer)
+    (sender,) = message["From"].addresses
+    assert sender.display_name == "كلية, College Bcc: x@y.example"
+    assert sender.addr_spec == "no-reply@school.example"
+    assert message["Reply-To"] == "families@school.example"
+    assert message["Bcc"] is None
 
 
 async def test_what_goes_out_is_seven_bits_with_short_lines(mailer: FolderMailer) -> None:
@@ -121,20 +151,19 @@ async def test_erasing_removes_all_of_an_owner_and_nothing_else(mailer: FolderMa
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(to=st.text(), subject=st.text(max_size=200), name=st.text(max_size=60))
+@given(to=st.text(max_size=300), subject=st.text(max_size=200), name=st.text(max_size=60))
 def test_no_text_adds_a_header_or_a_recipient(mailer: FolderMailer, to: str, subject: str, name: str) -> None:
     async def check() -> None:
         await mailer.erase(QU, "c1")
-        for address in ("a@example.org", f"{to}@example.org", f'"{to}" <a@example.org>'):
+        for address in ("a@example.org", f"{to}@example.org", f"a@{to}.example", f'"{to}" <a@example.org>'):
             try:
-                await mailer.send(
-                    QU, "c1", "e1", to=address, subject=subject, text="t", attachments=[(name, "text/plain", b"x")]
-                )
+                await mailer.send(QU, "c1", "e1", to=address, subject=subject, text="t", sender=name)
             except MailRefused:
                 continue
             message = await read(mailer)
-            expected = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
-            assert sorted(message.keys()) == sorted(expected)
+            expected = {"From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
+            assert sorted({*message.keys()} - {"Content-Transfer-Encoding"}) == sorted(expected)
+            assert len({*message.keys()}) == len(message.keys())
             assert len(message["To"].addresses) == 1
             await mailer.erase(QU, "c1")
 
@@ -180,8 +209,15 @@ async def test_no_name_leads_out_of_the_folder(mailer: FolderMailer, name: str) 
 
 async def test_a_folder_that_takes_nothing_is_a_passing_trouble(tmp_path: Path, clock: ManualClock) -> None:
     (tmp_path / "mail").write_text("not a folder")
+    mailer = FolderMailer(tmp_path / "mail", clock, SENDER)
     with pytest.raises(MailUnavailable, match="mail folder"):
-        await FolderMailer(tmp_path / "mail", clock, SENDER).send(QU, "c", "e", to="a@b.org", subject="s", text="t")
+        await mailer.send(QU, "c", "e", to="a@b.org", subject="s", text="t")
+    with pytest.raises(MailUnavailable, match="mail folder"):
+        await mailer.check()
+    assert mailer.state.trouble
+    (tmp_path / "mail").unlink()
+    await mailer.check()
+    assert mailer.state.trouble is None
 
 
 def test_what_a_handler_raises_for_mail_decides_what_becomes_of_the_event() -> None:
@@ -202,6 +238,7 @@ class Postbox:
 
     port: int = 0
     answers: dict[str, str] = field(default_factory=dict)  # verb -> what to say instead of yes
+    speaks: tuple[str, ...] = ("AUTH PLAIN", "8BITMIME", "SMTPUTF8")
     received: list[Received] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
 
@@ -210,12 +247,14 @@ class Postbox:
         writer.write(b"220 postbox ESMTP\r\n")
         while line := (await reader.readline()).decode().rstrip("\r\n"):
             verb = line.split()[0].upper()
+            assert line.isascii() or "SMTPUTF8" in self.speaks, "RFC 6531: only after both sides said so"
             if verb in self.answers:
                 writer.write(f"{self.answers[verb]}\r\n".encode())
                 continue
             match verb:
                 case "EHLO":
-                    writer.write(b"250-postbox\r\n250-AUTH PLAIN\r\n250 SMTPUTF8\r\n")
+                    writer.write("".join(f"250-{one}\r\n" for one in ("postbox", *self.speaks)).encode())
+                    writer.write(b"250 HELP\r\n")
                     continue
                 case "AUTH":
                     self.logins.append(line)
@@ -253,10 +292,10 @@ async def test_a_mail_server_is_given_the_same_mail_that_the_folder_keeps(postbo
         QU,
         "c1",
         "e1",
-        to="Amal <amal@example.org>",
+        to="amal@\u200bexample.org",
         subject="موعد",
         text=".a line that begins with a dot\nsecond",
-        attachments=[("meeting.ics", "text/calendar; method=REQUEST", CALENDAR)],
+        calendar=CALENDAR,
     )
     (mail,) = postbox.received
     assert mail.sender.startswith("MAIL FROM:<no-reply@school.example>")
@@ -268,7 +307,7 @@ async def test_a_mail_server_is_given_the_same_mail_that_the_folder_keeps(postbo
     assert body is not None
     assert body.get_content().splitlines() == [".a line that begins with a dot", "second"]
     (calendar,) = message.iter_attachments()
-    assert calendar.get_payload(decode=True) == CALENDAR
+    assert calendar.get_payload(decode=True) == CALENDAR.content
 
 
 async def test_a_mail_sent_again_has_the_same_message_id(postbox: Postbox, clock: ManualClock) -> None:
@@ -289,7 +328,7 @@ async def test_user_and_password_of_the_address_are_used(postbox: Postbox, clock
     [
         ("RCPT", "550 no such user amal@example.org", MailRefused),
         ("RCPT", "451 try later", MailUnavailable),
-        ("MAIL", "552 too much", MailRefused),
+        ("DATA", "554 no", MailRefused),
         ("DATA", "421 closing", MailUnavailable),
         ("AUTH", "535 wrong password", MailUnavailable),
     ],
@@ -303,6 +342,79 @@ async def test_a_servers_no_is_final_or_passing_by_its_number_and_repeats_no_add
     assert answer[:3] in str(raised.value)
     assert "amal" not in str(raised.value)
     assert postbox.received == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer"),
+    [("MAIL", "550 who are you"), ("MAIL", "530 log in first"), ("AUTH", "535 no"), ("EHLO", "554 go away")],
+)
+async def test_what_is_wrong_with_us_is_never_held_against_a_familys_address(
+    postbox: Postbox, clock: ManualClock, verb: str, answer: str
+) -> None:
+    postbox.answers = {verb: answer, "HELO": answer}
+    mailer = smtp(postbox, clock, "u:p@")
+    with pytest.raises(MailUnavailable):
+        await mailer.send(QU, "c1", "e1", to="amal@example.org", subject="s", text="t")
+    clock.advance(timedelta(minutes=5))
+    with pytest.raises(MailUnavailable):
+        await mailer.check()
+    assert mailer.state.trouble
+    assert mailer.state.trouble.since == NOON
+    assert answer[:3] in mailer.state.trouble.sentence
+    postbox.answers = {}
+    await mailer.check()
+    assert mailer.state.trouble is None
+    assert mailer.state.well.is_set()
+    assert postbox.received == []
+
+
+async def test_one_refused_mail_is_no_trouble_for_all_others(postbox: Postbox, clock: ManualClock) -> None:
+    mailer = smtp(postbox, clock)
+    for answer, error in (("451 later", MailUnavailable), ("550 no such user", MailRefused)):
+        postbox.answers["RCPT"] = answer
+        with pytest.raises(error):
+            await mailer.send(QU, "c1", "e1", to="amal@example.org", subject="s", text="t")
+    assert mailer.state.trouble is None
+
+
+async def test_letters_before_the_at_sign_are_written_to_where_the_server_can(
+    postbox: Postbox, clock: ManualClock
+) -> None:
+    mailer = smtp(postbox, clock)
+    assert await mailer.takes_utf8()
+    await mailer.send(QU, "c1", "e1", to="josé@müller.example", subject="é", text="t", calendar=CALENDAR)
+    (mail,) = postbox.received
+    assert "SMTPUTF8" in mail.sender
+    assert mail.recipients == ["RCPT TO:<josé@xn--mller-kva.example>"]
+    assert "\r\nTo: josé@xn--mller-kva.example\r\n".encode() in mail.content
+
+
+async def test_a_server_that_cannot_write_to_such_letters_refuses_them_for_good_and_takes_all_else(
+    postbox: Postbox, clock: ManualClock
+) -> None:
+    postbox.speaks = ("8BITMIME",)
+    mailer = smtp(postbox, clock)
+    assert not await mailer.takes_utf8()
+    with pytest.raises(MailRefused) as refused:
+        await mailer.send(QU, "c1", "e1", to="josé@example.org", subject="s", text="t")
+    assert refused.value.because == "letters"
+    assert mailer.state.trouble is None
+    await mailer.send(QU, "c1", "e2", to="jose@müller.example", subject="s", text="t")
+    (mail,) = postbox.received
+    assert mail.recipients == ["RCPT TO:<jose@xn--mller-kva.example>"]
+
+
+async def test_the_folder_keeps_mail_to_such_letters(mailer: FolderMailer) -> None:
+    assert await mailer.takes_utf8()
+    await mailer.send(QU, "c1", "e1", to="josé@example.org", subject="é", text="t", calendar=CALENDAR)
+    (letter,) = await mailer.list(QU)
+    assert (letter.to, letter.subject, letter.text) == ("josé@example.org", "é", "t\n")
+
+
+@pytest.mark.parametrize("sender", ["", "nobody", "josé@school.example", "a@b.example, c@d.example"])
+def test_a_sender_that_no_server_takes_is_refused_at_the_start(tmp_path: Path, clock: ManualClock, sender: str) -> None:
+    with pytest.raises(CannotStart, match="FIRSTHAND_MAIL_FROM"):
+        mailer_of(Settings(data=tmp_path, mail_from=sender), clock)
 
 
 async def test_a_server_that_is_away_is_a_passing_trouble(clock: ManualClock) -> None:
