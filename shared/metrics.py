@@ -70,6 +70,16 @@ class Metrics:
             registry=self.registry,
         ).labels(service)
 
+        self._mail_failing = Gauge(
+            "firsthand_mail_failing", "1 while no mail can be sent", ("service",), registry=self.registry
+        ).labels(service)
+        self._mail_waiting = Gauge(
+            "firsthand_mail_waiting",
+            "People who wait for mail that could not be sent so far",
+            ("service",),
+            registry=self.registry,
+        ).labels(service)
+
         self._shed = Counter(
             "firsthand_shed",
             "Requests for bulk work that were answered with 429, because the process is behind",
@@ -112,6 +122,10 @@ class Metrics:
 
     def impaired(self, count: int) -> None:
         self._impaired.set(count)
+
+    def mail(self, *, failing: bool, waiting: int) -> None:
+        self._mail_failing.set(failing)
+        self._mail_waiting.set(waiting)
 
     def shed(self) -> None:
         self._shed.inc()

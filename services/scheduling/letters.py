@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
+from typing import Literal
 from urllib.parse import urlsplit
 
 from firsthand.services.scheduling.model import Letter, Meeting
-from firsthand.services.scheduling.model.calendar_file import CalendarEntry, Method, calendar_file
+from firsthand.services.scheduling.model.calendar_file import CalendarEntry, EntryIdentity, calendar_file, uid_of
+from firsthand.services.scheduling.model.letters import DROPPED, Farewell
 from firsthand.services.scheduling.model.slots import Slot
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.events.portal import InstitutionState
-from firsthand.shared.mail import Attachment
+from firsthand.shared.mail import CalendarPart
+from firsthand.shared.mail_address import MailAddress, NotMailAddress, mail_address
 from firsthand.shared.places import territory
 from firsthand.shared.service import Context
 from firsthand.shared.texts import N_
@@ -35,7 +38,6 @@ _OPENINGS = {
     "reminder-day": N_("This is a reminder of your video call with students of %(institution)s."),
     "reminder-hour": N_("Your video call with students of %(institution)s starts soon."),
 }
-_DROPPED = frozenset({"cancelled", "choose-anew"})
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,16 @@ class Mail:
 
     subject: str
     text: str
-    attachments: tuple[Attachment, ...]
+    sender: str  # the name that its reader knows us by
+    reply_to: MailAddress | None
+    calendar: CalendarPart
 
 
 @dataclass(frozen=True)
 class Particulars:
     """What a letter needs to know beside the meeting itself."""
 
+    identity: EntryIdentity
     zone: str  # the family's
     tutor_zone: str
     address: str
@@ -59,76 +64,136 @@ class Particulars:
     institution: InstitutionState | None
 
 
-def compose(context: Context, meeting: Meeting, letter: Letter, known: Particulars) -> Mail:
+def compose(meeting: Meeting, letter: Letter, known: Particulars) -> Mail:
     """Write one letter."""
     words = PAGES.in_language(meeting.language, territory(known.zone))
-    dropped = letter.kind in _DROPPED
-    method: Method = "CANCEL" if dropped else "REQUEST"
+    dropped = letter.kind in DROPPED
     slot = Slot(letter.starts_at, letter.ends_at)
-    entry = entry_of(
-        context,
-        meeting,
-        slot,
-        zone=known.zone,
-        join_url=known.join_url,
-        institution=known.institution,
-        language=meeting.language,
-        attendee=known.address,
-        sequence=letter.sequence,
-        stamped_at=letter.at,
-    )
     when = words.when(letter.starts_at, known.zone)
-    name = known.institution.name if known.institution else words.gettext("the institution")
     lines = [
-        words.gettext(_OPENINGS[letter.kind], institution=name),
+        words.gettext(_OPENINGS[letter.kind], institution=_name(words, known.institution)),
         words.gettext("%(when)s, %(place)s", when=when, place=words.place(known.zone))
         + f"\n{_tutors_time(words, slot, known)}",
         *(_how_to_join(words, slot, known) if not dropped else []),
         *([known.note] if known.note and dropped else []),
         words.gettext(
+            "To change the time or cancel, open your personal link, or reply to this email. You do not need to give a "
+            "reason."
+        )
+        if reply_address(known.institution)
+        else words.gettext(
             "To change the time or cancel, open your personal link. You do not need to give a reason. Please do not "
             "reply to this email."
         ),
         *_who_we_are(words, known.institution),
     ]
-    mime = f"text/calendar; method={method}; charset=utf-8"
     return Mail(
         subject=words.gettext(_SUBJECTS[letter.kind], when=when),
         text="\n\n".join(lines) + "\n",
-        attachments=(("meeting.ics", mime, calendar_file(entry, method)),),
+        sender=_name(words, known.institution),
+        reply_to=reply_address(known.institution),
+        calendar=_calendar_part(meeting, letter, known, known.address, dropped=dropped),
     )
+
+
+def compose_farewell(meeting: Meeting, farewell: Farewell, known: Particulars, address: str) -> Mail:
+    """Write to an address that the family gave up. It may always have been a stranger's, so it says little."""
+    words = PAGES.in_language(meeting.language, territory(known.zone))
+    name = _name(words, known.institution)
+    lines = [
+        words.gettext(
+            "We no longer send emails about a video call with students of %(institution)s to this address, as we were "
+            "asked. We have removed the call from this address's calendar. The call itself is not cancelled.",
+            institution=name,
+        ),
+        words.gettext("If you do not know about this call, you do not need to do anything."),
+        *_who_we_are(words, known.institution),
+    ]
+    return Mail(
+        subject=words.gettext("No more emails about a video call to this address"),
+        text="\n\n".join(lines) + "\n",
+        sender=name,
+        reply_to=reply_address(known.institution),
+        calendar=_calendar_part(meeting, farewell, known, address, dropped=True),
+    )
+
+
+def _calendar_part(
+    meeting: Meeting, letter: Letter | Farewell, known: Particulars, address: str, *, dropped: bool
+) -> CalendarPart:
+    entry = entry_of(
+        Slot(letter.starts_at, letter.ends_at),
+        identity=known.identity,
+        join_url=known.join_url,
+        institution=known.institution,
+        language=meeting.language,
+        attendee=_attendee(address),
+        sequence=letter.sequence,
+        stamped_at=letter.at,
+    )
+    method: Literal["REQUEST", "CANCEL"] = "CANCEL" if dropped else "REQUEST"
+    return CalendarPart(method, calendar_file(entry, method))
 
 
 def entry_of(
-    context: Context,
-    meeting: Meeting,
     slot: Slot,
     *,
-    zone: str,
+    identity: EntryIdentity,
     join_url: str,
     institution: InstitutionState | None,
     language: str,
+    sequence: int,
+    stamped_at: datetime,
     attendee: str = "",
-    sequence: int | None = None,
-    stamped_at: datetime | None = None,
 ) -> CalendarEntry:
-    """What the calendar file of a meeting says, in a language. UID: the contact's id at our own address."""
+    """What the calendar file of a meeting says, in a language."""
     words = PAGES.in_language(language)
-    name = institution.name if institution else words.gettext("the institution")
+    name = _name(words, institution)
     return CalendarEntry(
-        uid=f"{meeting.id}@{urlsplit(context.settings.address).hostname}",
-        sequence=max(meeting.file_sequence, 0) if sequence is None else sequence,
+        identity=identity,
+        sequence=max(sequence, 0),
         starts_at=slot.starts_at,
         ends_at=slot.ends_at,
-        zone=zone,
-        stamped_at=stamped_at or meeting.changed_at or context.clock.now(),
+        stamped_at=stamped_at,
         summary=words.gettext("Video call with students of %(institution)s", institution=name),
         description=words.gettext("To change the time or cancel, open your personal link."),
         join_url=join_url,
-        organizer=parseaddr(context.settings.mail_from)[1],
         organizer_name=name,
         attendee=attendee,
     )
+
+
+def identity_of(context: Context, meeting: Meeting, institution: InstitutionState | None) -> EntryIdentity:
+    """By what calendars know a meeting: what its first file said, for as long as there are changes to it.
+
+    A file that an older release sent has the UID and the organizer that it made of our addresses.
+    """
+    if meeting.entry:
+        return meeting.entry
+    own = parseaddr(context.settings.mail_from)[1]
+    if meeting.file_sequence >= 0:
+        return EntryIdentity(uid=f"{meeting.id}@{urlsplit(context.settings.address).hostname}", organizer=own)
+    uid = uid_of(meeting.id, meeting.institution)
+    return EntryIdentity(uid=uid, organizer=reply_address(institution) or own)
+
+
+def reply_address(institution: InstitutionState | None) -> MailAddress | None:
+    """Where somebody of the institution reads what a family answers, if there is such an address."""
+    try:
+        return mail_address(institution.reply_address) if institution and institution.reply_address else None
+    except NotMailAddress:
+        return None
+
+
+def _attendee(address: str) -> str:
+    try:
+        return mail_address(address)
+    except NotMailAddress:  # an older release kept it; the mailer refuses it in a moment
+        return ""
+
+
+def _name(words: Language, institution: InstitutionState | None) -> str:
+    return institution.name if institution else words.gettext("the institution")
 
 
 def _tutors_time(words: Language, slot: Slot, known: Particulars) -> str:
@@ -153,4 +218,4 @@ def _who_we_are(words: Language, institution: InstitutionState | None) -> list[s
     return [institution.name, *([words.gettext("Check who we are:") + "\n" + check] if check else [])]
 
 
-__all__ = ["Mail", "Particulars", "compose", "entry_of"]
+__all__ = ["Mail", "Particulars", "compose", "compose_farewell", "entry_of", "identity_of", "reply_address"]

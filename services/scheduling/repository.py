@@ -1,7 +1,7 @@
 """What scheduling keeps of one institution."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from firsthand.services.scheduling.model import Availability, Calendar, Meeting, availability_id
@@ -9,6 +9,7 @@ from firsthand.shared.copies import CaseCopy
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.mail_watch import Waiting
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.store import OneOf, Page, Range, Where
@@ -26,6 +27,8 @@ _ORDER: Final[Mapping[Part, tuple[str, Order]]] = {
     "waiting": ("changed_at", "desc"),
     "ended": ("changed_at", "desc"),
 }
+
+_EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Scheduling:
@@ -87,6 +90,12 @@ class Scheduling:
         """
         sort, order = _ORDER[part]
         return await self._meetings.find(_where(part, tutor_id, now), sort=sort, order=order, limit=limit, after=after)
+
+    async def mail_waits(self) -> Waiting:
+        """How many families wait for mail that could not be sent, and since when the first of them does."""
+        where: Where = {"mail_waits_since": Range(from_=_EVER)}
+        first = (await self._meetings.find(where, sort="mail_waits_since", limit=1)).items
+        return Waiting(await self._meetings.count(where), first[0].mail_waits_since) if first else Waiting()
 
     async def count(self, part: Part, *, tutor_id: str | None, now: datetime) -> int:
         """How many meetings a part has."""

@@ -23,6 +23,9 @@ class InstitutionState(State):
     verify_address: Annotated[
         str, Field(description="where a family can check us: a page or a switchboard's number")
     ] = ""
+    reply_address: Annotated[
+        str, Field(description="a mailbox of the institution where somebody reads what families answer to a mail")
+    ] = ""
     reminder_after_days: int = 5
     invitation_expires_after_days: int = 21
     keep_recordings_days: int = 730

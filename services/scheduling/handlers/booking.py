@@ -1,5 +1,6 @@
 """What a family does: see the times, say how to reach it, choose, move, cancel."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -7,17 +8,25 @@ from typing import Literal
 from firsthand.services.scheduling.handlers.calendars import Times, reserve_slot, reserved, times_for
 from firsthand.services.scheduling.handlers.personal import Personal, open_personal, seal
 from firsthand.services.scheduling.handlers.rooms import join_url
-from firsthand.services.scheduling.letters import entry_of
+from firsthand.services.scheduling.letters import entry_of, identity_of
 from firsthand.services.scheduling.model import Meeting, ReachBy
 from firsthand.services.scheduling.model.calendar_file import calendar_file
 from firsthand.services.scheduling.model.slots import Slot
 from firsthand.services.scheduling.model.zones import is_zone
 from firsthand.services.scheduling.repository import UNKNOWN_CONTACT, Scheduling
 from firsthand.shared.copies import institution_of
+from firsthand.shared.mail import MailUnavailable
+from firsthand.shared.mail_address import NotMailAddress, mail_address
 from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Family
 from firsthand.shared.texts import N_
+
+NOT_AN_ADDRESS = N_("Enter your email address, for example name@example.org.")
+NO_SUCH_LETTERS = N_(
+    "We cannot send email to an address with letters such as é before the @. Enter another address, or choose “Only on "
+    "this page”."
+)
 
 FamilySees = Literal["not-open", "offered", "scheduled", "finished", "cancelled"]
 
@@ -89,6 +98,7 @@ async def choose_zone(context: Context, family: Family, zone: str) -> None:
 async def book(context: Context, family: Family, wish: Wish) -> Slot:
     """Take a time; the former one, if any, is set free in the same write. Raises SlotTaken, Refused, NotFound."""
     _check_zone(wish.zone)
+    await _check_letters(context, _address_of(wish))
     await _prefer(context, family, wish)
     return await reserve_slot(context, family.institution, family.contact_id, wish.starts_at)
 
@@ -117,15 +127,15 @@ async def calendar_file_of(context: Context, family: Family, language: str) -> b
     view = await see(context, family)
     if view.meeting is None or view.planned is None:
         raise NotFound(UNKNOWN_CONTACT)
-    institution = await institution_of(context, family.institution)
+    institution, meeting = await institution_of(context, family.institution), view.meeting
     entry = entry_of(
-        context,
-        view.meeting,
         view.planned,
-        zone=view.zone,
+        identity=identity_of(context, meeting, institution),
         join_url=view.join_url,
         institution=institution,
         language=language,
+        sequence=meeting.file_sequence,
+        stamped_at=meeting.changed_at or context.clock.now(),
     )
     return calendar_file(entry, "PUBLISH")
 
@@ -137,7 +147,7 @@ async def _prefer(context: Context, family: Family, wish: Wish) -> None:
     meeting = await scheduling.known_meeting(family.contact_id)
     meeting.check_open()
     known = await open_personal(context, meeting)
-    address = wish.address.strip() if wish.reach_by == "email" else ""
+    address = _address_of(wish)
     if (known.zone, known.address, meeting.reach_by) == (
         wish.zone,
         address,
@@ -150,8 +160,26 @@ async def _prefer(context: Context, family: Family, wish: Wish) -> None:
         address=await seal(context, meeting, "address", address),
         confirm=meeting.starts_at == wish.starts_at,
         now=context.clock.now(),
+        leaves=bool(known.address) and known.address != address,
     )
     await scheduling.put_meeting(meeting)
+
+
+def _address_of(wish: Wish) -> str:
+    """Raises Refused."""
+    if wish.reach_by != "email":
+        return ""
+    try:
+        return mail_address(wish.address)
+    except NotMailAddress:
+        raise Refused.of_field("address", NOT_AN_ADDRESS) from None
+
+
+async def _check_letters(context: Context, address: str) -> None:
+    """Raises Refused where our mail server cannot write to what stands before the @. If it is away, time will tell."""
+    with contextlib.suppress(MailUnavailable):
+        if not address.isascii() and not await context.mail.takes_utf8():
+            raise Refused.of_field("address", NO_SUCH_LETTERS)
 
 
 def _check_zone(zone: str) -> None:

@@ -5,8 +5,10 @@ from datetime import datetime
 from firsthand.services.scheduling.handlers.calendars import free_time
 from firsthand.services.scheduling.handlers.due import claim, write_at_once
 from firsthand.services.scheduling.handlers.rooms import room_for
+from firsthand.services.scheduling.letters import identity_of
 from firsthand.services.scheduling.model import Meeting, Reservation
 from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.copies import institution_of
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
 from firsthand.shared.events.discovery import ErasedState
 from firsthand.shared.events.envelope import AnyEvent, Event
@@ -53,6 +55,7 @@ async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
         return
     now = context.clock.now()
     room = await room_for(context, meeting, reservation)
+    meeting.entry = identity_of(context, meeting, await institution_of(context, event.institution))
     caused = meeting.hold(reservation, room, now)
     claim(meeting, now)
     meeting = await scheduling.put_meeting(

@@ -28,6 +28,14 @@ async def open_personal(context: Context, meeting: Meeting) -> Personal:
         return Personal()
 
 
+async def open_former(context: Context, meeting: Meeting, address: Sealed) -> str:
+    """Open an address that the family gave up; empty once the key is erased."""
+    try:
+        return await context.vault.open(meeting.institution, meeting.id, "address", address)
+    except KeyErased:
+        return ""
+
+
 async def seal(context: Context, meeting: Meeting, field: str, text: str) -> Sealed | None:
     """Seal one field of a meeting; None if it is empty or the meeting was erased."""
     if not text or meeting.state == "erased":
@@ -35,4 +43,4 @@ async def seal(context: Context, meeting: Meeting, field: str, text: str) -> Sea
     return await context.vault.seal(meeting.institution, meeting.id, field, text)
 
 
-__all__ = ["Personal", "open_personal", "seal"]
+__all__ = ["Personal", "open_former", "open_personal", "seal"]

@@ -8,13 +8,11 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from firsthand.services.scheduling.handlers.booking import FamilySees, FamilyView, Wish
 from firsthand.services.scheduling.handlers.meetings import Held, StaffView
-from firsthand.services.scheduling.model import AvailabilityRules, NotHeldBecause, Participant, ReachBy
+from firsthand.services.scheduling.model import AvailabilityRules, Meeting, NotHeldBecause, Participant, ReachBy
 from firsthand.services.scheduling.model.slots import Slot
 from firsthand.shared.identifiers import Id
+from firsthand.shared.mail_address import MailAddressField, as_typed
 
-# One address, as a mail server would take it; what it really takes is found out by sending.
-_ADDRESS = r"^[^@\s\"<>(),;:\\]+@[^@\s\"<>(),;:\\]+\.[^@\s\"<>(),;:\\]+$"
-EmailAddress = Annotated[str, Field(max_length=254, pattern=_ADDRESS)]
 Note = Annotated[str, Field(max_length=1000)]
 
 
@@ -28,7 +26,7 @@ class Reach(BaseModel):
     """How a family wants to be reached about its meeting."""
 
     by: ReachBy
-    address: EmailAddress | None = None
+    address: MailAddressField | None = None
 
     @model_validator(mode="after")
     def _with_address(self) -> "Reach":
@@ -130,11 +128,30 @@ class SlotsOut(BaseModel):
         )
 
 
+MailTrouble = Literal["waits", "refused", "letters"]
+
+
+def mail_trouble(meeting: Meeting) -> MailTrouble | None:
+    """What became of mail to a family where it was not sent: it waits, or its address does not take it, or our mail
+    server cannot write to the letters before the @.
+    """
+    if meeting.reach_by != "email":
+        return None
+    if meeting.mail_refused:
+        return "letters" if meeting.mail_refused_because == "letters" else "refused"
+    return "waits" if meeting.mail_waits else None
+
+
 class ReachOut(BaseModel):
-    """How the family is told of its meeting."""
+    """How the family is told of its meeting. `trouble`: mail waits to be sent, or cannot be sent to this address."""
 
     by: ReachBy | None
     address: str | None
+    trouble: MailTrouble | None = None
+
+    @classmethod
+    def of(cls, meeting: Meeting, address: str) -> "ReachOut":
+        return cls(by=meeting.reach_by, address=as_typed(address) or None, trouble=mail_trouble(meeting))
 
 
 class FamilyMeetingOut(BaseModel):
@@ -168,7 +185,7 @@ class FamilyMeetingOut(BaseModel):
             zone=view.personal.zone or None,
             tutor_zone=view.times.tutor_zone,
             confirmed=bool(meeting and planned and meeting.starts_at == planned.starts_at),
-            reach=ReachOut(by=meeting.reach_by, address=view.personal.address or None) if meeting else None,
+            reach=ReachOut.of(meeting, view.personal.address) if meeting else None,
             join_url=view.join_url or None,
             calendar_file="/scheduling/family/meeting.ics" if planned else None,
             cancelled_by=meeting.cancelled_by if meeting else None,
@@ -192,6 +209,7 @@ class MeetingOut(BaseModel):
     tutor_local: str | None
     has_availability: bool
     reach_by: ReachBy | None
+    reach_trouble: MailTrouble | None = None
     reschedules: int
     cancelled_by: str | None
     not_held_because: NotHeldBecause | None
@@ -218,6 +236,7 @@ class MeetingOut(BaseModel):
             tutor_local=local(planned.starts_at, view.tutor_zone) if planned else None,
             has_availability=view.times.rules is not None,
             reach_by=meeting.reach_by,
+            reach_trouble=mail_trouble(meeting),
             reschedules=meeting.reschedules,
             cancelled_by=meeting.cancelled_by,
             not_held_because=meeting.not_held_because,

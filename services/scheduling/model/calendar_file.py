@@ -6,13 +6,16 @@ clock of a zone can say which of the two 1:30 it is when the clocks go back.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import quote
 
 from icalendar import Calendar, Event, vCalAddress, vText
 from pydantic import BaseModel, ConfigDict
 
 # PUBLISH: a file to keep. REQUEST and CANCEL (RFC 5546) come by mail and replace what came before under the same UID.
 Method = Literal["PUBLISH", "REQUEST", "CANCEL"]
+
+_IN_MAILTO: Final = "@!$&'*+-./=^_`{|}~"  # what an address in a mailto: keeps as it is (RFC 6068)
 
 
 class EntryIdentity(BaseModel):
@@ -62,11 +65,11 @@ def calendar_file(entry: CalendarEntry, method: Method) -> bytes:
     if entry.join_url and method != "CANCEL":
         event.add("url", entry.join_url)
         event.add("location", entry.join_url)
-    organizer = vCalAddress(f"mailto:{entry.identity.organizer}")
+    organizer = vCalAddress(_mailto(entry.identity.organizer))
     organizer.params["CN"] = vText(entry.organizer_name)
     event["organizer"] = organizer
     if entry.attendee and method != "PUBLISH":
-        attendee = vCalAddress(f"mailto:{entry.attendee}")
+        attendee = vCalAddress(_mailto(entry.attendee))
         # The family chose the time, so there is nothing left to answer: no button that seems to cancel, and does not.
         attendee.params["ROLE"] = vText("REQ-PARTICIPANT")
         attendee.params["PARTSTAT"] = vText("ACCEPTED")
@@ -79,6 +82,10 @@ def calendar_file(entry: CalendarEntry, method: Method) -> bytes:
     calendar.add("method", method)
     calendar.add_component(event)
     return bytes(calendar.to_ical())
+
+
+def _mailto(address: str) -> str:
+    return f"mailto:{quote(address, safe=_IN_MAILTO)}"
 
 
 __all__ = ["CalendarEntry", "EntryIdentity", "Method", "calendar_file", "uid_of"]

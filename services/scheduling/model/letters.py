@@ -5,8 +5,11 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-LetterKind = Literal["confirmed", "changed", "cancelled", "choose-anew", "reminder-day", "reminder-hour"]
+from firsthand.shared.vault import Sealed
 
+LetterKind = Literal["confirmed", "changed", "cancelled", "choose-anew", "reminder-day", "reminder-hour"]
+# What says that the planned time is given up.
+DROPPED: Final[frozenset[LetterKind]] = frozenset({"cancelled", "choose-anew"})
 _REMINDERS: Final[tuple[tuple[LetterKind, timedelta], ...]] = (
     ("reminder-day", timedelta(hours=24)),
     ("reminder-hour", timedelta(hours=1)),
@@ -26,6 +29,19 @@ class Letter(BaseModel):
     at: AwareDatetime  # when what it tells of was decided
 
 
+class Farewell(BaseModel):
+    """A mail to an address that the family gave up: it takes the entry out of that address's calendar."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    address: Sealed
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    sequence: int
+    at: AwareDatetime
+
+
 class Reminder(BaseModel):
     """When to remind of the planned meeting."""
 
@@ -35,9 +51,13 @@ class Reminder(BaseModel):
     at: AwareDatetime
 
 
+def is_reminder(kind: LetterKind) -> bool:
+    return any(kind == one for one, _ in _REMINDERS)
+
+
 def reminders_before(starts_at: datetime, now: datetime) -> list[Reminder]:
     """The reminders of a meeting that are still to come, the earliest first."""
     return [Reminder(kind=kind, at=starts_at - before) for kind, before in _REMINDERS if starts_at - before > now]
 
 
-__all__ = ["Letter", "LetterKind", "Reminder", "reminders_before"]
+__all__ = ["DROPPED", "Farewell", "Letter", "LetterKind", "Reminder", "is_reminder", "reminders_before"]

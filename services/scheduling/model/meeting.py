@@ -10,7 +10,16 @@ from typing import ClassVar, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from firsthand.services.scheduling.model.calendar import Reservation
-from firsthand.services.scheduling.model.letters import Letter, LetterKind, Reminder, reminders_before
+from firsthand.services.scheduling.model.calendar_file import EntryIdentity
+from firsthand.services.scheduling.model.letters import (
+    DROPPED,
+    Farewell,
+    Letter,
+    LetterKind,
+    Reminder,
+    is_reminder,
+    reminders_before,
+)
 from firsthand.services.scheduling.model.room import Room
 from firsthand.shared.events.consent import ConsentRecordState, ConsentStateName
 from firsthand.shared.events.contact import ContactReference
@@ -33,6 +42,7 @@ NotHeldBecause = Literal["nobody-came", "technical", "other"]
 _NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, change the times.")
 # People say times to the minute.
 _TO_THE_MINUTE: Final = timedelta(minutes=1)
+_MAIL_AGAIN: Final = timedelta(minutes=1)  # until mail that could not be sent is tried again
 
 
 class Participant(BaseModel):
@@ -53,6 +63,7 @@ class Meeting(Document):
         Index.on("tutor_id", "state", "starts_at"),
         Index.on("state", "changed_at"),
         Index.on("tutor_id", "state", "changed_at"),
+        Index.on("mail_waits_since"),
     )
     counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",),)  # a tutor's own are few enough to be counted
 
@@ -73,6 +84,7 @@ class Meeting(Document):
     room: Room | None = None
     reschedules: int = 0
     file_sequence: int = -1  # SEQUENCE of the calendar file; -1 before the first
+    entry: EntryIdentity | None = None  # None with a file sent: as releases up to 0.1 named it
     changed_at: AwareDatetime | None = None
     cancelled_by: Literal["family", "tutor", "consent", "not-held"] | None = None
     not_held_because: NotHeldBecause | None = None
@@ -91,10 +103,15 @@ class Meeting(Document):
     voids: int = 0  # reservations made on an older version of this document count no more
     to_free: bool = False  # ... and may still stand in the tutor's calendar
     letters: list[Letter] = []
+    farewells: list[Farewell] = []
     reminders: list[Reminder] = []
 
     mail_delivered: bool = False  # a mail server took one: it cannot be recalled
     mail_refused: bool = False  # the address does not take mail; the family is told on their page
+    mail_refused_because: str = ""  # `letters`: our mail server cannot write to what stands before the @
+    mail_waits_since: AwareDatetime | None = None  # mail could not be sent since then, and is tried again
+    mail_waits_for: str = ""  # what it last failed with; names nobody
+    invited: bool | None = None  # whether the address holds the planned time; None: an older release saved this
     erased: list[str] = []  # codes of what was erased
 
     # -- the consent
@@ -131,15 +148,49 @@ class Meeting(Document):
             raise Refused("not-offered", N_("There are no times at the moment. The teacher can offer new ones."))
         raise Refused("not-allowed", N_("You have not agreed to a video call. You can agree on your page."))
 
-    def prefer(self, *, zone: Sealed, reach_by: ReachBy, address: Sealed | None, confirm: bool, now: datetime) -> None:
-        """Keep the family's zone and how to remind it; `confirm` a planned time to it."""
+    def prefer(
+        self,
+        *,
+        zone: Sealed,
+        reach_by: ReachBy,
+        address: Sealed | None,
+        confirm: bool,
+        now: datetime,
+        leaves: bool = False,
+    ) -> None:
+        """Keep the family's zone and how to remind it; `confirm` a planned time to it.
+
+        `leaves`: the former address is given up, so that the entry goes from its calendar.
+        """
+        if leaves:
+            self._take_leave(now)
         self.zone, self.reach_by, self.address = zone, reach_by, address
-        self.mail_refused = False
+        self.mail_refused, self.mail_refused_because = False, ""
         if self.state == "scheduled":
             self.letters, self.reminders = [], self._reminders(now)
             if confirm:
                 self._write("confirmed", now)
             self.plan_ahead(now)
+
+    def _take_leave(self, now: datetime) -> None:
+        unsent = bool(self.letters) and self.mail_waits_since is not None
+        holds = self.invited if self.invited is not None else self.file_sequence >= 0 and not unsent
+        being_sent = bool(self.letters) and not unsent
+        self.invited = False
+        if self.state != "scheduled" or not self.address or self.mail_refused or not (holds or being_sent):
+            return
+        assert self.starts_at
+        assert self.ends_at
+        self.file_sequence += 1
+        farewell = Farewell(
+            key=f"{self.id}-{self.next_version}-former",
+            address=self.address,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            sequence=self.file_sequence,
+            at=now,
+        )
+        self.farewells = [*self.farewells, farewell]
 
     # -- what the calendar says
 
@@ -158,7 +209,7 @@ class Meeting(Document):
         self.file_sequence += 1
         self.changed_at = now
         self.letters = []
-        self._write("changed" if moved else "confirmed", now)
+        self._write("changed" if moved and self.invited is not False else "confirmed", now)
         self.reminders = self._reminders(now)
         self.plan_ahead(now)
         return MeetingScheduledV1
@@ -246,6 +297,8 @@ class Meeting(Document):
         if due and sure and self.starts_at and sure < self.starts_at <= now:
             return False
         self.reminders = [one for one in self.reminders if one.at > now]
+        if due:
+            self.letters = [letter for letter in self.letters if not is_reminder(letter.kind)]
         if due and self.state == "scheduled" and self.starts_at and self.starts_at > now:
             self._write(due[-1].kind, now)
         return True
@@ -256,15 +309,47 @@ class Meeting(Document):
         if self.state != "scheduled":
             self.room = None
 
-    def note_sent(self, keys: set[str], *, delivered: bool, refused: bool) -> None:
-        """These letters are gone: to a mail server (`delivered`), into the folder, or refused for good."""
-        self.letters = [letter for letter in self.letters if letter.key not in keys]
+    def forget_stale(self, now: datetime) -> None:
+        """Letters that waited until the meeting had begun are of no use any more, except those that take it back."""
+        self.letters = [one for one in self.letters if one.kind in DROPPED or one.starts_at > now]
+        self.farewells = [one for one in self.farewells if one.starts_at > now]
+
+    def note_sent(self, keys: set[str], *, delivered: bool) -> None:
+        """These letters are gone: to a mail server (`delivered`), or into the folder."""
+        for letter in self.letters:
+            if letter.key in keys:
+                self.invited = letter.kind not in DROPPED
+        self.letters = [one for one in self.letters if one.key not in keys]
+        self.farewells = [one for one in self.farewells if one.key not in keys]
         self.mail_delivered = self.mail_delivered or delivered
-        self.mail_refused = self.mail_refused or refused
+
+    def note_refused(self, keys: set[str], because: str) -> None:
+        """The address takes no mail: it never got these letters, nor will it get those that still wait."""
+        if keys & {letter.key for letter in self.letters}:
+            self.mail_refused, self.mail_refused_because = True, because
+            self.letters = []
+
+    def note_waiting(self, keys: set[str], sentence: str, now: datetime) -> None:
+        """These letters could not be sent now; `sentence` says why, and names nobody."""
+        if sentence and keys & self.waiting_keys:
+            self.mail_waits_since = self.mail_waits_since or now
+            self.mail_waits_for = sentence
+            self.due_at = now + _MAIL_AGAIN
+
+    @property
+    def waiting_keys(self) -> set[str]:
+        return {letter.key for letter in self.letters} | {farewell.key for farewell in self.farewells}
+
+    @property
+    def mail_waits(self) -> bool:
+        """Whether the family waits for mail that cannot be sent now."""
+        return self.mail_waits_since is not None and bool(self.letters)
 
     def plan_ahead(self, now: datetime) -> None:
         """Set when to look at this document next."""
-        waiting = bool(self.letters) or self.to_free
+        if not self.waiting_keys:
+            self.mail_waits_since, self.mail_waits_for = None, ""
+        waiting = bool(self.waiting_keys) or self.to_free
         self.due_at = now if waiting else min((one.at for one in self.reminders), default=None)
 
     def wipe(self, *, mails: bool) -> None:
@@ -282,7 +367,9 @@ class Meeting(Document):
         self.starts_at = self.ends_at = self.held_from = self.held_until = None
         self.allowed_since = self.allowed_until = self.changed_at = self.due_at = None
         self.cancelled_by = self.not_held_because = self.recording = None
-        self.participants, self.letters, self.reminders, self.to_free = [], [], [], False
+        self.participants, self.letters, self.farewells, self.reminders = [], [], [], []
+        self.to_free, self.entry, self.invited = False, None, None
+        self.mail_waits_since, self.mail_waits_for = None, ""
 
     def as_state(self) -> MeetingState:
         """The state as others may know it."""
