@@ -98,8 +98,15 @@ class Language:
         return dates.format_date(day, _DATES.get((self.code, width), width), locale=self.locale)
 
     def time(self, at: datetime | time, zone: str = "UTC") -> str:
-        """Write hours and minutes as the clock on the wall in `zone` (IANA name) shows them."""
-        return dates.format_time(at, "short", tzinfo=ZoneInfo(zone), locale=self.locale)
+        """Write hours and minutes as the clock on the wall in `zone` (IANA name) shows them.
+
+        Twelve o'clock is midnight or noon, in words, and an hour that the clock shows twice says which of the two.
+        """
+        short = dates.format_time(at, "short", tzinfo=ZoneInfo(zone), locale=self.locale)
+        if isinstance(at, time):
+            return short
+        local = at.astimezone(ZoneInfo(zone))
+        return self._which(self._twelve(local) or short, local)
 
     def when(self, at: datetime, zone: str = "UTC") -> str:
         """Write weekday, day and time in `zone` (IANA name), without the zone's name (see `place`)."""
@@ -110,16 +117,35 @@ class Language:
             "%(date)s at %(time)s",
             local.hour % 12 or 12,
             date=self.date(local.date()),
-            time=self._time_in_words(at, zone),
+            time=self._time_in_words(at, local, zone),
         )
 
-    def _time_in_words(self, at: datetime, zone: str) -> str:
-        if self.code != "ar":
+    def _time_in_words(self, at: datetime, local: datetime, zone: str) -> str:
+        if self.code != "ar" or self._twelve(local):
             return self.time(at, zone)
         # In a sentence the half of the day is a word; the letter that CLDR writes is for tables.
         halves = dates.get_period_names("wide", "stand-alone", self.locale)
-        local = at.astimezone(ZoneInfo(zone))
-        return f"{dates.format_time(local, 'h:mm', locale=self.locale)} {halves['am' if local.hour < 12 else 'pm']}"  # noqa: PLR2004
+        hours = f"{dates.format_time(local, 'h:mm', locale=self.locale)} {halves['am' if local.hour < 12 else 'pm']}"  # noqa: PLR2004
+        return self._which(hours, local)
+
+    def _twelve(self, local: datetime) -> str:
+        """Write the hours that a clock of twelve hours calls 12, which nobody reads alike; empty for all others."""
+        if local.hour % 12 or "H" in self.locale.time_formats["short"].pattern:
+            return ""
+        clock = dates.format_time(local, "h:mm", locale=self.locale)
+        if local.hour:
+            return self.gettext("12 noon") if not local.minute else self.gettext("%(time)s\u202fPM", time=clock)
+        if local.minute:
+            return self.gettext("%(time)s after midnight", time=clock)
+        return self.gettext("12 midnight, as the day begins")
+
+    def _which(self, clock: str, local: datetime) -> str:
+        """Say which of the two it is where the clocks go back and show an hour again."""
+        if local.utcoffset() == local.replace(fold=1 - local.fold).utcoffset():
+            return clock
+        if local.fold:
+            return self.gettext("%(time)s, after the clocks go back", time=clock)
+        return self.gettext("%(time)s, before the clocks go back", time=clock)
 
     def place(self, zone: str) -> str:
         """Name a zone by its place, e.g. `Phoenix time`: plainer than an abbreviation or an offset."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import icalendar
@@ -129,6 +128,7 @@ class World:
             zone="Asia/Qatar",
             languages=["en"],
             website="https://x.example",
+            reply_address="families@college.example",
         )
         await self.publish(InstitutionChangedV1.record(subject=QU, data=institution, **told))
 
@@ -458,9 +458,13 @@ async def test_mail_confirms_reminds_and_takes_back_with_a_neutral_subject_and_a
     cancellation = (await world.until_mails(5))[4]
     files = [_calendar(mail) for mail in (confirmation, change, cancellation)]
     assert [str(calendar["METHOD"]) for calendar, _ in files] == ["REQUEST", "REQUEST", "CANCEL"]
-    assert {str(event["UID"]) for _, event in files} == {"c1@firsthand.example"}
+    assert {str(event["UID"]) for _, event in files} == {"c1.qu-cdm@meetings.firsthand.invalid"}
     assert [event["SEQUENCE"] for _, event in files] == [0, 1, 2]
-    assert files[1][1].start == moved.data.starts_at.astimezone(ZoneInfo("America/New_York"))
+    assert files[1][1].start == moved.data.starts_at
+    assert {str(event["ORGANIZER"]) for _, event in files} == {"mailto:families@college.example"}
+    assert {mail["Reply-To"] for mail in (confirmation, change, cancellation)} == {"families@college.example"}
+    assert confirmation["From"] == "Example College <firsthand@localhost.localdomain>"
+    assert "or reply to this email" in text
 
 
 async def test_a_clock_that_goes_ahead_for_a_while_costs_no_family_its_reminder_or_its_time(world: World) -> None:
@@ -483,8 +487,10 @@ async def test_a_clock_that_goes_ahead_for_a_while_costs_no_family_its_reminder_
 
 
 def _calendar(mail: Any) -> tuple[Any, Any]:
-    (part,) = mail.iter_attachments()
-    assert part.get_content_type() == "text/calendar"
+    (file,) = mail.iter_attachments()
+    assert file.get_content_type() == "application/ics"
+    (part,) = [part for part in mail.walk() if part.get_content_type() == "text/calendar"]
+    assert part.get_payload(decode=True) == file.get_payload(decode=True)
     calendar = icalendar.Calendar.from_ical(part.get_payload(decode=True))
     assert part["Content-Type"].params["method"] == calendar["METHOD"]
     (event,) = calendar.walk("VEVENT")
@@ -498,7 +504,7 @@ async def test_a_family_that_wants_no_mail_gets_none_and_finds_its_file_on_the_p
     assert answer.headers["content-type"].startswith("text/calendar")
     (event,) = icalendar.Calendar.from_ical(answer.content).walk("VEVENT")
     assert "cleft" not in answer.text.lower()
-    assert event["DTSTART"].params["TZID"] == "America/New_York"
+    assert event.start.utcoffset() == timedelta(0)
     assert world.mails() == []
 
 
@@ -669,13 +675,14 @@ async def test_a_family_chooses_place_and_time_and_cancels_without_a_script(worl
     at = (await world.slots())[0]["starts_at"]
     asked = await world.http.get("/scheduling/family/confirm", params={"at": at}, headers=browser)
     assert "How should we send reminders?" in asked.text
+    night = {"at": at, "night": "yes"}
     for data, said in (
-        ({"at": at}, "Choose how we should send reminders."),
-        ({"at": at, "by": "email", "address": "nonsense"}, "Enter your email address"),
+        (night, "Choose how we should send reminders."),
+        (night | {"by": "email", "address": "nonsense"}, "Enter your email address"),
     ):
         refused = await world.http.post("/scheduling/family/confirm", data=data, headers=form)
         assert (refused.status_code, said in refused.text) == (422, True)
-    booked = await world.http.post("/scheduling/family/confirm", data={"at": at, "by": "page"}, headers=form)
+    booked = await world.http.post("/scheduling/family/confirm", data=night | {"by": "page"}, headers=form)
     assert (booked.status_code, booked.headers["location"]) == (303, "/scheduling/family?done=booked")
     page = await world.http.get(booked.headers["location"], headers=browser)
     assert "Your video call is booked" in page.text

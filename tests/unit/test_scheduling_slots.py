@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firsthand.services.scheduling.model.slots import Hours, Rules, Slot, by_day, free_slots, instant, is_shown
+from firsthand.services.scheduling.model.slots import (
+    Hours,
+    Rules,
+    Slot,
+    by_day,
+    free_slots,
+    instant,
+    instants,
+    is_night,
+)
 
 ZONES = ["Asia/Qatar", "America/Phoenix", "America/New_York", "Pacific/Auckland", "Australia/Lord_Howe"]
 YEARS = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2030, 12, 31, tzinfo=UTC))
@@ -79,7 +88,7 @@ def test_every_time_lies_within_the_tutors_hours_on_the_wall_and_lasts_exactly_i
         start, end = slot.starts_at.astimezone(rules.zone), slot.ends_at.astimezone(rules.zone)
         wall = start.replace(tzinfo=None)
         assert slot.ends_at - slot.starts_at == rules.duration
-        assert is_shown(wall, rules.zone)
+        assert slot.starts_at in instants(wall, rules.zone)
         assert start.fold == 0, "the repeated hour is offered once"
         assert start.date() not in rules.blocked
         midnight = datetime.combine(start.date(), datetime.min.time())
@@ -181,3 +190,24 @@ def test_no_time_is_offered_beyond_the_end_of_the_consent() -> None:
     slots = free_slots(a_rule("Asia/Qatar"), datetime(2026, 6, 1, tzinfo=UTC), until=until)
     assert slots
     assert all(slot.ends_at <= until for slot in slots)
+
+
+def test_a_clock_shows_a_time_once_twice_or_never() -> None:
+    zone = ZoneInfo("America/New_York")
+    assert instants(datetime.fromisoformat("2026-03-08T02:30"), zone) == []
+    once = datetime.fromisoformat("2026-06-01T01:30")
+    assert instants(once, zone) == [datetime(2026, 6, 1, 5, 30, tzinfo=UTC)]
+    first = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+    assert instants(datetime.fromisoformat("2026-11-01T01:30"), zone) == [first, first + timedelta(hours=1)]
+
+
+@pytest.mark.parametrize(
+    ("clock", "night"),
+    [("00:00", True), ("01:30", True), ("07:59", True), ("08:00", False), ("12:00", False), ("21:00", False),
+     ("21:01", True), ("23:45", True)],
+)  # fmt: skip
+def test_a_family_is_asked_twice_about_what_begins_before_8_or_after_21_on_its_own_clock(
+    clock: str, night: bool
+) -> None:
+    zone = ZoneInfo("Pacific/Auckland")
+    assert is_night(datetime.fromisoformat(f"2026-07-01T{clock}").replace(tzinfo=zone).astimezone(UTC), zone) == night

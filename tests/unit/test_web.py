@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -551,6 +551,35 @@ def test_dates_and_times_are_written_as_their_readers_write_them() -> None:
     assert language("en").read_in("GB").when(at) == "Thursday, 26 November 2026 at 13:05"
     assert language("en").read_in("NZ").when(at) == "Thursday, 26 November 2026 at 1:05\u202fpm"
     assert language("es").read_in("GB") == language("es")
+
+
+def test_twelve_o_clock_is_midnight_or_noon_in_words() -> None:
+    midnight = datetime(2026, 3, 3, 5, tzinfo=UTC)  # in New York
+    for code, said, said_half_past, noon in (
+        ("en", "12 midnight, as the day begins", "12:30 after midnight", "12 noon"),
+        ("es", "12 de la noche, al comenzar el día", "12:30 de la madrugada", "12 del mediodía"),
+        ("ar", "12 منتصف الليل، مع بداية اليوم", "12:30 بعد منتصف الليل", "12 ظهرًا"),
+    ):
+        words, zone = language(code), "America/New_York"
+        for write in (words.time, words.when):
+            assert said in write(midnight, zone)
+            assert said_half_past in write(midnight + timedelta(minutes=30), zone)
+            assert noon in write(midnight + timedelta(hours=12), zone)
+            assert not {"AM", "a.m.", "ص"} & set(write(midnight, zone).replace("\u202f", " ").split())
+    assert language("en").time(midnight + timedelta(hours=12, minutes=30), "America/New_York") == "12:30\u202fPM"
+    assert language("en").read_in("GB").time(midnight, "America/New_York") == "00:00"
+    assert language("en").time(time(0, 30)) == "12:30\u202fAM", "hours of a week belong to no day"
+
+
+@pytest.mark.parametrize("code", ["en", "es", "ar"])
+def test_of_an_hour_that_the_clocks_show_twice_people_read_which_one_it_is(code: str) -> None:
+    first = datetime(2026, 11, 1, 5, 30, tzinfo=UTC)  # 1:30 in New York, and again an hour later
+    words, zone = language(code), "America/New_York"
+    for write in (words.time, words.when):
+        written = [write(first + timedelta(hours=hours), zone) for hours in (-1, 0, 1, 2)]
+        assert len(set(written)) == 4
+        plain = write(first - timedelta(days=1), zone)
+        assert len(written[1]) > len(plain) < len(written[2])
 
 
 def test_a_request_goes_on_with_the_trace_that_it_names_and_begins_one_otherwise() -> None:

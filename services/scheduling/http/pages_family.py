@@ -1,21 +1,22 @@
 """The family's pages: choose a place, choose a time, say how to be reached; see, move and cancel the meeting."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import booking
-from firsthand.services.scheduling.http.shapes import EmailAddress
-from firsthand.services.scheduling.http.words import short_time
+from firsthand.services.scheduling.http.words import part_of_night, short_time
 from firsthand.services.scheduling.model import ReachBy
-from firsthand.services.scheduling.model.slots import Slot, by_day
+from firsthand.services.scheduling.model.slots import Slot, by_day, is_night
 from firsthand.services.scheduling.model.zones import places
 from firsthand.services.scheduling.words import PAGES
+from firsthand.shared.mail_address import NotMailAddress, as_typed, mail_address
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Family
@@ -36,7 +37,7 @@ _OFTEN: Final[Mapping[str, tuple[str, ...]]] = {
     "ar": ("Asia/Qatar", "Asia/Riyadh", "Asia/Dubai", "Asia/Kuwait", "Asia/Bahrain", "Asia/Muscat",
            "Africa/Cairo", "Asia/Amman", "Africa/Casablanca"),
 }  # fmt: skip
-_ADDRESS: Final[TypeAdapter[str]] = TypeAdapter(EmailAddress)
+_NO_LONGER: Final = N_("This time is no longer available. Choose another one.")
 _GONE: Final = frozenset({"slot-taken", "slot-gone"})
 
 
@@ -48,7 +49,14 @@ async def home(request: Request, context: ContextDep, family: FamilySession, don
     view = await booking.see(context, family)
     if view.may_choose and not view.planned and view.state == "offered":
         return RedirectResponse(f"{HOME}/times" if view.personal.zone else f"{HOME}/place", 303)
-    return PAGES.render(request, "meeting.html", view=view, now=context.clock.now(), done=done)
+    return PAGES.render(
+        request,
+        "meeting.html",
+        view=view,
+        address=as_typed(view.personal.address),
+        now=context.clock.now(),
+        done=done,
+    )
 
 
 @router.get("/meeting.ics")
@@ -115,8 +123,7 @@ async def ask_confirm(
         return RedirectResponse(f"{HOME}/times", 303)
     slot = _chosen(view, at)
     if slot is None or not view.personal.zone:
-        gone = N_("This time is no longer available. Choose another one.")
-        return _times_page(request, context, view, refused=gone)
+        return _times_page(request, context, view, refused=_NO_LONGER)
     return _confirm_page(request, view, slot)
 
 
@@ -127,18 +134,25 @@ async def confirm(
     family: FamilySession,
     at: Annotated[AwareDatetime, Form()],
     by: Annotated[ReachBy | None, Form()] = None,
-    address: Annotated[str, Form(max_length=254)] = "",
+    address: Annotated[str, Form(max_length=512)] = "",
+    night: Annotated[Literal["yes", ""], Form()] = "",
 ) -> Response:
     view = await _open(context, family)
-    if (errors := _errors(by, address)) and (slot := _chosen(view, at)):
-        return _confirm_page(request, view, slot, errors=errors, by=by, address=address)
+    slot = _chosen(view, at)
+    errors = dict(_errors(by, address, night=slot is not None and _asks_twice(view, slot) and not night))
     try:
-        wish = booking.Wish(at, view.personal.zone, by or "page", address.strip())
-        await booking.book(context, family, wish)
+        if not errors:
+            await booking.book(context, family, booking.Wish(at, view.personal.zone, by or "page", address))
     except Refused as refused:
-        if refused.code not in _GONE:
+        if refused.code in _GONE:
+            return _times_page(request, context, await _open(context, family), refused=refused.text)
+        if slot is None or "address" not in refused.fields:
             raise
-        return _times_page(request, context, await _open(context, family), refused=refused.text)
+        errors = dict(refused.fields)
+    if errors and slot is None:
+        return _times_page(request, context, view, refused=_NO_LONGER)
+    if errors and slot:
+        return _confirm_page(request, view, slot, errors=errors, by=by, address=address, night=night)
     return RedirectResponse(f"{HOME}?done=booked", 303)
 
 
@@ -156,15 +170,21 @@ def _chosen(view: booking.FamilyView, at: datetime) -> Slot | None:
     return next((slot for slot in [*view.times.slots, *mine] if slot.starts_at == at), None)
 
 
-def _errors(by: ReachBy | None, address: str) -> list[tuple[str, str]]:
+def _asks_twice(view: booking.FamilyView, slot: Slot) -> bool:
+    """Whether the time is at night for the family, and not booked already."""
+    return slot != view.planned and is_night(slot.starts_at, ZoneInfo(view.zone))
+
+
+def _errors(by: ReachBy | None, address: str, *, night: bool) -> Iterator[tuple[str, str]]:
+    if night:
+        yield "night-yes", N_("Confirm that this time suits you, or choose another one.")
     if by is None:
-        return [("by", N_("Choose how we should send reminders."))]
+        yield "by", N_("Choose how we should send reminders.")
     if by == "email":
         try:
-            _ADDRESS.validate_python(address.strip())
-        except ValidationError:
-            return [("address", N_("Enter your email address, for example name@example.org."))]
-    return []
+            mail_address(address)
+        except NotMailAddress:
+            yield "address", booking.NOT_AN_ADDRESS
 
 
 def _place_page(
@@ -188,16 +208,28 @@ def _place_page(
     )
 
 
+@dataclass(frozen=True)
+class ShownSlot:
+    """A time to choose, with the students' time, and the part of the night that it is in for the family, if any."""
+
+    slot: Slot
+    theirs: str
+    night: str
+
+
 def _times_page(
     request: Request, context: Context, view: booking.FamilyView, *, later: int = 0, refused: str = ""
 ) -> Response:
     words, theirs = PAGES.language(request), view.times.tutor_zone
     days = by_day(view.times.slots, ZoneInfo(view.zone))
     first = later * _DAYS_A_PAGE
-    shown: list[tuple[date, list[tuple[Slot, str]]]] = [
-        (day, [(slot, short_time(words, slot.starts_at, theirs)) for slot in slots])
-        for day, slots in days[first : first + _DAYS_A_PAGE]
-    ]
+    shown: list[tuple[date, list[ShownSlot], list[ShownSlot]]] = []
+    for day, slots in days[first : first + _DAYS_A_PAGE]:
+        all_day = [
+            ShownSlot(slot, short_time(words, slot.starts_at, theirs), part_of_night(words, slot.starts_at, view.zone))
+            for slot in slots
+        ]
+        shown.append((day, [one for one in all_day if not one.night], [one for one in all_day if one.night]))
     return PAGES.render(
         request,
         "times.html",
@@ -216,15 +248,16 @@ def _confirm_page(
     view: booking.FamilyView,
     slot: Slot,
     *,
-    errors: list[tuple[str, str]] | None = None,
+    errors: Mapping[str, str] | None = None,
     by: ReachBy | None = None,
     address: str = "",
+    night: str = "",
 ) -> Response:
     given: dict[str, Any] = {"by": by, "address": address}
     if errors is None and view.meeting:
-        given = {"by": view.meeting.reach_by, "address": view.personal.address}
+        given = {"by": view.meeting.reach_by, "address": as_typed(view.personal.address)}
     words = PAGES.language(request)
-    found = {name: words.gettext(text) for name, text in errors or []}
+    found = {name: words.gettext(text) for name, text in (errors or {}).items()}
     return PAGES.render(
         request,
         "confirm.html",
@@ -232,6 +265,8 @@ def _confirm_page(
         view=view,
         slot=slot,
         found=found,
+        part_of_night=part_of_night(words, slot.starts_at, view.zone) if _asks_twice(view, slot) else "",
+        night=night,
         **given,
     )
 

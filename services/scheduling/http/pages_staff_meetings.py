@@ -11,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability, meetings
 from firsthand.services.scheduling.http.shapes import Shown, Whose
+from firsthand.services.scheduling.http.words import part_of_night
 from firsthand.services.scheduling.model import NotHeldBecause, Participant
-from firsthand.services.scheduling.model.slots import instant, is_shown
+from firsthand.services.scheduling.model.slots import instants, is_night
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
@@ -101,16 +102,20 @@ async def move(
     staff: Tutor,
     slot: Annotated[AwareDatetime | Literal[""], Form()] = "",
     at: Annotated[str, Form()] = "",
+    night: Annotated[Literal["yes", ""], Form()] = "",
 ) -> Response:
     view = await meetings.see(context, staff.institution, contact_id)
-
-    async def act() -> None:
+    try:
         starts_at = _clocked(at, view.tutor_zone) or slot or None
         if starts_at is None:
             raise Refused.of_field("at", N_("Choose a time, or enter one."))
-        await meetings.move(context, staff, contact_id, starts_at)
-
-    return await _done(request, context, staff, contact_id, act(), "moved")
+    except Refused as refused:
+        return await _page(request, context, staff, contact_id, refused=_text_of(refused), status=status_of(refused))
+    if view.family_zone and is_night(starts_at, ZoneInfo(view.family_zone)) and not night:
+        return await _page(request, context, staff, contact_id, at_night=starts_at, status=422)
+    return await _done(
+        request, context, staff, contact_id, meetings.move(context, staff, contact_id, starts_at), "moved"
+    )
 
 
 @router.post("/{contact_id}/anew")
@@ -158,8 +163,10 @@ async def held(
     view = await meetings.see(context, staff.institution, contact_id)
 
     async def act() -> None:
-        zone = view.tutor_zone
-        how = meetings.Held(_participants(person, agrees or []), _clocked(begun, zone), _clocked(ended, zone))
+        zone, planned = view.tutor_zone, view.planned.starts_at if view.planned else None
+        from_ = _clocked(begun, zone, near=planned)
+        until = _clocked(ended, zone, after=from_ or planned)
+        how = meetings.Held(_participants(person, agrees or []), from_, until)
         await meetings.close_held(context, staff, contact_id, how)
 
     return await _done(request, context, staff, contact_id, act(), "closed")
@@ -187,7 +194,7 @@ async def _done(
     context: Context,
     staff: Staff,
     contact_id: str,
-    act: Awaitable[None],
+    act: Awaitable[object],
     done: str,
 ) -> Response:
     """Act and return to the meeting; its page shows a refusal."""
@@ -201,7 +208,7 @@ async def _done(
             context,
             staff,
             contact_id,
-            refused=refused.text or next(iter(refused.fields.values()), ""),
+            refused=_text_of(refused),
             status=status_of(refused),
         )
     return RedirectResponse(f"{LIST}/{contact_id}?done={done}", 303)
@@ -215,10 +222,11 @@ async def _page(
     *,
     done: str = "",
     refused: str = "",
+    at_night: datetime | None = None,
     status: int = 200,
 ) -> Response:
     view = await meetings.see(context, staff.institution, contact_id)
-    zone = ZoneInfo(view.tutor_zone)
+    words, zone = PAGES.language(request), ZoneInfo(view.tutor_zone)
     planned = view.planned
     fields = [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in (planned.starts_at, planned.ends_at)] if planned else []
     return PAGES.render(
@@ -233,7 +241,15 @@ async def _page(
         reasons=REASONS,
         done=done,
         refused=refused,
+        at_night=at_night,
+        nights={slot: part_of_night(words, slot.starts_at, view.family_zone) for slot in view.times.slots}
+        if view.family_zone
+        else {},
     )
+
+
+def _text_of(refused: Refused) -> str:
+    return refused.text or next(iter(refused.fields.values()), "")
 
 
 def _participants(people: list[str], agrees: list[int]) -> list[Participant]:
@@ -250,8 +266,11 @@ def _participants(people: list[str], agrees: list[int]) -> list[Participant]:
     return found
 
 
-def _clocked(text: str, zone: str) -> datetime | None:
-    """Read a time of the tutor's clock (`YYYY-MM-DDTHH:MM`) as an instant; None for nothing. Raises Refused."""
+def _clocked(text: str, zone: str, *, near: datetime | None = None, after: datetime | None = None) -> datetime | None:
+    """Read a time of the tutor's clock (`YYYY-MM-DDTHH:MM`) as an instant; None for nothing. Raises Refused.
+
+    Of an hour that the clock shows twice it is the first, or the one that lies nearer to `near`, or the first `after`.
+    """
     if not text.strip():
         return None
     try:
@@ -260,11 +279,14 @@ def _clocked(text: str, zone: str) -> datetime | None:
         raise Refused.of_field("at", N_("Enter a date and a time.")) from None
     if wall.year not in _YEARS:
         raise Refused.of_field("at", N_("Enter a date and a time."))
-    if not is_shown(wall, ZoneInfo(zone)):
+    shown = instants(wall, ZoneInfo(zone))
+    if not shown:
         raise Refused.of_field(
             "at", N_("This time does not exist, because the clocks go forward. Choose an hour later.")
         )
-    return instant(wall, ZoneInfo(zone))
+    if near:
+        return min(shown, key=lambda at: abs(at - near))
+    return next((at for at in shown if after and at > after), shown[0])
 
 
 __all__ = ["LIST", "REASONS", "router"]

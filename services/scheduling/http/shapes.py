@@ -8,8 +8,15 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
 from firsthand.services.scheduling.handlers.booking import FamilySees, FamilyView, Wish
 from firsthand.services.scheduling.handlers.meetings import Held, StaffView
-from firsthand.services.scheduling.model import AvailabilityRules, Meeting, NotHeldBecause, Participant, ReachBy
-from firsthand.services.scheduling.model.slots import Slot
+from firsthand.services.scheduling.model import (
+    AvailabilityRules,
+    MailTrouble,
+    Meeting,
+    NotHeldBecause,
+    Participant,
+    ReachBy,
+)
+from firsthand.services.scheduling.model.slots import Slot, is_night
 from firsthand.shared.identifiers import Id
 from firsthand.shared.mail_address import MailAddressField, as_typed
 
@@ -90,12 +97,15 @@ def local(at: datetime, zone: str) -> str:
 
 
 class SlotOut(BaseModel):
-    """One time in UTC, and as both sides' clocks show it (ISO 8601 with the offset)."""
+    """One time in UTC, and as both sides' clocks show it (ISO 8601 with the offset). `night`: before 8:00 or after
+    21:00 on the family's clock; ask twice.
+    """
 
     starts_at: AwareDatetime
     ends_at: AwareDatetime
     local: str
     tutor_local: str
+    night: bool = False
 
     @classmethod
     def of(cls, slot: Slot, zone: str, tutor_zone: str) -> "SlotOut":
@@ -104,6 +114,7 @@ class SlotOut(BaseModel):
             ends_at=slot.ends_at,
             local=local(slot.starts_at, zone),
             tutor_local=local(slot.starts_at, tutor_zone),
+            night=is_night(slot.starts_at, ZoneInfo(zone)),
         )
 
 
@@ -128,20 +139,6 @@ class SlotsOut(BaseModel):
         )
 
 
-MailTrouble = Literal["waits", "refused", "letters"]
-
-
-def mail_trouble(meeting: Meeting) -> MailTrouble | None:
-    """What became of mail to a family where it was not sent: it waits, or its address does not take it, or our mail
-    server cannot write to the letters before the @.
-    """
-    if meeting.reach_by != "email":
-        return None
-    if meeting.mail_refused:
-        return "letters" if meeting.mail_refused_because == "letters" else "refused"
-    return "waits" if meeting.mail_waits else None
-
-
 class ReachOut(BaseModel):
     """How the family is told of its meeting. `trouble`: mail waits to be sent, or cannot be sent to this address."""
 
@@ -151,7 +148,7 @@ class ReachOut(BaseModel):
 
     @classmethod
     def of(cls, meeting: Meeting, address: str) -> "ReachOut":
-        return cls(by=meeting.reach_by, address=as_typed(address) or None, trouble=mail_trouble(meeting))
+        return cls(by=meeting.reach_by, address=as_typed(address) or None, trouble=meeting.mail_trouble)
 
 
 class FamilyMeetingOut(BaseModel):
@@ -236,7 +233,7 @@ class MeetingOut(BaseModel):
             tutor_local=local(planned.starts_at, view.tutor_zone) if planned else None,
             has_availability=view.times.rules is not None,
             reach_by=meeting.reach_by,
-            reach_trouble=mail_trouble(meeting),
+            reach_trouble=meeting.mail_trouble,
             reschedules=meeting.reschedules,
             cancelled_by=meeting.cancelled_by,
             not_held_because=meeting.not_held_because,

@@ -1,11 +1,15 @@
 """Times in few words, where many stand beside each other."""
 
 from datetime import datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_skeleton
 
+from firsthand.services.scheduling.model.slots import DAY_BEGINS, DAY_ENDS, is_night
 from firsthand.shared.web.languages import Language
+
+_MORNING: Final = 5  # o'clock
 
 
 def short_time(words: Language, at: datetime, zone: str) -> str:
@@ -20,4 +24,15 @@ def short_when(words: Language, at: datetime, zone: str) -> str:
     return f"{day} · {words.time(at, zone)}"
 
 
-__all__ = ["short_time", "short_when"]
+def part_of_night(words: Language, at: datetime, zone: str) -> str:
+    """Mark a time that is asked about twice; empty for one by day."""
+    local = ZoneInfo(zone)
+    if not is_night(at, local):
+        return ""
+    hour = at.astimezone(local).hour
+    if _MORNING <= hour < DAY_BEGINS.hour:
+        return words.gettext("early morning")
+    return words.gettext("late evening") if hour >= DAY_ENDS.hour else words.gettext("at night")
+
+
+__all__ = ["part_of_night", "short_time", "short_when"]

@@ -8,7 +8,7 @@ from firsthand.services.scheduling.model.availability import (
 )
 from firsthand.services.scheduling.model.calendar import Calendar, Reservation, SlotTaken
 from firsthand.services.scheduling.model.letters import Letter
-from firsthand.services.scheduling.model.meeting import Meeting, NotHeldBecause, Participant, ReachBy
+from firsthand.services.scheduling.model.meeting import MailTrouble, Meeting, NotHeldBecause, Participant, ReachBy
 from firsthand.shared.refused import NotFound, Refused
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "AvailabilityRules",
     "Calendar",
     "Letter",
+    "MailTrouble",
     "Meeting",
     "NotFound",
     "NotHeldBecause",

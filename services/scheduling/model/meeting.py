@@ -37,6 +37,8 @@ from firsthand.shared.texts import N_
 from firsthand.shared.vault import Sealed
 
 ReachBy = Literal["email", "page"]
+# Mail waits because none can be sent now; or the address takes none; or our mail server cannot write to its letters.
+MailTrouble = Literal["waits", "refused", "letters"]
 NotHeldBecause = Literal["nobody-came", "technical", "other"]
 
 _NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, change the times.")
@@ -162,7 +164,9 @@ class Meeting(Document):
 
         `leaves`: the former address is given up, so that the entry goes from its calendar.
         """
-        if leaves:
+        if self.address is None:
+            self.invited = False
+        elif leaves:
             self._take_leave(now)
         self.zone, self.reach_by, self.address = zone, reach_by, address
         self.mail_refused, self.mail_refused_because = False, ""
@@ -341,9 +345,13 @@ class Meeting(Document):
         return {letter.key for letter in self.letters} | {farewell.key for farewell in self.farewells}
 
     @property
-    def mail_waits(self) -> bool:
-        """Whether the family waits for mail that cannot be sent now."""
-        return self.mail_waits_since is not None and bool(self.letters)
+    def mail_trouble(self) -> MailTrouble | None:
+        """Why mail does not reach the family, if it wants any."""
+        if self.reach_by != "email":
+            return None
+        if self.mail_refused:
+            return "letters" if self.mail_refused_because == "letters" else "refused"
+        return "waits" if self.mail_waits_since and self.letters else None
 
     def plan_ahead(self, now: datetime) -> None:
         """Set when to look at this document next."""
@@ -442,4 +450,4 @@ class Meeting(Document):
             self.letters = [*self.letters, letter]
 
 
-__all__ = ["Meeting", "NotHeldBecause", "Participant", "ReachBy"]
+__all__ = ["MailTrouble", "Meeting", "NotHeldBecause", "Participant", "ReachBy"]

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 _QUARTER_HOUR = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 END_OF_DAY = 24 * 60  # as minutes after midnight: hours may end at 24:00
+DAY_BEGINS, DAY_ENDS = time(8), time(21)  # a family is asked twice about what begins earlier or later on its clock
 
 
 @dataclass(frozen=True)
@@ -119,17 +120,26 @@ def instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return at - (wall - _jump(wall, zone))
 
 
+def instants(wall: datetime, zone: ZoneInfo) -> list[datetime]:
+    """The instants, in UTC, at which the clock on the wall shows `wall`: two in the hour that it shows twice."""
+    found = sorted({wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)})
+    return [at for at in found if at.astimezone(zone).replace(tzinfo=None) == wall]
+
+
+def is_night(at: datetime, zone: ZoneInfo) -> bool:
+    """Whether somebody in `zone` would have to meet earlier or later than one usually asks."""
+    try:
+        return not DAY_BEGINS <= at.astimezone(zone).time() <= DAY_ENDS
+    except OverflowError:  # beyond the calendar's end, where nobody meets
+        return False
+
+
 def _jump(wall: datetime, zone: ZoneInfo) -> datetime:
     """When, on the clock as it ran before, the gap around `wall` begins. Gaps lie on whole minutes."""
     step = timedelta(minutes=1)
     while (wall - step).replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) != wall - step:
         wall -= step
     return wall
-
-
-def is_shown(wall: datetime, zone: ZoneInfo) -> bool:
-    """Whether the clock on the wall ever shows `wall`: false in the hour that a change to summer time skips."""
-    return instant(wall, zone).astimezone(zone).replace(tzinfo=None) == wall
 
 
 def by_day(slots: Sequence[Slot], zone: ZoneInfo) -> list[tuple[date, list[Slot]]]:
@@ -140,4 +150,16 @@ def by_day(slots: Sequence[Slot], zone: ZoneInfo) -> list[tuple[date, list[Slot]
     return sorted(days.items())
 
 
-__all__ = ["END_OF_DAY", "Hours", "Rules", "Slot", "by_day", "free_slots", "instant", "is_shown"]
+__all__ = [
+    "DAY_BEGINS",
+    "DAY_ENDS",
+    "END_OF_DAY",
+    "Hours",
+    "Rules",
+    "Slot",
+    "by_day",
+    "free_slots",
+    "instant",
+    "instants",
+    "is_night",
+]
