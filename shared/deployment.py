@@ -87,6 +87,7 @@ class RunningService:
                 "state": reading.state,
                 "sentence": reading.sentence,
             },
+            self.context.mail.state.told(),
         )
 
 

@@ -1,8 +1,11 @@
 """What `firsthand doctor` examines, each finding one sentence that says what to do."""
 
+import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import httpx
 
 from firsthand.shared.bucket import BucketUnavailable, bucket_of
 from firsthand.shared.bus.connection import NoServer, NotPermitted
@@ -12,12 +15,14 @@ from firsthand.shared.clock import SystemClock
 from firsthand.shared.clock_survey import survey
 from firsthand.shared.embedded_nats import address_of
 from firsthand.shared.keys import Keys, KeysError, exposed
-from firsthand.shared.settings import Settings
+from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.opened import open_store, store_file
 
 if TYPE_CHECKING:
     from firsthand.shared.service import Service
+
+_ANSWER_WITHIN: Final = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ async def examine(settings: Settings, services: "Mapping[str, Service]") -> list
         *_keys(settings),
         *await _stores(settings, services),
         *await _bucket(settings),
+        *await _mail(settings, services),
         *await _topology(settings),
         *await _clocks(settings, services),
     ]
@@ -112,6 +118,37 @@ async def _bucket(settings: Settings) -> list[Finding]:
         where = settings.media_endpoint or "Amazon's address, as FIRSTHAND_MEDIA_ENDPOINT is not set"
         return [Finding(False, f"{error}. It was asked for at {where}.")]
     return [Finding(True, f"the bucket {bucket.name} answers; finished recordings lie there")]
+
+
+async def _mail(settings: Settings, services: Collection[str]) -> list[Finding]:
+    if not settings.smtp_url:
+        found = [Finding(True, f"mail is kept in {settings.mail} and sent to nobody, as FIRSTHAND_SMTP_URL is not set")]
+    else:
+        found = await _mail_server(settings)
+    async with httpx.AsyncClient(base_url=settings.address, timeout=_ANSWER_WITHIN) as http:
+        for service in services:
+            with contextlib.suppress(httpx.HTTPError, ValueError, LookupError, AttributeError):
+                waiting = int((await http.get(f"/{service}/readyz")).json().get("mail", {})["waiting"])
+                if waiting:
+                    found.append(Finding(False, f"{service}: {waiting} mails wait to be sent"))
+    return found
+
+
+async def _mail_server(settings: Settings) -> list[Finding]:
+    from firsthand.shared.mail import MailUnavailable, mailer_of
+
+    try:
+        mailer = mailer_of(settings, SystemClock())
+        await mailer.check()
+        utf8 = await mailer.takes_utf8()
+    except CannotStart as error:
+        return [Finding(False, str(error))]
+    except MailUnavailable as error:
+        return [Finding(False, f"no mail can be sent: {error}. Are FIRSTHAND_SMTP_URL and FIRSTHAND_MAIL_FROM right?")]
+    letters = "also" if utf8 else "but not"
+    return [
+        Finding(True, f"the mail server takes our mail, {letters} to addresses such as josé@example.org (SMTPUTF8)")
+    ]
 
 
 async def _topology(settings: Settings) -> list[Finding]:

@@ -91,6 +91,13 @@ class MailState:
         self.well = asyncio.Event()
         self.well.set()
 
+    def told(self) -> dict[str, object]:
+        """What readiness says of it; empty while all is well."""
+        if self.trouble is None and not self.waiting:
+            return {}
+        trouble = {"since": self.trouble.since.isoformat(), "error": self.trouble.sentence} if self.trouble else {}
+        return {"waiting": self.waiting, **trouble}
+
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
         """Note how what is done inside ends. A refusal is an answer too."""

@@ -21,6 +21,7 @@ class Condition:
     problems: list[str] = field(default_factory=list)
     impaired: list[str] = field(default_factory=list)
     clock: dict[str, str] = field(default_factory=dict)  # of one service: what it shows, what is sure, how they differ
+    mail: dict[str, object] = field(default_factory=dict)  # of one service, where mail does not leave as it should
 
 
 Examine = Callable[[], Awaitable[Condition]]
@@ -48,6 +49,8 @@ def health_routes(examine: Examine, metrics: Measures | None) -> APIRouter:
         told: dict[str, object] = {"ready": not found.problems, "problems": found.problems, "impaired": found.impaired}
         if found.clock:
             told["clock"] = found.clock
+        if found.mail:
+            told["mail"] = found.mail
         return JSONResponse(told, 503 if found.problems else 200)
 
     if metrics is not None:

@@ -207,8 +207,8 @@ async def _now(value: Any) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def running(data: Path, url: str, clock: ManualClock) -> AsyncIterator[World]:
-    settings = Settings(data=data, nats_url=url, port=0, public_url="https://firsthand.example")
+async def running(data: Path, url: str, clock: ManualClock, **more: Any) -> AsyncIterator[World]:
+    settings = Settings(data=data, nats_url=url, port=0, **{"public_url": "https://firsthand.example"} | more)
     async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
         keys = Keys.load(settings.key_folder)
         connection = await nats.connect(url)
