@@ -428,7 +428,7 @@ def _compose(
 def mail_to(text: str) -> MailAddress:
     """Clean an address, as `mail_address` does. Raises MailRefused."""
     try:
-        return mail_address(text)
+        return mail_address(text, inside=True)
     except NotMailAddress:
         raise MailRefused("this is not one mail address") from None
 

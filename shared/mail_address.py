@@ -17,7 +17,7 @@ _LONGEST_TYPED: Final = 512  # an address with what a clipboard puts around it
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+"
 _LOCAL: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
+_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+$){_LABEL}")
 # Shown as nothing though Unicode does not call them format characters: joiners, fillers, variation selectors.
 _UNSEEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -28,8 +28,10 @@ class NotMailAddress(ValueError):  # noqa: N818 - reads as what is the case
     """The text is not one mail address. It is not repeated here: it may be somebody's."""
 
 
-def mail_address(text: str) -> MailAddress:
+def mail_address(text: str, *, inside: bool = False) -> MailAddress:
     """Clean an address as somebody typed or pasted it. Raises NotMailAddress.
+
+    `inside`: the domain may be a name without a dot, as some networks have it within their own walls.
 
     Invisible characters go, wherever they stand; the domain becomes ASCII (IDNA 2008 after UTS 46), as mail servers
     want it; the part before the @ keeps its letters.
@@ -41,7 +43,10 @@ def mail_address(text: str) -> MailAddress:
     local = unicodedata.normalize("NFC", local)
     if not at or not _LOCAL.fullmatch(local) or _blank(local):
         raise NotMailAddress("not one mail address")
-    address = f"{local}@{_ascii(domain)}"
+    domain = _ascii(domain)
+    if "." not in domain and not inside:
+        raise NotMailAddress("not the domain of a mail address")
+    address = f"{local}@{domain}"
     if len(local.encode()) > _LONGEST_LOCAL or len(address.encode()) > LONGEST:
         raise NotMailAddress("too long for a mail address")
     return MailAddress(address)

@@ -22,6 +22,7 @@ def institution_add(
     website: Annotated[str, typer.Option()] = "",
     account: Annotated[str, typer.Option(help="the public handle from which first messages are sent")] = "",
     verify_address: Annotated[str, typer.Option(help="where a family can check that a request is real")] = "",
+    reply_address: Annotated[str, typer.Option(help="a mailbox where somebody reads families' answers")] = "",
     url: Url = "",
 ) -> None:
     """Add an institution."""
@@ -34,6 +35,7 @@ def institution_add(
         "website": website,
         "account": account,
         "verify_address": verify_address,
+        "reply_address": reply_address,
     }
     _as_operator(url, "POST", "/portal/api/v1/institutions", body)
     print(f"{slug} is there. Next: firsthand person add --institution {slug} --role coordinator ...")

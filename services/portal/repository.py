@@ -2,7 +2,7 @@
 
 from firsthand.services.portal.model.institutions import Cohort, Institution
 from firsthand.services.portal.model.journey import Journey
-from firsthand.services.portal.model.people import Person
+from firsthand.services.portal.model.people import Person, one_spelling
 from firsthand.services.portal.model.sign_in import SignIn, SignInLink, hashed
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.events.discovery import CaseState
@@ -76,8 +76,14 @@ class People:
 
     def id_of(self, email: str) -> str:
         """The id of the person with this address, whether there is one or not."""
-        mark = self._context.vault.mark("person", self._institution, email.strip().lower())
-        return mark[:_PERSON_ID_DIGITS]
+        return self._marked(one_spelling(email))
+
+    def _marked(self, email: str) -> str:
+        return self._context.vault.mark("person", self._institution, email)[:_PERSON_ID_DIGITS]
+
+    async def known_as(self, email: str) -> Person | None:
+        """The person with this address, also one whom an older release added by the letters that were typed."""
+        return await self.get(self.id_of(email)) or await self.get(self._marked(email.strip().lower()))
 
     async def get(self, person_id: str) -> Person | None:
         return await self.documents.get(person_id)

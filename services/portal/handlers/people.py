@@ -1,6 +1,6 @@
 """People and machines of an institution."""
 
-import re
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,13 +10,14 @@ from firsthand.services.portal.model.people import Person, check_roles
 from firsthand.services.portal.repository import Institutions, People
 from firsthand.shared.events.portal import Role
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId, new_id
+from firsthand.shared.mail import MailUnavailable
+from firsthand.shared.mail_address import MailAddress, NotMailAddress, mail_address, needs_utf8
 from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import MACHINE_LIFE, Staff
 from firsthand.shared.store import NoSuchPlace
 from firsthand.shared.texts import N_
 
-_ADDRESS: Final = re.compile(r"[^@\s<>,;:\"\x00-\x1f]{1,64}@[^@\s<>,;:\"\x00-\x1f]{1,190}")
 _LONGEST_NAME: Final = 120
 
 
@@ -44,18 +45,17 @@ async def add_person(
     if institution != DEPLOYMENT:
         await Institutions(context, institution).demand()
     given = check_roles(institution, roles, by=by.roles)
-    name, email = name.strip(), email.strip()
+    name = name.strip()
     if not name or len(name) > _LONGEST_NAME:
         raise Refused.of_field("name", N_("Enter the person's name."))
-    if not _ADDRESS.fullmatch(email):
-        raise Refused.of_field("email", N_("Enter a valid email address."))
+    email = await _address_of(context, email)
     people = People(context, institution)
     person_id = people.id_of(email)
-    if await people.get(person_id):
+    if there := await people.known_as(email):
         raise Refused(
             "exists",
             title=N_("Someone with this email address already exists"),
-            known=f"/portal/api/v1/people/{person_id}",
+            known=f"/portal/api/v1/people/{there.id}",
         )
     sealed = await context.vault.seal_many(institution, person_id, {"name": name, "email": email})
     person = Person(
@@ -68,6 +68,20 @@ async def add_person(
         added_at=context.clock.now(),
     )
     return (await people.save(person, actor=by.person_id)).id
+
+
+async def _address_of(context: Context, typed: str) -> MailAddress:
+    """Clean an address that mail can be sent to. Raises Refused; while our mail server is away, time will tell."""
+    try:
+        email = mail_address(typed, inside=True)
+    except NotMailAddress:
+        raise Refused.of_field("email", N_("Enter a valid email address.")) from None
+    with contextlib.suppress(MailUnavailable):
+        if needs_utf8(email) and not await context.mail.takes_utf8():
+            raise Refused.of_field(
+                "email", N_("Our mail server cannot write to letters such as é before the @. Enter another address.")
+            )
+    return email
 
 
 @use_case

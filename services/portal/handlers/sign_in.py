@@ -36,7 +36,7 @@ class Asked:
 async def make_link(context: Context, institution: InstitutionId, email: str) -> str:
     """Make a one-time link for a person who is here; returns its secret. Raises Refused (404)."""
     people = People(context, institution)
-    person = await people.get(people.id_of(email))
+    person = await people.known_as(email)
     if person is None or not person.active or person.is_machine:
         raise NotFound
     secret = new_secret()
@@ -56,8 +56,9 @@ async def ask_for_link(context: Context, slug: str, email: str) -> Asked | None:
     except NotFound:
         return None
     people = People(context, institution)
-    person = await people.demand(people.id_of(email))
-    assert person.email is not None
+    person = await people.known_as(email)
+    if person is None or person.email is None:
+        return None
     kept = await context.vault.open(institution, person.id, "email", person.email)
     return Asked(institution, person.id, kept, secret)
 

@@ -14,8 +14,12 @@ from firsthand.services.portal.http.doors import link_address
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.http.shapes import AskedSignIn, DetailOut
 from firsthand.services.portal.model.limits import Limit
-from firsthand.services.portal.model.sign_in import hashed
+from firsthand.services.portal.model.people import one_spelling
+from firsthand.services.portal.model.sign_in import LINK_LIFE, hashed
+from firsthand.services.portal.repository import Institutions
 from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.mail import MailUnavailable
+from firsthand.shared.mail_watch import Waiting, keep_watch
 from firsthand.shared.service import Context
 from firsthand.shared.store import StoreError
 from firsthand.shared.texts import N_
@@ -24,8 +28,13 @@ from firsthand.shared.web.problems import Problem
 
 _WITHIN: Final = timedelta(minutes=15)
 _AN_ADDRESS: Final = 5  # links in that time
+_AGAIN: Final = 30.0  # seconds until a link that the mail server put off is offered again
 _A_CLIENT: Final = 100  # a class behind one address of its school signs in at the same time
-
+# Told to everybody alike, whoever they are.
+_NOT_NOW: Final = N_(
+    "We cannot send emails at the moment. If no link reaches you, ask a coordinator of your institution for one, or "
+    "try again later."
+)
 
 router = APIRouter()
 
@@ -37,6 +46,7 @@ class SignInDesk:
         self._context = context
         self._by_address, self._by_client = Limit(_AN_ADDRESS, _WITHIN), Limit(_A_CLIENT, _WITHIN)
         self._mailing: set[asyncio.Task[None]] = set()
+        self.waiting = 0  # links that could not be mailed so far
 
     def ask(self, request: Request, asked: AskedSignIn, next_: str) -> None:
         """Have a link mailed beside the answer, so that neither its words nor its time tell whom we know. If the
@@ -44,20 +54,42 @@ class SignInDesk:
         """
         now = self._context.clock.now()
         client = request.client.host if request.client else ""
-        address = hashed(f"{asked.institution} {asked.email.strip().lower()}")
+        address = hashed(f"{asked.institution} {one_spelling(asked.email)}")
         if seconds := max(self._by_address.wait(address, now), self._by_client.wait(client, now)):
             raise Problem(429, headers={"Retry-After": str(seconds)})
-        task = asyncio.create_task(_mail_link(self._context, asked, next_, pages.language(request).code))
+        task = asyncio.create_task(self._mail_link(asked, next_, pages.language(request).code))
         self._mailing.add(task)
         task.add_done_callback(self._mailing.discard)
+
+    async def _mail_link(self, asked: AskedSignIn, next_: str, language: str) -> None:
+        """Mail a link, as soon as mail can be sent while the link still opens something."""
+        context, waits = self._context, False
+        try:
+            async with asyncio.timeout(LINK_LIFE.total_seconds()):
+                if (found := await sign_in.ask_for_link(context, asked.institution, asked.email)) is None:
+                    return None
+                while True:
+                    try:
+                        return await _mail(context, found, next_, language)
+                    except MailUnavailable as error:
+                        self.waiting, waits = self.waiting + (not waits), True
+                        context.log.warning("a sign-in link waits: %s", error, extra={"institution": asked.institution})
+                        await (context.mail.state.well.wait() if error.any_mail else asyncio.sleep(_AGAIN))
+        except TimeoutError:
+            context.log.warning("a sign-in link was never mailed", extra={"institution": asked.institution})
+        except (Transient, Hopeless, StoreError) as error:
+            context.log.warning("a sign-in link was not mailed: %s", error, extra={"institution": asked.institution})
+        finally:
+            self.waiting -= waits
 
 
 @router.post("/api/v1/sign-in", status_code=202, tags=["sign-in"])
 async def ask_by_api(request: Request, context: ContextDep, body: AskedSignIn, _: Public) -> DetailOut:
     context.own(SignInDesk).ask(request, body, "")
-    return DetailOut(
-        detail=pages.language(request).gettext(N_("If we know this email address, we have sent you a link."))
-    )
+    words = pages.language(request)
+    if context.mail.state.trouble:
+        return DetailOut(detail=words.gettext(_NOT_NOW))
+    return DetailOut(detail=words.gettext(N_("If we know this email address, we have sent you a link.")))
 
 
 @router.get("/sign-in")
@@ -75,6 +107,7 @@ async def sign_in_page(
         institutions=[(one.slug, one.name) for one in known],
         chosen=institution or (known[0].slug if len(known) == 1 else ""),
         next=safe_next(next, ""),
+        not_now=_NOT_NOW if context.mail.state.trouble else "",
         mail_shown=mail_is_shown(context, request),
     )
 
@@ -89,7 +122,8 @@ async def ask_by_form(
     next: Annotated[str, Form()] = "",  # noqa: A002
 ) -> Response:
     context.own(SignInDesk).ask(request, AskedSignIn(institution=institution, email=email), safe_next(next, ""))
-    return pages.render(request, "sign_in_asked.html", mail_shown=mail_is_shown(context, request))
+    not_now = _NOT_NOW if context.mail.state.trouble else ""
+    return pages.render(request, "sign_in_asked.html", mail_shown=mail_is_shown(context, request), not_now=not_now)
 
 
 def mail_is_shown(context: Context, request: Request) -> bool:
@@ -113,19 +147,20 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def _mail_link(context: Context, asked: AskedSignIn, next_: str, language: str) -> None:
-    try:
-        await _mail(context, asked, next_, language)
-    except (Transient, Hopeless, StoreError) as error:
-        context.log.warning("a sign-in link was not mailed: %s", error, extra={"institution": asked.institution})
+async def watch_mail(context: Context) -> None:
+    """Say when sign-in links cannot be mailed; runs in the background."""
+
+    async def waiting() -> Waiting:
+        return Waiting(context.own(SignInDesk).waiting)
+
+    await keep_watch(context, waiting)
 
 
-async def _mail(context: Context, asked: AskedSignIn, next_: str, language: str) -> None:
-    found = await sign_in.ask_for_link(context, asked.institution, asked.email)
-    if found is None:
-        return
+async def _mail(context: Context, found: sign_in.Asked, next_: str, language: str) -> None:
+    """Raises MailRefused, MailUnavailable."""
     url = link_address(context, found.institution, found.secret) + (f"?next={quote(next_, safe='')}" if next_ else "")
     words = pages.in_language(language)
+    institution = await Institutions(context, found.institution).get()
     await context.mail.send(
         found.institution,
         found.person_id,
@@ -133,4 +168,5 @@ async def _mail(context: Context, asked: AskedSignIn, next_: str, language: str)
         to=found.email,
         subject=words.gettext(N_("Your sign-in link")),
         text=pages.text("sign_in_mail.txt", language, url=url),
+        sender=institution.state.name if institution else "",
     )

@@ -20,7 +20,7 @@ from firsthand.shared.service import Context
 from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
 from firsthand.shared.web.languages import NAMES
 
-_TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reward")
+_TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reply_address", "reward")
 _LINK: Final = re.compile(r"https?://\S+/portal/sign-in/\S+")
 _LETTERS: Final = 50
 

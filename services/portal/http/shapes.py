@@ -25,6 +25,7 @@ _TEXTS: Final[Mapping[str, Any]] = {
     "website": Text,
     "account": Text,
     "verify_address": Text,
+    "reply_address": Text,
     "reward": Text,
 }
 _NUMBERS: Final[Mapping[str, Any]] = {

@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from firsthand.shared.events.portal import InstitutionState
 from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.mail_address import NotMailAddress, mail_address, needs_utf8
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document
 from firsthand.shared.texts import N_
@@ -103,5 +104,18 @@ def _rules(state: InstitutionState) -> list[tuple[str, bool, str]]:
         ("zone", state.zone in available_timezones(), N_("We do not know this time zone. Write it like Asia/Qatar.")),
         ("languages", bool(state.languages), N_("Choose at least one language.")),
         ("website", safe, N_("A web address starts with https://")),
+        (
+            "reply_address",
+            not state.reply_address or _is_mailbox(state.reply_address),
+            N_("Enter an email address of your institution, for example families@example.org."),
+        ),
         ("invitation_expires_after_days", later, N_("An invitation must expire after its reminder.")),
     ]
+
+
+def _is_mailbox(text: str) -> bool:
+    """Whether every mail server can write to it: an answer may come from anywhere."""
+    try:
+        return not needs_utf8(mail_address(text))
+    except NotMailAddress:
+        return False

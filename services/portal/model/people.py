@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 
 from firsthand.shared.events.portal import PersonState, Role
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.mail_address import NotMailAddress, mail_address
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
@@ -103,3 +104,11 @@ def check_roles(
 def _ordered(roles: Iterable[Role]) -> list[Role]:
     wanted = set(roles)
     return [role for role in ROLES if role in wanted]
+
+
+def one_spelling(email: str) -> str:
+    """Write an address in the one way by which its person is known; what is no address stays what it is."""
+    try:
+        return mail_address(email).lower()
+    except NotMailAddress:
+        return email.strip().lower()
