@@ -41,7 +41,7 @@ async def examine(settings: Settings, services: "Mapping[str, Service]") -> list
         *_keys(settings),
         *await _stores(settings, services),
         *await _bucket(settings),
-        *await _mail(settings, services),
+        *await examine_mail(settings, services),
         *await _topology(settings),
         *await _clocks(settings, services),
     ]
@@ -120,7 +120,7 @@ async def _bucket(settings: Settings) -> list[Finding]:
     return [Finding(True, f"the bucket {bucket.name} answers; finished recordings lie there")]
 
 
-async def _mail(settings: Settings, services: Collection[str]) -> list[Finding]:
+async def examine_mail(settings: Settings, services: Collection[str]) -> list[Finding]:
     if not settings.smtp_url:
         found = [Finding(True, f"mail is kept in {settings.mail} and sent to nobody, as FIRSTHAND_SMTP_URL is not set")]
     else:

@@ -9,6 +9,7 @@ from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.events.portal import InstitutionChangedV1, PersonChangedV1
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.mail_address import as_typed
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.store import AnyOf, Page, Where
@@ -83,7 +84,11 @@ class People:
 
     async def known_as(self, email: str) -> Person | None:
         """The person with this address, also one whom an older release added by the letters that were typed."""
-        return await self.get(self.id_of(email)) or await self.get(self._marked(email.strip().lower()))
+        known = one_spelling(email)
+        for spelling in dict.fromkeys((known, email.strip().lower(), as_typed(known))):
+            if person := await self.get(self._marked(spelling)):
+                return person
+        return None
 
     async def get(self, person_id: str) -> Person | None:
         return await self.documents.get(person_id)
