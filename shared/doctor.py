@@ -145,6 +145,10 @@ async def _mail_server(settings: Settings) -> list[Finding]:
         return [Finding(False, str(error))]
     except MailUnavailable as error:
         return [Finding(False, f"no mail can be sent: {error}. Are FIRSTHAND_SMTP_URL and FIRSTHAND_MAIL_FROM right?")]
+    if settings.mail_from == Settings.model_fields["mail_from"].default:
+        return [
+            Finding(False, "FIRSTHAND_MAIL_FROM is not set: other mail servers refuse mail from an address of nowhere")
+        ]
     letters = "also" if utf8 else "but not"
     return [
         Finding(True, f"the mail server takes our mail, {letters} to addresses such as josé@example.org (SMTPUTF8)")

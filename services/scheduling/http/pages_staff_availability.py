@@ -1,6 +1,7 @@
 """The page on which a tutor says when they can be met for a case, with a look at what that means elsewhere."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from babel.dates import get_day_names
@@ -11,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability
 from firsthand.services.scheduling.http.pages_staff_meetings import LIST
-from firsthand.services.scheduling.http.words import short_when
+from firsthand.services.scheduling.http.words import part_of_night, short_when
 from firsthand.services.scheduling.model import AvailabilityRules
 from firsthand.services.scheduling.model.slots import Slot, free_slots
 from firsthand.services.scheduling.model.zones import places
@@ -22,6 +23,7 @@ from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Tutor
+from firsthand.shared.web.languages import Language
 
 _ENTRIES_A_DAY: Final = 3  # that are shown at least
 _MOST_A_DAY: Final = 10
@@ -131,9 +133,15 @@ def _page(
         weekdays=[get_day_names("wide", locale=words.locale)[day] for day in range(7)],
         zones=[(place.zone, f"{place.name} · {words.time(now, place.zone)}") for place in places(words.code, now)],
         coming=coming,
-        short=lambda at, zone: short_when(words, at, zone),
+        short=lambda at, zone: _marked(words, at, zone, own=zone == clocks[0]),
         clocks=clocks,
         wrong={name: words.gettext(_WRONG[name]) for name in wrong or [] if name in _WRONG},
         saved=saved,
         back=LIST,
     )
+
+
+def _marked(words: Language, at: datetime, zone: str, *, own: bool) -> str:
+    """A time on a clock, marked where it would be night for a family there."""
+    night = "" if own else part_of_night(words, at, zone)
+    return short_when(words, at, zone) + (f" ({night})" if night else "")
