@@ -310,9 +310,8 @@ class SmtpMailer:
                 await server.rset()
 
     async def takes_utf8(self) -> bool:
-        with self.state.noted():
-            async with self._conversation() as server:
-                return await _speaks_utf8(server)
+        async with self._conversation() as server:
+            return await _speaks_utf8(server)
 
     async def list(self, institution: InstitutionId) -> Sequence[Letter]:  # noqa: ARG002
         return []

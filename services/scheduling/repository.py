@@ -12,7 +12,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.mail_watch import Waiting
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
-from firsthand.shared.store import OneOf, Page, Range, Where
+from firsthand.shared.store import OneOf, Page, Range, Unreadable, Where
 from firsthand.shared.store.cursors import Order
 from firsthand.shared.texts import N_
 
@@ -94,8 +94,13 @@ class Scheduling:
     async def mail_waits(self) -> Waiting:
         """How many families wait for mail that could not be sent, and since when the first of them does."""
         where: Where = {"mail_waits_since": Range(from_=_EVER)}
-        first = (await self._meetings.find(where, sort="mail_waits_since", limit=1)).items
-        return Waiting(await self._meetings.count(where), first[0].mail_waits_since) if first else Waiting()
+        if not (count := await self._meetings.count(where)):
+            return Waiting()
+        try:
+            first = (await self._meetings.find(where, sort="mail_waits_since", limit=1)).items
+        except Unreadable:  # a newer release wrote it; that it waits is known all the same
+            first = []
+        return Waiting(count, first[0].mail_waits_since if first else None)
 
     async def count(self, part: Part, *, tutor_id: str | None, now: datetime) -> int:
         """How many meetings a part has."""

@@ -17,7 +17,7 @@ from firsthand.shared.copies import institution_of
 from firsthand.shared.mail import MailRefused, MailUnavailable
 from firsthand.shared.mail_watch import Waiting, keep_watch
 from firsthand.shared.service import Context, use_case
-from firsthand.shared.store import Conflict
+from firsthand.shared.store import Conflict, Unreadable
 
 # Whoever sends a meeting's letters says so in the document: for so long no other replica begins to send them too. A
 # mail server may take 20 seconds for each of the one or two; a killed sender's letters wait until it is over.
@@ -181,16 +181,24 @@ async def waiting_mail(context: Context) -> Waiting:
 async def settle_entries(context: Context) -> None:
     """Keep in each planned meeting of an older release by what calendars know it, before our address may change."""
     for institution in await context.store.institutions(Meeting):
-        scheduling, after = Scheduling(context, institution), None
-        while True:
-            page = await scheduling.meetings("planned", tutor_id=None, now=context.clock.now(), after=after, limit=100)
-            for meeting in page.items:
-                if meeting.entry is None:
-                    meeting.entry = await known_by(context, meeting)
-                    with contextlib.suppress(Conflict):  # whoever saved it keeps it too
-                        await scheduling.put_meeting(meeting)
-            if (after := page.next) is None:
-                break
+        try:
+            await _settle_entries(context, Scheduling(context, institution))
+        except Unreadable as error:  # the others are settled when they are saved next
+            context.log.warning("calendar entries of older releases are not all settled: %s", error)
+
+
+async def _settle_entries(context: Context, scheduling: Scheduling) -> None:
+    """Raises Unreadable."""
+    after: str | None = None
+    while True:
+        page = await scheduling.meetings("planned", tutor_id=None, now=context.clock.now(), after=after, limit=100)
+        for meeting in page.items:
+            if meeting.entry is None:
+                meeting.entry = await known_by(context, meeting)
+                with contextlib.suppress(Conflict):  # whoever saved it keeps it too
+                    await scheduling.put_meeting(meeting)
+        if (after := page.next) is None:
+            return
 
 
 __all__ = ["claim", "known_by", "on_due", "settle_entries", "waiting_mail", "watch_mail", "write_at_once"]

@@ -363,7 +363,7 @@ class Meeting(Document):
     def wipe(self, *, mails: bool) -> None:
         """Keep only the reference and the codes of the erased data. `mails`: some were kept here."""
         had = {
-            "email-address": self.address is not None,
+            "email-address": self.address is not None or bool(self.farewells),
             "zone": self.zone is not None,
             "notes": self.note is not None,
             "mail": mails,
