@@ -20,7 +20,7 @@ from starlette.types import Scope
 from firsthand.shared.web import problems
 from firsthand.shared.web.health import Condition, Examine, Measures, health_routes
 from firsthand.shared.web.languages import LanguageMiddleware
-from firsthand.shared.web.logging import RequestLogMiddleware
+from firsthand.shared.web.logging import RequestLogMiddleware, TraceMiddleware
 from firsthand.shared.web.navigation import Section
 from firsthand.shared.web.openapi import describe
 from firsthand.shared.web.pages import pages_of
@@ -91,6 +91,7 @@ def build_app(
     outer.state.menu = whole.state.menu = menu
     problems.install(whole)
     problems.install(outer)
+    outer.add_middleware(TraceMiddleware)  # the outermost: whatever fails further in is logged with its trace
     return outer
 
 

@@ -70,8 +70,24 @@ def configure(service: str, level: str = "INFO", file: Path | None = None) -> No
     logging.getLogger("python_multipart").setLevel("ERROR")  # it quotes what a client sent, a line each time
 
 
+class TraceMiddleware:
+    """Begins or takes over the trace of a request, before anything else happens to it, so that every line names it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with within(begun(Headers(scope=scope).get("traceparent"))):
+            await self._app(scope, receive, send)
+
+
 class RequestLogMiddleware:
-    """One line a request: method, route as declared (a raw path may hold a personal link), status, milliseconds."""
+    """One line a request: method, route as declared (a raw path may hold a personal link), status, milliseconds; and
+    the incident's number if its answer shows one.
+    """
 
     def __init__(self, app: ASGIApp, *, service: str) -> None:
         self._app = app
@@ -90,8 +106,7 @@ class RequestLogMiddleware:
             await send(message)
 
         try:
-            with within(begun(Headers(scope=scope).get("traceparent"))):
-                await self._app(scope, receive, send_noting)
+            await self._app(scope, receive, send_noting)
         finally:
             state = scope.get("state", {})
             session = state.get("staff") or state.get("family")
@@ -104,6 +119,7 @@ class RequestLogMiddleware:
                     "status": status,
                     "milliseconds": round((time.perf_counter() - began) * 1000, 1),
                     "institution": getattr(session, "institution", None),
+                    **({"incident": state["incident"]} if "incident" in state else {}),
                 },
             )
 
@@ -113,4 +129,4 @@ def _template(scope: Scope, service: str) -> str:
     return f"/{service}{route.path}" if isinstance(route, Route) else f"/{service}/(no route)"
 
 
-__all__ = ["JsonLines", "RequestLogMiddleware", "configure"]
+__all__ = ["JsonLines", "RequestLogMiddleware", "TraceMiddleware", "configure"]

@@ -152,7 +152,7 @@ class IncidentMiddleware:
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception:
-            incident = new_id()[:12]
+            incident = scope.setdefault("state", {})["incident"] = new_id()[:12]
             _log.exception("unexpected", extra={"incident": incident})
             if started:
                 raise  # too late for an answer: the server cuts the connection, so that nobody takes half for whole

@@ -1,9 +1,10 @@
 """The web shell, as a browser and a program meet it: a real ASGI application over httpx."""
 
+import io
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -440,6 +441,48 @@ async def test_a_request_is_logged_by_its_route_never_by_its_path(
     ]
     assert json.loads(lines[2])["institution"] == "qu-cdm"
     assert json.loads(lines[2])["status"] == 200
+
+
+@pytest.fixture
+def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Log lines as an operator finds them: formatted when they are written."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines("consent"))
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+@pytest.mark.parametrize("path", ["api/v1/fail/boom", "api/v1/fail/conflict", "cases", "no-such-page"])
+async def test_every_line_of_a_request_names_its_trace_and_the_incidents_number_leads_to_it(
+    site: httpx.AsyncClient, lines: Callable[[], list[dict[str, Any]]], path: str
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    asked = {"Authorization": "Bearer tutor", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    answer = await site.get(f"/consent/{path}", headers=asked)
+    written = [line for line in lines() if line["message"] in {"request", "unexpected"}]
+    assert {line["trace"] for line in written} == {trace}
+    (request,) = [line for line in written if line["message"] == "request"]
+    if answer.status_code == 500:
+        assert {line["incident"] for line in written} == {answer.json()["incident"]}
+        assert len(written) == 2
+    else:
+        assert "incident" not in request
+
+
+async def test_a_request_without_a_trace_is_given_one_of_its_own(
+    site: httpx.AsyncClient, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    for _ in range(2):
+        await site.get("/consent/cases", headers={"Authorization": "Bearer tutor"})
+    one, another = [line["trace"] for line in lines() if line["message"] == "request"]
+    assert one != another
+    assert re.fullmatch("[0-9a-f]{32}", one)
 
 
 async def test_a_body_beyond_the_limit_is_refused_unless_the_route_streams(site: httpx.AsyncClient) -> None:
