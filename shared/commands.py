@@ -4,6 +4,7 @@ Each imports what it needs when it is called: `firsthand --help` and `firsthand 
 """
 
 import json
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from firsthand.shared.settings import Settings
 if TYPE_CHECKING:
     from firsthand.shared.bus import BusSettings
     from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters
+    from firsthand.shared.bus.placements import Recorded
     from firsthand.shared.topology import Placement
 
 T = TypeVar("T")
@@ -43,7 +45,8 @@ def _placement(settings: Settings) -> "Placement":
 
 @topology_cli.command("show")
 def topology_show() -> None:
-    """Show the topology, and how the server differs from it."""
+    """Show the topology, the placements on the server, and how the server differs from it."""
+    from firsthand.shared.bus.placements import recorded, spelled
     from firsthand.shared.bus.topology_apply import drift
     from firsthand.shared.topology import DURABLES, STREAMS
 
@@ -53,6 +56,9 @@ def topology_show() -> None:
     for durable in DURABLES:
         events = ", ".join(event.event_type().removeprefix("firsthand.") for event in durable.events)
         print(f"  {_placement(settings).durable_name(durable):<40} {events}")
+    for one in run(recorded(_reachable(settings))):
+        state = "runs" if one.runs else f"does not run; if it has ended: firsthand topology remove {one.name}"
+        print(f"placement {one.name}: {spelled(one.institutions)}; {state}")
     differences = run(drift(_reachable(settings)))
     for difference in differences:
         console.print(f"[yellow]drift:[/] {difference}")
@@ -61,14 +67,86 @@ def topology_show() -> None:
     console.print("The server has everything, as it should be.")
 
 
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+
+
 @topology_cli.command("apply")
-def topology_apply() -> None:
+def topology_apply(
+    remove_ended: Annotated[
+        bool, typer.Option("--remove-ended", help="first show, and remove, what placements that do not run have left")
+    ] = False,
+    yes: Yes = False,
+) -> None:
     """Create or update what the server lacks; may be run any number of times."""
+    from firsthand.shared.bus.placements import recorded
     from firsthand.shared.bus.topology_apply import apply
 
     settings = read_settings()
-    changes = run(apply(_reachable(settings)))
+    changes: list[str] = []
+    if remove_ended:
+        there = run(recorded(_reachable(settings)))
+        ended = [one for one in there if not one.runs and one.name != settings.placement]
+        changes += _removed(_reachable(settings), ended, yes=yes)
+    changes += run(apply(_reachable(settings)))
     print("\n".join(changes) or "Nothing to change.")
+
+
+@topology_cli.command("remove")
+def topology_remove(
+    placement: Annotated[str, typer.Argument(help="a placement that has ended; `topology show` lists them")],
+    yes: Yes = False,
+) -> None:
+    """Remove what an ended placement left on the server: its durables. Events and dead letters stay."""
+    from firsthand.shared.bus.placements import Recorded, recorded, remove
+    from firsthand.shared.embedded_nats import address_of
+
+    settings = read_settings()
+
+    async def on_its_own_server() -> list[str]:
+        """Nothing runs on the data folder, so nothing of any placement does: start its server for this alone."""
+        from firsthand.shared.bus.settings import bus_settings
+        from firsthand.shared.serving import embedded_nats
+
+        async with embedded_nats(settings, lambda _: None) as reachable:
+            return await remove(bus_settings(reachable), Recorded(placement))
+
+    if not settings.nats_url and not address_of(settings.nats):
+        if not settings.nats.is_dir():
+            raise stop(f"There is no NATS server, and none ever ran on the data folder {settings.data}.")
+        _confirm(f"the placement {placement}", yes=yes)
+        changes = run(on_its_own_server())
+    else:
+        found = [one for one in run(recorded(_reachable(settings))) if one.name == placement]
+        changes = _removed(_reachable(settings), found, yes=yes)
+    if not changes:
+        raise stop(f"The server knows no placement {placement}.")
+    print("\n".join(changes))
+
+
+def _removed(settings: "BusSettings", ended: "list[Recorded]", *, yes: bool) -> list[str]:
+    """Show what placements left, ask, and remove it; gives a line for each durable."""
+    from firsthand.shared.bus.placements import PlacementRuns, remove, spelled
+
+    changes: list[str] = []
+    for one in ended:
+        if one.runs:
+            raise stop(f"The placement {one.name} runs. Stop its services first.")
+        console.print(f"The placement {one.name} ({spelled(one.institutions)}) left {len(one.durables)} durables.")
+        _confirm(f"the placement {one.name}", yes=yes)
+        try:
+            changes += run(remove(settings, one))
+        except PlacementRuns as error:
+            raise stop(str(error)) from error
+    return changes
+
+
+def _confirm(what: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise stop(f"Nobody can be asked here whether {what} has ended. Make sure, then add --yes.")
+    if not typer.confirm(f"Has {what} ended? What it had heard is given again if it is ever applied anew."):
+        raise stop("Nothing is removed.")
 
 
 async def _with_dead_letters(act: "Callable[[DeadLetters], Coroutine[Any, Any, T]]") -> T:

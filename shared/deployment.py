@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Self
 
+import nats.errors
 from starlette.types import ASGIApp
 
 from firsthand.shared.bus import Bus
@@ -49,6 +50,7 @@ _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what i
 _EVENTS_BEHIND = 500
 _EVENTS_WAIT = 0.5
 _WRITES_WAIT = 0.25
+_OVERLAP_TRIES = 3  # each waits as long as the bus does for an answer
 _RESTART_AFTER = 1.0  # seconds until a background task that failed is started again
 # How often the collector looks for cycles: after so many new objects, and the older ones after so many looks. Python's
 # own 700 and 10 stopped the process more often, and for up to 132 ms: docs/decisions/0019-faststream.md.
@@ -210,6 +212,7 @@ async def _running(
         bus.include(service.handlers.router(context, bus.settings.placement))
         stack.push_async_callback(bus.stop)
         await bus.connect()
+        await _refuse_overlap(context)
         await judge_at_start(trusted, clock, bus)  # before any handler stores what it thinks has ended
         await bus.start()
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
@@ -229,6 +232,24 @@ async def _running(
             yield running
         finally:
             await _stop(running)
+
+
+async def _refuse_overlap(context: Context) -> None:
+    """Refuse to start where another placement stores the same institutions. Raises PlacementsOverlap.
+
+    Where the server does not say, the service starts, and says that it could not look.
+    """
+    for _ in range(_OVERLAP_TRIES):
+        try:
+            await context.bus.refuse_overlap()
+        except (nats.errors.Error, OSError, TimeoutError):
+            continue
+        return
+    unchecked = (
+        "Whether another placement stores the same institutions could not be checked. Run `firsthand doctor`, which "
+        "checks it too; if nats.conf is of an older release, `firsthand secrets make`, and restart the NATS server."
+    )
+    context.impair("placement", [unchecked])
 
 
 async def _stop(running: RunningService) -> None:

@@ -220,6 +220,14 @@ LISTENING_REPLICAS: Final = 16
 CONSENT_PULSE: Final = "fh.pulse.consent"
 PULSES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {CONSENT_PULSE: ("consent", ("archive",))}
 
+# The operator asks on the one subject, over core NATS; every replica of a service answers on that of its service.
+STATUS_QUESTION: Final = "fh.status.question"
+
+
+def status_answer(service: str) -> str:
+    """Name the subject on which the replicas of a service answer how they are; `*` for all services."""
+    return f"fh.status.answer.{service}"
+
 
 def listenings_of(service: str) -> tuple[Listening, ...]:
     return tuple(listening for listening in LISTENINGS if listening.service == service)

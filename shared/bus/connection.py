@@ -403,6 +403,14 @@ class Bus:
         streams = own | {durable.stream.name for durable in durables_of(self.service)}
         return await times_of(self.client, sorted(streams) if newest_message else ())
 
+    async def refuse_overlap(self) -> None:
+        """Raise PlacementsOverlap when another placement stores an institution of this one, by what the server records
+        of this service. Raises nats.errors.Error or TimeoutError when that cannot be read.
+        """
+        from firsthand.shared.bus.placements import refuse_overlap  # it needs `connected`
+
+        await refuse_overlap(self._js, self.settings.placement, service=self.service)
+
     def behind(self) -> int:
         """Tell how many events wait on the server for the handler of which most do."""
         return max((pull.behind() for pull in self._pulls), default=0)

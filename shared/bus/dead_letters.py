@@ -10,7 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
 from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT, published_on
-from firsthand.shared.topology import DEAD_LETTERS, dead_letter_subject, replay_subject
+from firsthand.shared.topology import DEAD_LETTERS, dead_letter_subject, replay_durable, replay_subject
 
 _PREFIX = "Firsthand-"
 _RUBBISH = "this is no dead letter of a handler"
@@ -92,6 +92,13 @@ class DeadLetters:
         letter = await self.show(number)
         if not letter.subject:
             raise NoSuchDeadLetter(f"Dead letter {number} was left by nobody's handler; it can only be discarded.")
+        try:
+            await self._js.consumer_info(DEAD_LETTERS, replay_durable(letter.placement, letter.service))
+        except nats.js.errors.NotFoundError as error:
+            raise NoSuchDeadLetter(
+                f"Nobody would be given dead letter {number}: its placement {letter.placement} has been removed. Apply "
+                "the topology for that placement again, or discard the letter."
+            ) from error
         subject = replay_subject(letter.placement, letter.service, letter.handler)
         headers = {"Nats-Msg-Id": f"replay.{number}", ORIGINAL_SUBJECT: letter.subject}
         await self._js.publish(subject, letter.body, headers=headers, stream=DEAD_LETTERS)

@@ -17,6 +17,7 @@ from firsthand.shared.topology import (
     DEAD_LETTERS,
     PULSES,
     SERVICES,
+    STATUS_QUESTION,
     STREAMS,
     Placement,
     dead_letter_subject,
@@ -24,6 +25,7 @@ from firsthand.shared.topology import (
     listenings_of,
     replay_durable,
     replay_subject,
+    status_answer,
 )
 
 OPERATOR: Final = "operator"
@@ -48,7 +50,7 @@ def inbox_prefix(user: str) -> str:
 def permissions_of(user: str, placement: Placement) -> Permissions:
     """Tell what a service, or the operator, may do. Raises KeyError for another name."""
     if user == OPERATOR:
-        publish, subscribe = set(_operators()), set[str]()
+        publish, subscribe = set(_operators()), {status_answer("*")}
     elif user not in SERVICES:
         raise KeyError(user)
     else:
@@ -65,11 +67,14 @@ def permissions_of(user: str, placement: Placement) -> Permissions:
             ),
             dead_letter_subject(user, "*"),
             *(subject for subject, (sender, _) in PULSES.items() if sender == user),
+            status_answer(user),
             *(f"{_API}.STREAM.INFO.{stream}" for stream in seen),
+            # to see whether another placement stores the same institutions
+            *(f"{_API}.CONSUMER.LIST.{durable.stream.name}" for durable in durables_of(user)),
             *(subject for stream, durable in durables for subject in _consuming(stream, durable)),
             *_listening(user, placement),
         }
-        subscribe = {subject for subject, (_, hearers) in PULSES.items() if user in hearers}
+        subscribe = {STATUS_QUESTION, *(subject for subject, (_, hearers) in PULSES.items() if user in hearers)}
     subscribe.add(f"{inbox_prefix(user)}.>")
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 
@@ -101,6 +106,7 @@ def _listening(service: str, placement: Placement) -> Iterator[str]:
 
 def _operators() -> Iterator[str]:
     """The commands `topology`, `doctor` and `dead-letters`: no event, and no stream removed or emptied."""
+    yield STATUS_QUESTION
     for stream in (*(stream.name for stream in STREAMS.values()), DEAD_LETTERS):
         for what in ("INFO", "CREATE", "UPDATE"):
             yield f"{_API}.STREAM.{what}.{stream}"

@@ -4,6 +4,7 @@ A durable whose filter grows (an institution joins a placement) is made anew and
 the institutions that it had, every event is given again and changes nothing, since effects are idempotent by sequence.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
-    ConsumerInfo,
     DeliverPolicy,
     DiscardPolicy,
     RetentionPolicy,
@@ -21,6 +21,7 @@ from nats.js.api import (
 )
 
 from firsthand.shared.bus.connection import BusSettings, connected
+from firsthand.shared.bus.placements import PlacementsOverlap, consumers, refuse_overlap
 from firsthand.shared.topology import (
     ACK_WAIT,
     CLOCK_KEY,
@@ -41,6 +42,7 @@ from firsthand.shared.topology import (
 _BATCHES = "atomic batches"
 _BATCHES_SINCE = (2, 12)  # of nats-server
 _INDIFFERENT = ("replicas", _BATCHES)  # to a service; without batches it publishes one by one
+_CREATED = "created the durable"
 _REMEDY = "Run `firsthand topology apply`."
 
 
@@ -99,18 +101,38 @@ def _consumer_config(wanted: WantedDurable, placement: Placement) -> ConsumerCon
 
 
 async def apply(settings: BusSettings) -> list[str]:
-    """Create and change what is needed; returns a line for each change, none when all is as it should be."""
+    """Create and change what is needed; returns a line for each change, none when all is as it should be.
+
+    Raises PlacementsOverlap, without a change, when another placement stores the same institutions.
+    """
     changes: list[str] = []
     async with connected(settings) as client:
         js = client.jetstream()
+        await refuse_overlap(js, settings.placement)
         for config in _stream_configs(settings.replicas):
             changes += await _apply_stream(js, config)
+        created: list[WantedDurable] = []
         for wanted in wanted_durables(settings.placement):
-            changes += await _apply_durable(js, wanted, settings.placement)
+            done = await _apply_durable(js, wanted, settings.placement)
+            created += [wanted] if done[:1] == [f"{_CREATED} {wanted.name}"] else []
+            changes += done
+        if created:
+            await _refuse_overlap_again(js, settings.placement, created)
         async for stream, name in _unwanted(js, settings.placement):
             await js.delete_consumer(stream, name)
             changes.append(f"removed the durable {name}, which no handler uses any more")
     return changes
+
+
+async def _refuse_overlap_again(js: JetStreamContext, placement: Placement, created: list[WantedDurable]) -> None:
+    """Look once more now that this placement is recorded: of two that are applied at once, each sees the other."""
+    try:
+        await refuse_overlap(js, placement)
+    except PlacementsOverlap:
+        for wanted in created:
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await js.delete_consumer(wanted.stream, wanted.name)
+        raise
 
 
 async def drift(settings: BusSettings) -> list[str]:
@@ -241,7 +263,7 @@ async def _apply_durable(js: JetStreamContext, wanted: WantedDurable, placement:
         there = (await js.consumer_info(wanted.stream, wanted.name)).config
     except nats.js.errors.NotFoundError:
         await js.add_consumer(wanted.stream, config)
-        return [f"created the durable {wanted.name}"]
+        return [f"{_CREATED} {wanted.name}"]
     odd = _durable_differences(config, there)
     if not odd:
         return []
@@ -257,17 +279,7 @@ async def _unwanted(js: JetStreamContext, placement: Placement) -> AsyncIterator
     """Go through (stream, name) of durables that this placement once had and that no handler uses now."""
     wanted = {(durable.stream, durable.name) for durable in wanted_durables(placement)}
     for stream in sorted({*(s.name for s in STREAMS.values()), DEAD_LETTERS}):
-        for info in await _consumers(js, stream):
+        for info in await consumers(js, stream):
             ours = (info.config.metadata or {}).get(PLACEMENT_KEY) == placement.name
             if ours and (stream, info.name) not in wanted:
                 yield stream, info.name
-
-
-async def _consumers(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
-    found: list[ConsumerInfo] = []
-    try:
-        while page := await js.consumers_info(stream, offset=len(found)):
-            found += page
-    except nats.js.errors.NotFoundError:
-        pass
-    return found

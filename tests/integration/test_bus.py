@@ -17,6 +17,7 @@ from firsthand.shared import topology
 from firsthand.shared.bus import Bus, BusSettings, Hopeless, NotBound, Transient, topology_apply
 from firsthand.shared.bus.connection import connected
 from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
+from firsthand.shared.bus.placements import Recorded, remove
 from firsthand.shared.bus.topology_apply import apply, drift
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.embedded_nats import EmbeddedNats
@@ -527,14 +528,14 @@ async def test_a_durable_that_no_handler_uses_any_more_is_told_and_removed(bus_s
     assert await apply(bus_settings) == ["removed the durable consent_once_all, which no handler uses any more"]
 
 
-async def test_an_institution_that_joins_a_placement_is_told_from_the_beginning(
-    bus_settings: BusSettings, portal: Bus
-) -> None:
+async def test_an_institution_that_joins_a_placement_is_told_from_the_beginning(bus_settings: BusSettings) -> None:
     ours, other = InstitutionId("qu-cdm"), InstitutionId("other")
     settings = bus_settings.model_copy(update={"placement": Placement("doha", (ours,))})
+    await remove(settings, Recorded("all"))
     await apply(settings)
-    await portal.publish_all([entry(1, other), entry(2, ours), entry(3, other)])
     heard = Heard()
+    async with running("portal", settings) as portal:
+        await portal.publish_all([entry(1, other), entry(2, ours), entry(3, other)])
     async with running("consent", settings, heard):
         assert await heard.take(1) == [2]
     wider = settings.model_copy(update={"placement": Placement("doha", (ours, other))})

@@ -12,12 +12,14 @@ from firsthand.shared.topology import (
     DEAD_LETTERS,
     DURABLES,
     LISTENINGS,
+    STATUS_QUESTION,
     STREAMS,
     Placement,
     dead_letter_subject,
     durables_of,
     listenings_of,
     replay_durable,
+    status_answer,
 )
 
 SERVICES = tuple(STREAMS)
@@ -59,8 +61,19 @@ def test_only_consent_beats_and_only_archive_hears_it(user: str) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 def test_everybody_is_answered_in_a_place_of_his_own(user: str) -> None:
-    inboxes = [one for one in permissions_of(user, EVERYWHERE).subscribe if one != CONSENT_PULSE]
-    assert inboxes == [f"_INBOX_{user}.>"]
+    heard = permissions_of(user, EVERYWHERE).subscribe
+    assert [one for one in heard if one.startswith("_INBOX")] == [f"_INBOX_{user}.>"]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_only_the_operator_asks_how_services_are_and_each_answers_for_itself(user: str) -> None:
+    assert may(user, STATUS_QUESTION) == (user == OPERATOR)
+    assert [one for one in SERVICES if may(user, status_answer(one))] == ([user] if user in SERVICES else [])
+    heard = permissions_of(user, EVERYWHERE).subscribe
+    assert (STATUS_QUESTION in heard) == (user != OPERATOR)
+    assert [one for one in SERVICES if any(matches(of, status_answer(one)) for of in heard)] == (
+        list(SERVICES) if user == OPERATOR else []
+    )
 
 
 @pytest.mark.parametrize("user", SERVICES)
@@ -73,13 +86,13 @@ def test_a_service_touches_only_consumers_of_its_own_name_and_no_stream(user: st
             assert ">" not in subject
             continue
         shape = re.fullmatch(
-            r"\$JS\.(?P<what>API\.STREAM\.INFO|API\.CONSUMER\.(?:MSG\.NEXT|INFO|CREATE|DELETE)|ACK|FC)"
+            r"\$JS\.(?P<what>API\.STREAM\.INFO|API\.CONSUMER\.(?:MSG\.NEXT|INFO|LIST|CREATE|DELETE)|ACK|FC)"
             r"\.(?P<stream>FH_[A-Z]+)(?:\.(?P<name>[a-z0-9_]+))?(?P<rest>\..*)?",
             subject,
         )
         assert shape, subject
         what, name, rest = shape["what"], shape["name"], shape["rest"]
-        if what == "API.STREAM.INFO":
+        if what in {"API.STREAM.INFO", "API.CONSUMER.LIST"}:
             assert (name, rest) == (None, None)
         elif what in {"API.CONSUMER.CREATE", "API.CONSUMER.DELETE", "FC"}:
             assert name in hearing

@@ -14,6 +14,7 @@ import pytest
 from firsthand.services.archive.gate import gate_of
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.dead_letters import DeadLetters
+from firsthand.shared.bus.placements import Recorded, remove
 from firsthand.shared.bus.topology_apply import apply
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.events.consent import ConsentWithdrawnV1, InvitationSentV1
@@ -224,7 +225,9 @@ async def test_one_that_waits_shuts_nothing_where_only_some_institutions_are_ser
     tmp_path: Path, nats_url: str, clock: ManualClock, film: bytes
 ) -> None:
     only = {"placement": "here", "institutions": QU}
-    await apply(BusSettings(url=nats_url, placement=Placement("here", (QU,))))
+    here = BusSettings(url=nats_url, placement=Placement("here", (QU,)))
+    await remove(here, Recorded("all"))
+    await apply(here)
     async with running(tmp_path / "data", nats_url, clock, **only) as archive:
         await archive.released(film)
         await tell(archive, withdrawn(9, subject="c2", data={"consents": []}))
