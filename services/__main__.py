@@ -15,6 +15,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -267,15 +268,22 @@ def migrate(
 
 
 @cli.command()
-def doctor() -> None:
-    """Check this deployment: settings, keys, stores, topology, clocks; say what to do about each problem."""
+def doctor(as_json: AsJson = False) -> None:
+    """Check this deployment, whether it runs or not; say what to do about each problem. Exit code 1: there are faults.
+
+    Settings, keys, services, stores, disks, mail, certificates, topology, placements, dead letters, clocks.
+    """
     from firsthand.shared.doctor import examine
 
     findings = run(examine(read_settings(), SERVICES))
-    for finding in findings:
-        mark = "[green]ok [/]" if finding.good else "[red]BAD[/]"
-        console.print(f"{mark} {escape(finding.text)}", soft_wrap=True)
-    if not all(finding.good for finding in findings):
+    sound = not any(finding.level == "fault" for finding in findings)
+    if as_json:
+        print(json.dumps({"sound": sound, "findings": [asdict(finding) for finding in findings]}, indent=2))
+    else:
+        marks = {"ok": "[green]ok  [/]", "warning": "[yellow]WARN[/]", "fault": "[red]BAD [/]"}
+        for finding in findings:
+            console.print(f"{marks[finding.level]} {finding.check}: {escape(finding.text)}", soft_wrap=True)
+    if not sound:
         raise typer.Exit(1)
 
 

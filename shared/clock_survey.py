@@ -1,12 +1,9 @@
 """What can be seen of all clocks from here: this machine's, NATS's, and those by which the services go."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
 
-import httpx
 import nats.errors
 
 from firsthand.shared.bus.connection import NoServer, connected
@@ -15,12 +12,11 @@ from firsthand.shared.bus.times import Times, times_of
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.embedded_nats import address_of
 from firsthand.shared.settings import Settings
+from firsthand.shared.status_survey import Asked, ask
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.opened import has_key_store, open_key_store
 from firsthand.shared.topology import STREAMS
 from firsthand.shared.trusted_clock import TOLERANCE, Reading, TrustedClock, spelled
-
-_ANSWER_WITHIN: Final = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,8 @@ class Survey:
         found: dict[str, list[str]] = {}
         for one in self.services:
             if one.reading.sentence:
-                found.setdefault(one.reading.sentence, []).append(one.service)
+                names = found.setdefault(one.reading.sentence, [])
+                names += [one.service] if one.service not in names else []  # of several replicas
         return found
 
     @property
@@ -59,17 +56,16 @@ class Survey:
         return f"This machine's clock is {spelled(abs(self.now - server))} {way} NATS's server. Correct one of them."
 
 
-async def survey(settings: Settings, services: Sequence[str]) -> Survey:
-    """Look at everything that answers; changes nothing."""
+async def survey(settings: Settings, services: Sequence[str], asked: Asked | None = None) -> Survey:
+    """Look at everything that answers; changes nothing. `asked`: what the services answered already."""
     times = await _times(settings)
-    async with httpx.AsyncClient(base_url=settings.address, timeout=_ANSWER_WITHIN) as http:
-        asked = await asyncio.gather(*(_asked(http, service) for service in services))
+    asked = asked or await ask(settings, services)
     found: list[ServiceClock] = []
-    for service, reading in zip(services, asked, strict=True):
-        if reading:
-            found.append(ServiceClock(service, runs=True, reading=reading))
-        elif judged := await _judged(settings, service, times):
-            found.append(ServiceClock(service, runs=False, reading=judged))
+    for service in services:
+        clocks = [status.clock for status in asked.of(service) if status.clock]
+        found += [ServiceClock(service, True, Reading(**clock.model_dump())) for clock in clocks]
+        if not clocks and (judged := await _judged(settings, service, times)):
+            found.append(ServiceClock(service, False, judged))
     return Survey(SystemClock().now(), times, found)
 
 
@@ -82,17 +78,6 @@ async def _times(settings: Settings) -> Times:
             return await times_of(client, [stream.name for stream in STREAMS.values()])
     except (NoServer, nats.errors.Error, TimeoutError, OSError):
         return Times()  # that it does not answer is found elsewhere
-
-
-async def _asked(http: httpx.AsyncClient, service: str) -> Reading | None:
-    """What a running service says. Behind a proxy it is one of its replicas that answers."""
-    try:
-        told: dict[str, Any] = (await http.get(f"/{service}/readyz")).json()["clock"]
-        return Reading(
-            datetime.fromisoformat(told["now"]), datetime.fromisoformat(told["sure"]), told["state"], told["sentence"]
-        )
-    except (httpx.HTTPError, ValueError, LookupError, TypeError):
-        return None
 
 
 async def _judged(settings: Settings, service: str, times: Times) -> Reading | None:

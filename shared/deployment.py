@@ -29,7 +29,8 @@ from firsthand.shared.renewals import keep_renewing
 from firsthand.shared.service import Context, Service, use_case
 from firsthand.shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
 from firsthand.shared.settings import CannotStart, Settings
-from firsthand.shared.store import Store
+from firsthand.shared.status import COUNTED_UP_TO, ClockStatus, Status, answer_the_operator, disks_of, host, version
+from firsthand.shared.store import Store, StoreError
 from firsthand.shared.store.opened import open_key_store, open_store
 from firsthand.shared.tasks import ended
 from firsthand.shared.timers import Timers
@@ -91,6 +92,28 @@ class RunningService:
             },
             self.context.mail.state.told(),
         )
+
+    async def status(self) -> Status:
+        """Tell the operator how this replica is; never raises."""
+        settings, store = self.context.settings, self.context.store
+        condition = await self.examine()
+        status = Status(
+            service=self.service.name,
+            version=version(),
+            host=host(),
+            placement=settings.placement,
+            problems=condition.problems,
+            impaired=condition.impaired,
+            clock=ClockStatus.model_validate(condition.clock),
+        )
+        try:
+            status.drift = await store.drift(self.service.documents)
+            entries = await store.outbox(COUNTED_UP_TO)
+            status.waiting, status.waiting_since = len(entries), min((one.at for one in entries), default=None)
+            status.disks = await asyncio.to_thread(disks_of, settings)
+        except (StoreError, OSError) as error:
+            status.problems.append(f"not everything could be looked at: {type(error).__name__}")
+        return status
 
 
 class Deployment:
@@ -218,6 +241,7 @@ async def _running(
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
         await bus.listen("note_new_link", replaced, unreadable=replaced, since=trusted.sure() - FAMILY_LIFE)
+        await answer_the_operator(bus, running.status)
         load.watch(f"handlers of {service.name}", bus.behind, _EVENTS_BEHIND)
         load.watch(f"outbox of {service.name}", context.relay.behind, _EVENTS_WAIT)
         load.watch(f"store of {service.name}", store.behind, _WRITES_WAIT)

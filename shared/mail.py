@@ -319,6 +319,11 @@ class SmtpMailer:
     async def erase(self, institution: InstitutionId, owner: str) -> int:  # noqa: ARG002
         return 0
 
+    @property
+    def server(self) -> tuple[str, int, Literal["tls", "starttls", "none"]]:
+        """Host, port, and how the conversation is encrypted."""
+        return self._host, self._port, "tls" if self._tls else "starttls" if self._start_tls else "none"
+
     @contextlib.asynccontextmanager
     async def _conversation(self) -> AsyncIterator[aiosmtplib.SMTP]:
         """Connect, log in, and say plainly what goes wrong until the end. Raises MailRefused, MailUnavailable.

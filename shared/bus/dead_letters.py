@@ -1,6 +1,6 @@
 """Events that a handler could not take: kept with the reason, listed, shown, given again, or discarded."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -74,6 +74,15 @@ class DeadLetters:
             letter = _letter(raw)
             number = letter.number
             yield letter
+
+    async def oldest(self) -> Sequence[tuple[DeadLetter, int]]:
+        """Give the oldest of each handler, with how many it has."""
+        info = await self._js.stream_info(DEAD_LETTERS, subjects_filter="fh.dead.>")
+        found = []
+        for subject, count in sorted((info.state.subjects or {}).items()):
+            raw = await self._js.get_msg(DEAD_LETTERS, seq=1, subject=subject, next=True, direct=True)
+            found.append((_letter(raw), count))
+        return found
 
     async def show(self, number: int) -> DeadLetter:
         """Read one. Raises NoSuchDeadLetter."""

@@ -23,6 +23,7 @@ from firsthand.shared.bus.connection import NoServer, NotPermitted, connected
 from firsthand.shared.bus.dead_letters import DeadLetter, DeadLetters, NoSuchDeadLetter
 from firsthand.shared.bus.delivery import ORIGINAL_SUBJECT
 from firsthand.shared.bus.permissions import OPERATOR, USERS, inbox_prefix
+from firsthand.shared.bus.placements import PlacementsOverlap
 from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.bus.times import confirm
 from firsthand.shared.bus.topology_apply import apply, drift
@@ -34,8 +35,17 @@ from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionStat
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.settings import Settings
+from firsthand.shared.status import Status, answer_the_operator
+from firsthand.shared.status_survey import ask
 from firsthand.shared.store import OutboxEntry
-from firsthand.shared.topology import CONSENT_PULSE, STREAMS, Placement, durables_of
+from firsthand.shared.topology import (
+    CONSENT_PULSE,
+    STATUS_QUESTION,
+    STREAMS,
+    Placement,
+    durables_of,
+    status_answer,
+)
 from tests.e2e.system import apart
 from tests.patience import PATIENCE
 
@@ -249,6 +259,41 @@ async def test_every_service_learns_what_the_operator_confirms_of_the_clock_and_
     with pytest.raises(NotPermitted):
         await confirm(server.settings("archive"), noon + timedelta(days=1))
     assert await drift(server.settings(OPERATOR)) == []
+
+
+async def test_the_operator_asks_every_service_and_none_answers_for_another(server: Server, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FIRSTHAND_SECRETS_DIR", str(server.secrets / OPERATOR))
+        settings = Settings(data=tmp_path / "data", nats_url=server.address, public_url="http://127.0.0.1:9")
+
+    async def status_of(service: str) -> Status:
+        return Status(service=service, impaired=["as it says itself"])
+
+    async with running(server, "portal") as portal, running(server, "consent") as consent:
+        for bus in (portal, consent):
+            await answer_the_operator(bus, partial(status_of, bus.service))
+        asked = await ask(settings, ["portal", "consent"])
+        assert [(one.service, one.impaired) for one in asked.statuses] == [
+            ("consent", ["as it says itself"]),
+            ("portal", ["as it says itself"]),
+        ]
+        assert await portal.problems() == await consent.problems() == []
+    async with stranger(server, "archive") as one:
+        assert "Publish" in await one.refused(lambda: one.client.publish(status_answer("consent"), b"{}"))
+        assert "Publish" in await one.refused(lambda: one.client.publish(STATUS_QUESTION, b"why"))
+        assert "Subscription" in await one.refused(partial(one.client.subscribe, status_answer("*")))
+
+
+async def test_a_service_sees_other_placements_and_changes_none(server: Server) -> None:
+    async with running(server, "consent") as consent:
+        await consent.refuse_overlap()
+        assert await consent.problems() == []
+    elsewhere = server.settings("consent").model_copy(update={"placement": Placement("gulf", (QU,))})
+    bus = Bus("consent", elsewhere, clock=SystemClock(), metrics=Metrics("consent"))
+    await bus.connect()
+    with pytest.raises(PlacementsOverlap, match="gulf and all both store qu-cdm; all does not run now"):
+        await bus.refuse_overlap()
+    await bus.stop()
 
 
 async def test_nobody_hears_what_others_are_answered_or_tell(server: Server) -> None:

@@ -574,7 +574,7 @@ async def test_a_bucket_that_is_not_there_or_refuses_us_is_told_in_words(
                 await attempt()
             assert str(told.value) == words
     settings = Settings(data=tmp_path / "data", **s3.settings(way.port, media_secret_access_key="another"))
-    lines = [finding.text for finding in await examine(settings, {}) if not finding.good]
+    lines = [finding.text for finding in await examine(settings, {}) if finding.level == "fault"]
     assert any("refuses us" in line and settings.media_endpoint in line for line in lines)
 
 
