@@ -270,8 +270,8 @@ async def _refuse_overlap(context: Context) -> None:
             continue
         return
     unchecked = (
-        "Whether another placement stores the same institutions could not be checked. Run `firsthand doctor`, which "
-        "checks it too; if nats.conf is of an older release, `firsthand secrets make`, and restart the NATS server."
+        "Whether another placement stores the same institutions could not be checked: NATS did not say. Run `firsthand "
+        "doctor`, which checks it too."
     )
     context.impair("placement", [unchecked])
 

@@ -251,6 +251,8 @@ MAX_ACK_PENDING: Final = 1000
 # Under this key streams and durables carry the version of this table, and durables their placement.
 VERSION_KEY: Final = "firsthand-topology"
 PLACEMENT_KEY: Final = "firsthand-placement"
+# Under this one with a placement's name the stream of dead letters carries the institutions that the placement stores.
+STORES_KEY: Final = "firsthand-stores-"
 # Under this one the stream of dead letters carries the time that an operator confirmed last (`shared.bus.times`).
 CLOCK_KEY: Final = "firsthand-clock-confirmed"
 

@@ -404,12 +404,12 @@ class Bus:
         return await times_of(self.client, sorted(streams) if newest_message else ())
 
     async def refuse_overlap(self) -> None:
-        """Raise PlacementsOverlap when another placement stores an institution of this one, by what the server records
-        of this service. Raises nats.errors.Error or TimeoutError when that cannot be read.
+        """Raise PlacementsOverlap when another placement stores an institution of this one, by what is recorded on the
+        server. Raises nats.errors.Error or TimeoutError when that cannot be read.
         """
-        from firsthand.shared.bus.placements import refuse_overlap  # it needs `connected`
+        from firsthand.shared.bus.placements import refuse_recorded_overlap  # it needs `connected`
 
-        await refuse_overlap(self._js, self.settings.placement, service=self.service)
+        await refuse_recorded_overlap(self._js, self.settings.placement)
 
     def behind(self) -> int:
         """Tell how many events wait on the server for the handler of which most do."""

@@ -69,8 +69,6 @@ def permissions_of(user: str, placement: Placement) -> Permissions:
             *(subject for subject, (sender, _) in PULSES.items() if sender == user),
             status_answer(user),
             *(f"{_API}.STREAM.INFO.{stream}" for stream in seen),
-            # to see whether another placement stores the same institutions
-            *(f"{_API}.CONSUMER.LIST.{durable.stream.name}" for durable in durables_of(user)),
             *(subject for stream, durable in durables for subject in _consuming(stream, durable)),
             *_listening(user, placement),
         }

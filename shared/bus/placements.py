@@ -1,9 +1,9 @@
-"""Which placement stores which institution, as the server's durables record it: two that both store one are refused.
+"""Which placement stores which institution: two that both store one are refused (docs/decisions/00XX-placements.md).
 
-A placement is recorded when the topology is applied for it, by the filters of its durables, and stays recorded until it
-is removed. Each placement writes only records of its own and looks at all others' afterwards, so that of two which are
-applied at the same time never both pass. It runs if anyone asks for the events of its durables; the server forgets that
-when the connection goes, however it went (docs/decisions/00XX-placements.md).
+The durables are the truth: their filters name the institutions, and each placement writes only its own and looks at all
+others' afterwards, so that of two that are applied at once never both pass. What they say is copied into the metadata
+of the stream of dead letters, where every service may read it. A placement runs if anyone asks for the events of its
+durables; the server forgets that when the connection goes, however it went.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from nats.js.api import ConsumerInfo
 
 from firsthand.shared.bus.connection import BusSettings, connected
 from firsthand.shared.settings import CannotStart
-from firsthand.shared.topology import DEAD_LETTERS, DURABLES, PLACEMENT_KEY, Durable, Placement
+from firsthand.shared.topology import DEAD_LETTERS, DURABLES, PLACEMENT_KEY, STORES_KEY, Placement
 
 EVERY_INSTITUTION: Final = "*"
+_COPY_TRIES: Final = 5
 _ASKED_AGAIN: Final = 1.5  # seconds between two looks at whether a placement runs: services reconnect within one
 
 
@@ -38,11 +39,11 @@ class Recorded:
     name: str
     runs: bool = False
     durables: list[tuple[str, str]] = field(default_factory=list)  # stream and name
-    stores: dict[str, set[str]] = field(default_factory=dict)  # service -> institutions
+    stores: set[str] = field(default_factory=set)  # institutions; EVERY_INSTITUTION for all
 
     @property
     def institutions(self) -> list[str]:
-        return sorted({one for institutions in self.stores.values() for one in institutions})
+        return [EVERY_INSTITUTION] if EVERY_INSTITUTION in self.stores else sorted(self.stores)
 
 
 async def consumers(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
@@ -56,30 +57,25 @@ async def consumers(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
     return found
 
 
-async def placements_of(js: JetStreamContext, *, service: str = "") -> dict[str, Recorded]:
-    """List the placements that the server records, by name; by the durables of one service, or of all."""
-    durables = [durable for durable in DURABLES if service in {"", durable.service}]
-    streams = {durable.stream.name for durable in durables} | (set() if service else {DEAD_LETTERS})
+async def placements_of(js: JetStreamContext) -> dict[str, Recorded]:
+    """List the placements by name, as the durables have them. Only the operator may."""
     found: dict[str, Recorded] = {}
-    for stream in sorted(streams):
+    for stream in sorted({*(durable.stream.name for durable in DURABLES), DEAD_LETTERS}):
         for info in await consumers(js, stream):
             name = (info.config.metadata or {}).get(PLACEMENT_KEY)
             if name is None:
                 continue
-            ours = _durable_of(info, name, durables)
-            if service and ours is None:
-                continue
             recorded = found.setdefault(name, Recorded(name))
             recorded.durables.append((stream, info.name))
             recorded.runs = recorded.runs or bool(info.num_waiting)
-            if ours:
-                recorded.stores.setdefault(ours.service, set()).update(_institutions(info))
+            if _is_durable(info, name):
+                recorded.stores |= _institutions(info)
     return found
 
 
-def _durable_of(info: ConsumerInfo, placement: str, durables: Iterable[Durable]) -> Durable | None:
+def _is_durable(info: ConsumerInfo, placement: str) -> bool:
     """A service may write anything into a consumer of its own; only a durable's name makes it a record."""
-    return next((one for one in durables if Placement(placement).durable_name(one) == info.name), None)
+    return any(Placement(placement).durable_name(durable) == info.name for durable in DURABLES)
 
 
 def _institutions(info: ConsumerInfo) -> set[str]:
@@ -107,19 +103,61 @@ def overlaps(placement: Placement, recorded: Mapping[str, Recorded]) -> list[str
         both = shared_institutions(ours, other.institutions)
         if other.name == placement.name or not both:
             continue
-        state = "runs" if other.runs else "does not run now"
         found.append(
-            f"The placements {placement.name} and {other.name} both store {spelled(both)}; {other.name} {state}. Only "
-            f"one may. If {other.name} has ended, run `firsthand topology remove {other.name}`; otherwise change "
+            f"The placements {placement.name} and {other.name} both store {spelled(both)}. Only one may. If "
+            f"{other.name} has ended, run `firsthand topology remove {other.name}`; otherwise change "
             "FIRSTHAND_INSTITUTIONS of one of them and run `firsthand topology apply` with its settings."
         )
     return found
 
 
-async def refuse_overlap(js: JetStreamContext, placement: Placement, *, service: str = "") -> None:
-    """Raise PlacementsOverlap when another placement stores an institution of this one."""
-    if found := overlaps(placement, await placements_of(js, service=service)):
+async def refuse_overlap(js: JetStreamContext, placement: Placement) -> None:
+    """Raise PlacementsOverlap when another placement's durables are given an institution of this one."""
+    _refuse(placement, await placements_of(js))
+
+
+async def refuse_recorded_overlap(js: JetStreamContext, placement: Placement) -> None:
+    """Do the same by the copy in the metadata, as services may."""
+    found = {name: Recorded(name, stores=set(text.split(","))) for name, text in (await _copied(js)).items()}
+    _refuse(placement, found)
+
+
+def _refuse(placement: Placement, there: Mapping[str, Recorded]) -> None:
+    if found := overlaps(placement, there):
         raise PlacementsOverlap(" ".join(found))
+
+
+async def _copied(js: JetStreamContext) -> dict[str, str]:
+    try:
+        metadata = (await js.stream_info(DEAD_LETTERS)).config.metadata or {}
+    except nats.js.errors.NotFoundError:
+        return {}
+    return {key.removeprefix(STORES_KEY): text for key, text in metadata.items() if key.startswith(STORES_KEY)}
+
+
+async def is_copied(js: JetStreamContext) -> bool:
+    """Whether the metadata say what the durables say."""
+    return await _copied(js) == _texts(await placements_of(js))
+
+
+def _texts(there: Mapping[str, Recorded]) -> dict[str, str]:
+    return {one.name: ",".join(one.institutions) for one in there.values() if one.institutions}
+
+
+async def copy(js: JetStreamContext) -> bool:
+    """Write into the metadata what the durables say; returns whether it had to be changed.
+
+    Another operator may write at the same time. Whoever writes last looks once more, so that the copy is right.
+    """
+    for attempt in range(_COPY_TRIES):
+        if await is_copied(js):
+            return attempt > 0
+        config = (await js.stream_info(DEAD_LETTERS)).config
+        kept = {key: text for key, text in (config.metadata or {}).items() if not key.startswith(STORES_KEY)}
+        texts = _texts(await placements_of(js))
+        config.metadata = kept | {f"{STORES_KEY}{name}": text for name, text in texts.items()}
+        await js.update_stream(config)
+    return True
 
 
 async def recorded(settings: BusSettings) -> list[Recorded]:
@@ -149,4 +187,5 @@ async def remove(settings: BusSettings, ended: Recorded) -> list[str]:
             raise PlacementRuns(f"The placement {ended.name} runs. Stop its services first.")
         for stream, name in now.durables:
             await js.delete_consumer(stream, name)
+        await copy(js)
     return [f"removed the durable {name} of the ended placement {ended.name}" for _, name in now.durables]

@@ -21,7 +21,7 @@ from nats.js.api import (
 )
 
 from firsthand.shared.bus.connection import BusSettings, connected
-from firsthand.shared.bus.placements import PlacementsOverlap, consumers, refuse_overlap
+from firsthand.shared.bus.placements import PlacementsOverlap, consumers, copy, is_copied, refuse_overlap
 from firsthand.shared.topology import (
     ACK_WAIT,
     CLOCK_KEY,
@@ -31,6 +31,7 @@ from firsthand.shared.topology import (
     DURABLES,
     MAX_ACK_PENDING,
     PLACEMENT_KEY,
+    STORES_KEY,
     STREAMS,
     VERSION,
     VERSION_KEY,
@@ -121,6 +122,8 @@ async def apply(settings: BusSettings) -> list[str]:
         async for stream, name in _unwanted(js, settings.placement):
             await js.delete_consumer(stream, name)
             changes.append(f"removed the durable {name}, which no handler uses any more")
+        if await copy(js):
+            changes.append("recorded which placement stores which institutions")
     return changes
 
 
@@ -142,6 +145,8 @@ async def drift(settings: BusSettings) -> list[str]:
         found = await differences(js, settings.placement, replicas=settings.replicas)
         async for _, name in _unwanted(js, settings.placement):
             found.append(f"The durable {name} is used by no handler any more. {_REMEDY}")
+        if not found and not await is_copied(js):
+            found.append(f"It is not recorded which placement stores which institutions. {_REMEDY}")
     return found
 
 
@@ -251,7 +256,11 @@ async def _apply_stream(js: JetStreamContext, config: StreamConfig) -> list[str]
         return [f"created the stream {config.name}"]
     odd = _stream_differences(config, there, batches=_knows_batches(js))
     if odd:
-        kept = {key: value for key, value in (there.metadata or {}).items() if key == CLOCK_KEY}
+        kept = {
+            key: value
+            for key, value in (there.metadata or {}).items()
+            if key == CLOCK_KEY or key.startswith(STORES_KEY)
+        }
         config.metadata = kept | (config.metadata or {})
         await js.update_stream(config)
     return [f"changed the stream {config.name}: {what}" for what in odd.values()]

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -148,16 +148,18 @@ async def test_the_disk_of_a_service_is_measured_where_it_runs(tmp_path: Path, n
 
 # -- certificates
 
+Served = Callable[[ssl.SSLContext, Path], AbstractAsyncContextManager[Settings]]
+
 
 @asynccontextmanager
-async def https(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[dict[str, str]]:
+async def https(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[Settings]:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=certificate)
     async with server:
-        yield {"public_url": f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+        yield Settings(public_url=f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
 @asynccontextmanager
-async def mail(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[dict[str, str]]:
+async def mail(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[Settings]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 post ESMTP\r\n")
         with contextlib.suppress(OSError, ssl.SSLError):
@@ -172,17 +174,17 @@ async def mail(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[dict
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield {"smtp_url": f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+        yield Settings(smtp_url=f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
 @asynccontextmanager
-async def mail_over_tls(certificate: ssl.SSLContext, folder: Path) -> AsyncIterator[dict[str, str]]:
+async def mail_over_tls(certificate: ssl.SSLContext, folder: Path) -> AsyncIterator[Settings]:
     async with https(certificate, folder) as there:
-        yield {"smtp_url": there["public_url"].replace("https", "smtps")}
+        yield Settings(smtp_url=there.public_url.replace("https", "smtps"))
 
 
 @asynccontextmanager
-async def nats_server(_certificate: ssl.SSLContext, folder: Path) -> AsyncIterator[dict[str, str]]:
+async def nats_server(_certificate: ssl.SSLContext, folder: Path) -> AsyncIterator[Settings]:
     conf, port = folder / "nats.conf", free_port()
     tls = {"cert_file": str(folder / "server.pem"), "key_file": str(folder / "server.key")}
     conf.write_text(json.dumps({"host": "127.0.0.1", "port": port, "tls": tls}))
@@ -197,7 +199,7 @@ async def nats_server(_certificate: ssl.SSLContext, folder: Path) -> AsyncIterat
                 else:
                     writer.close()
                     break
-        yield {"nats_url": f"tls://127.0.0.1:{port}"}
+        yield Settings(nats_url=f"tls://127.0.0.1:{port}")
     finally:
         process.terminate()
         await process.wait()
@@ -209,20 +211,20 @@ async def nats_server(_certificate: ssl.SSLContext, folder: Path) -> AsyncIterat
     [(90, "ok", "is good until"), (5, "warning", "expires on"), (-1, "fault", "expired on")],
 )
 async def test_a_certificate_is_looked_at_before_it_expires_whoever_shows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: type, days: int, level: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: Served, days: int, level: str, told: str
 ) -> None:
     authority = Authority.made(tmp_path, NOW)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.trusted))
     ends = (NOW + timedelta(days=days)).replace(microsecond=0)
-    async with served(authority.serving(ends), tmp_path) as addresses:
-        (found,) = await examine_certificates(Settings(data=tmp_path, **addresses), NOW)
+    async with served(authority.serving(ends), tmp_path) as settings:
+        (found,) = await examine_certificates(settings, NOW)
     assert (found.level, f"{told} {ends:%Y-%m-%d %H:%M} UTC" in found.text) == (level, True), found
 
 
 async def test_a_certificate_that_clients_refuse_is_a_fault(tmp_path: Path) -> None:
     authority = Authority.made(tmp_path, NOW)  # which nobody trusts here
-    async with https(authority.serving(NOW + timedelta(days=90)), tmp_path) as addresses:
-        (found,) = await examine_certificates(Settings(data=tmp_path, **addresses), NOW)
+    async with https(authority.serving(NOW + timedelta(days=90)), tmp_path) as settings:
+        (found,) = await examine_certificates(settings, NOW)
     assert found.level == "fault"
     assert "is refused by clients: unable to get local issuer certificate" in found.text
 

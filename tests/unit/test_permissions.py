@@ -86,13 +86,13 @@ def test_a_service_touches_only_consumers_of_its_own_name_and_no_stream(user: st
             assert ">" not in subject
             continue
         shape = re.fullmatch(
-            r"\$JS\.(?P<what>API\.STREAM\.INFO|API\.CONSUMER\.(?:MSG\.NEXT|INFO|LIST|CREATE|DELETE)|ACK|FC)"
+            r"\$JS\.(?P<what>API\.STREAM\.INFO|API\.CONSUMER\.(?:MSG\.NEXT|INFO|CREATE|DELETE)|ACK|FC)"
             r"\.(?P<stream>FH_[A-Z]+)(?:\.(?P<name>[a-z0-9_]+))?(?P<rest>\..*)?",
             subject,
         )
         assert shape, subject
         what, name, rest = shape["what"], shape["name"], shape["rest"]
-        if what in {"API.STREAM.INFO", "API.CONSUMER.LIST"}:
+        if what == "API.STREAM.INFO":
             assert (name, rest) == (None, None)
         elif what in {"API.CONSUMER.CREATE", "API.CONSUMER.DELETE", "FC"}:
             assert name in hearing
