@@ -1,6 +1,7 @@
 """The `firsthand` command as an operator meets it: starting, ending, and one line on what is wrong."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from firsthand.example import journey as play
 from firsthand.shared.client import operator
 from firsthand.shared.clock import SystemClock
-from tests.e2e.system import System, all_in_one, unique
+from tests.e2e.system import SERVICES, System, all_in_one, unique
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -129,3 +130,16 @@ async def test_a_healthy_system_passes_its_own_examination(system: System, comma
     code, out = await _firsthand(*command, **environment)
     assert code == 0, out
     assert "Traceback" not in out
+
+
+async def test_doctor_answers_programs_too_and_asks_the_running_services(system: System) -> None:
+    environment = {name: value for name, value in system.everything.environment.items() if "FIRSTHAND" in name}
+    code, out = await _firsthand("doctor", "--json", **environment)
+    told = json.loads(out)
+    assert (code, told["sound"]) == (0, True)
+    assert {finding["level"] for finding in told["findings"]} <= {"ok", "warning"}
+    ready = {finding["text"].split()[0] for finding in told["findings"] if finding["check"] == "services"}
+    assert ready == set(SERVICES)
+    assert {"address", "keys", "disk", "mail", "topology", "dead letters", "clock"} <= {
+        finding["check"] for finding in told["findings"]
+    }

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from firsthand.services.__main__ import cli
 from firsthand.services.portal.app import SERVICE as PORTAL
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.connection import connected
@@ -162,3 +164,48 @@ async def test_a_dead_letter_of_a_placement_that_was_removed_is_kept_not_replaye
         with pytest.raises(NoSuchDeadLetter, match="its placement gulf has been removed"):
             await letters.replay(letter.number)
         assert [one.number async for one in letters.list()] == [letter.number]
+
+
+# -- the commands
+
+
+async def firsthand(*arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command in this process; gives its exit code and all that it says."""
+    result = await asyncio.to_thread(CliRunner().invoke, cli, arguments, env=environment)
+    return result.exit_code, f"{result.output} {result.exception or ''}"
+
+
+async def test_an_ended_placement_is_removed_from_a_data_folder_on_which_nothing_runs(
+    tmp_path: Path,
+) -> None:
+    folder = {"FIRSTHAND_DATA": str(tmp_path / "data"), "FIRSTHAND_PORT": "0"}
+    server = EmbeddedNats(tmp_path / "data" / "nats")
+    await apply(BusSettings(url=await server.start(), placement=GULF))
+    await server.stop()
+    code, out = await firsthand("up", **folder)
+    assert (code, "all and gulf both store qu-cdm" in out) == (1, True)
+    code, out = await firsthand("topology", "remove", "gulf", **folder)
+    assert (code, "Make sure, then add --yes" in out) == (1, True)
+    code, out = await firsthand("topology", "remove", "north", "--yes", **folder)
+    assert (code, "knows no placement north" in out) == (1, True)
+    code, out = await firsthand("topology", "remove", "gulf", "--yes", **folder)
+    assert code == 0, out
+    assert "removed the durable consent_keep_case_gulf of the ended placement gulf" in out
+    await apply(BusSettings(url=await server.start()))
+    await server.stop()
+
+
+async def test_apply_makes_room_when_it_is_told_to_remove_what_has_ended(tmp_path: Path) -> None:
+    server = EmbeddedNats(tmp_path / "nats")
+    url = await server.start()
+    await apply(BusSettings(url=url, placement=GULF))
+    there = {"FIRSTHAND_DATA": str(tmp_path / "data"), "FIRSTHAND_NATS_URL": url}
+    code, out = await firsthand("topology", "apply", **there)
+    assert (code, "firsthand topology remove gulf" in out) == (1, True)
+    code, out = await firsthand("topology", "apply", "--remove-ended", "--yes", **there)
+    assert code == 0, out
+    assert "The placement gulf (qu-cdm) left" in out
+    assert "created the durable consent_keep_case_all" in out
+    code, out = await firsthand("topology", "show", **there)
+    assert (code, "placement all: all institutions; does not run" in out) == (0, True)
+    await server.stop()
