@@ -27,6 +27,7 @@ from firsthand.shared.bus.errors import Hopeless, Transient
 from firsthand.shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable, Unreadable
+from firsthand.shared.tracing import within
 
 Call = Callable[[AnyEvent], Awaitable[None]]
 Bury = Callable[[str, Msg, str], Awaitable[None]]  # handler, message, reason: keep it as a dead letter
@@ -131,7 +132,8 @@ class Delivery:
         try:
             await proceed(message)
         except Exception as error:  # noqa: BLE001 - a handler may fail in any way; the event must be settled
-            return await self._settle_failed(raw, error, _outcome_of(error, message))
+            with within(message.event.traceparent if message.event else None):  # its log line names it
+                return await self._settle_failed(raw, error, _outcome_of(error, message))
         if self._failed or self._unreadable:
             place = _place(raw)
             self._failed.discard(place)

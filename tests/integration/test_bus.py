@@ -1,7 +1,9 @@
 """What the bus promises, on a real nats-server."""
 
 import asyncio
+import io
 import json
+import logging
 import os
 import signal
 import time
@@ -28,6 +30,8 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
 from firsthand.shared.topology import DEAD_LETTERS, STREAMS, Durable, Placement, durables_of
+from firsthand.shared.tracing import within
+from firsthand.shared.web.logging import JsonLines
 from tests.patience import PATIENCE
 from tests.ports import free_port
 from tests.real_servers import NatsServer
@@ -200,6 +204,26 @@ async def test_what_cannot_heal_is_a_dead_letter_at_once(bus_settings: BusSettin
     assert letter.reason == "Hopeless: there is no such case"
     assert (letter.stream, letter.sequence) == (STREAM, 1)
     assert json.loads(letter.body)["sequence"] == "0000000003"
+
+
+async def test_what_is_logged_of_an_event_that_failed_names_its_trace(bus_settings: BusSettings, portal: Bus) -> None:
+    written, log = io.StringIO(), logging.getLogger("firsthand.consent")
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines("consent"))
+    log.addHandler(handler)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    heard = Heard(Transient("not yet"), Hopeless("never"))
+    with within(f"00-{trace}-00f067aa0ba902b7-01"):
+        told = entry(3)
+    async with running("consent", bus_settings, heard):
+        await portal.publish(told)
+        await dead_letter(bus_settings)
+    log.removeHandler(handler)
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [(line["message"], line["trace"]) for line in lines if line["message"].startswith("event")] == [
+        ("event comes again", trace),
+        ("event is a dead letter", trace),
+    ]
 
 
 async def test_an_unforeseen_error_makes_a_dead_letter_after_five_deliveries_and_never_tells_content(
