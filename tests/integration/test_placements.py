@@ -1,8 +1,10 @@
 """Two placements never both store one institution, and what an ended one left on the server is removed."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -30,6 +32,7 @@ from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.topology import DEAD_LETTERS, DURABLES, Placement
+from tests.patience import PATIENCE
 
 QU, ELM = InstitutionId("qu-cdm"), InstitutionId("elm-medical")
 GULF, NORTH = Placement("gulf", (QU,)), Placement("north", (ELM,))
@@ -119,6 +122,29 @@ async def test_a_service_whose_placement_overlaps_does_not_start_and_the_other_g
                 assert (await one.running["portal"].examine()).problems == []
         with pytest.raises(PlacementRuns, match="Stop its services first"):
             await remove(settings, Recorded("gulf"))
+
+
+async def test_a_placement_whose_process_was_killed_no_longer_runs_though_nobody_said_so(
+    nats_server: EmbeddedNats,
+) -> None:
+    settings = BusSettings(url=nats_server.url)
+    await apply(placed(settings, GULF))
+    server = urlsplit(nats_server.url)
+    _, process = await asyncio.open_connection(server.hostname, server.port)  # the protocol, by hand: it is cut off
+    connect = {"user": server.username, "pass": server.password, "verbose": False}
+    request = '{"batch": 10, "expires": 60000000000}'
+    subject = "$JS.API.CONSUMER.MSG.NEXT.FH_PORTAL.consent_keep_institution_gulf"
+    process.write(
+        f"CONNECT {json.dumps(connect)}\r\nSUB answers 1\r\nPUB {subject} answers {len(request)}\r\n".encode()
+    )
+    process.write(request + b"\r\n")
+    async with asyncio.timeout(PATIENCE):
+        while not (await recorded(settings))[0].runs:
+            pass
+    process.transport.abort()
+    (gulf,) = await recorded(settings)
+    assert not gulf.runs
+    assert len(await remove(settings, gulf)) > 0
 
 
 async def test_what_an_ended_placement_left_is_removed_and_makes_room_for_another(
