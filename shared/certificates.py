@@ -21,6 +21,7 @@ class TlsServer:
     host: str
     port: int
     begins: Literal["tls", "nats", "starttls"] = "tls"
+    authority: str = ""  # the file of the authority that clients trust; empty: the system's
 
     @property
     def place(self) -> str:
@@ -45,7 +46,7 @@ async def certificate_of(server: TlsServer) -> Certificate:
         async with asyncio.timeout(_ANSWER_WITHIN):
             ends = await _ends(server, _unchecked())
             try:
-                await _ends(server, ssl.create_default_context())
+                await _ends(server, ssl.create_default_context(cafile=server.authority or None))
             except (OSError, aiosmtplib.SMTPException) as error:
                 refusal = _refusal_in(error)
                 if refusal is None:

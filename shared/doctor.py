@@ -240,7 +240,11 @@ async def examine_certificates(settings: Settings, now: datetime) -> list[Findin
 
 def _tls_servers(settings: Settings) -> list[tuple[str, TlsServer]]:
     found: list[tuple[str, TlsServer]] = []
-    for what, url in (("the public address", settings.public_url), ("the S3 server", settings.media_endpoint)):
+    for what, url in (
+        ("the public address", settings.public_url),
+        ("the S3 server", settings.media_endpoint),
+        ("the collector of traces", settings.event_traces_url),
+    ):
         parts = urlsplit(url)
         if parts.scheme == "https" and parts.hostname:
             found.append((what, TlsServer(parts.hostname, parts.port or 443)))
@@ -248,6 +252,7 @@ def _tls_servers(settings: Settings) -> list[tuple[str, TlsServer]]:
         parts = urlsplit(url.strip())
         if parts.scheme == "tls" and parts.hostname:
             found.append(("NATS", TlsServer(parts.hostname, parts.port or 4222, "nats")))
+    found += [("MongoDB", server) for server in _mongo_servers(settings)]
     if settings.smtp_url:
         try:
             name, port, encryption = SmtpMailer(settings.smtp_url, SystemClock(), settings.mail_from).server
@@ -256,6 +261,22 @@ def _tls_servers(settings: Settings) -> list[tuple[str, TlsServer]]:
         if encryption != "none":
             found.append(("the mail server", TlsServer(name, port, encryption)))
     return found
+
+
+def _mongo_servers(settings: Settings) -> list[TlsServer]:
+    urls = dict.fromkeys(filter(None, (settings.mongo_url, settings.keys_mongo_url)))
+    if not urls:
+        return []
+    from firsthand.shared.store.mongo_client import Address  # the driver, where there is a server
+
+    try:
+        addresses = [Address(url) for url in urls]
+    except StoreUnavailable:
+        return []  # told among the stores
+    servers = [
+        TlsServer(host, port, authority=one.tls_authority) for one in addresses for host, port in one.tls_servers
+    ]
+    return list(dict.fromkeys(servers))
 
 
 async def _certificate(what: str, server: TlsServer, now: datetime) -> Finding:

@@ -61,7 +61,19 @@ class Address:
         self._chosen = {name.lower(): value for name, value in parsed["options"].items()}
         self.prefix: str = parsed["database"] or _PREFIX
         self.replica_set: str | None = self._chosen.get("replicaset")
-        self.hosts = ", ".join(f"{host}:{port or 27017}" for host, port in parsed["nodelist"])
+        self._nodes: list[tuple[str, int | None]] = parsed["nodelist"]
+        self.hosts = ", ".join(f"{host}:{port or 27017}" for host, port in self._nodes)
+
+    @property
+    def tls_servers(self) -> list[tuple[str, int]]:
+        """Host and port of each server, where the address asks for TLS."""
+        asks = self._chosen.get("tls") or self._chosen.get("ssl")
+        return [(host, port or 27017) for host, port in self._nodes] if asks else []
+
+    @property
+    def tls_authority(self) -> str:
+        """The file of the authority that the address names; empty: those of the system."""
+        return str(self._chosen.get("tlscafile") or "")
 
     def __repr__(self) -> str:
         return f"Address({self.hosts}/{self.prefix})"

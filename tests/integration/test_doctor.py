@@ -159,6 +159,13 @@ async def https(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[Set
 
 
 @asynccontextmanager
+async def mongo(certificate: ssl.SSLContext, folder: Path) -> AsyncIterator[Settings]:
+    async with https(certificate, folder) as there:
+        place = there.public_url.removeprefix("https://")
+        yield Settings(mongo_url=f"mongodb://{place}/firsthand?tls=true&tlsCAFile={folder}/authority.pem")
+
+
+@asynccontextmanager
 async def mail(certificate: ssl.SSLContext, _folder: Path) -> AsyncIterator[Settings]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 post ESMTP\r\n")
@@ -205,7 +212,7 @@ async def nats_server(_certificate: ssl.SSLContext, folder: Path) -> AsyncIterat
         await process.wait()
 
 
-@pytest.mark.parametrize("served", [https, mail, mail_over_tls, nats_server])
+@pytest.mark.parametrize("served", [https, mail, mail_over_tls, mongo, nats_server])
 @pytest.mark.parametrize(
     ("days", "level", "told"),
     [(90, "ok", "is good until"), (5, "warning", "expires on"), (-1, "fault", "expired on")],
