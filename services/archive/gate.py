@@ -242,34 +242,34 @@ class Gate:
     async def keep_watch(self) -> None:
         """Listen to consent for as long as the service runs."""
         self._stored = await self._context.bus.acknowledged(_HANDLER)
-        self._listener = await self._context.bus.listen(
-            "watch_consent", self._hear, unreadable=self._close, since=self._stored
-        )
-        urgent = await self._context.bus.listen(
-            "watch_withdrawals", self._hear_first, unreadable=self._close_first, since="new"
-        )
-        pulse = await self._context.bus.on_beat(CONSENT_PULSE, self._feel)
-        self._began = self._context.clock.elapsed()
-        self.listening.set()
+        bus = self._context.bus
+        async with contextlib.AsyncExitStack() as stack:  # what was begun ends, also when the next cannot begin
+            watching = await bus.listen("watch_consent", self._hear, unreadable=self._close, since=self._stored)
+            self._listener = await stack.enter_async_context(watching)
+            urgent = await bus.listen("watch_withdrawals", self._hear_first, unreadable=self._close_first, since="new")
+            await stack.enter_async_context(urgent)
+            await stack.enter_async_context(await bus.on_beat(CONSENT_PULSE, self._feel))
+            self._began = self._context.clock.elapsed()
+            self.listening.set()
+            try:
+                await self._keep_looking()
+            finally:
+                self._pulse_at, self._ended = None, True  # who still asks this gate is told that it cannot tell
+                self._moved.set()
+                self._context.impair("gate", [])
+
+    async def _keep_looking(self) -> None:
         looks = 0
-        try:
-            while True:
-                with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):  # NATS is away: the pulse is too
-                    await self._look()
-                    if looks % _COUNT_LETTERS_EVERY == 0:
-                        await self._read_letters()
-                self.report()
-                looks += 1
-                if looks % _PRUNE_EVERY == 0:
-                    await self._prune()
-                await asyncio.sleep(_LOOK_EVERY)
-        finally:
-            self._pulse_at, self._ended = None, True  # who still asks this gate is told that it cannot tell
-            self._moved.set()
-            self._context.impair("gate", [])
-            await pulse.stop()
-            await urgent.stop()
-            await self._listener.stop()
+        while True:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):  # NATS is away: the pulse is too
+                await self._look()
+                if looks % _COUNT_LETTERS_EVERY == 0:
+                    await self._read_letters()
+            self.report()
+            looks += 1
+            if looks % _PRUNE_EVERY == 0:
+                await self._prune()
+            await asyncio.sleep(_LOOK_EVERY)
 
     async def _hear(self, event: AnyEvent, stream_sequence: int) -> None:
         self._obey(event)

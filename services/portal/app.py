@@ -3,6 +3,7 @@
 from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
 from firsthand.services.portal.http import router
 from firsthand.services.portal.http.pages_public_sign_in import watch_mail
+from firsthand.services.portal.live import listen_for_pages
 from firsthand.services.portal.menu import MENU
 from firsthand.services.portal.model.institutions import Cohort, Institution
 from firsthand.services.portal.model.journey import Journey
@@ -33,7 +34,7 @@ SERVICE = Service(
     renewals={
         Journey: Renewal("todo", Journey.note_todo, first=tuple({"stage": stage} for stage in OPEN), sort="moved_at")
     },
-    background=(watch_mail,),
+    background=(watch_mail, listen_for_pages),
     menu=MENU,
     restore_erasure=restore_erasure,
 )

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from firsthand.services.portal.handlers.journeys import has_entry
 from firsthand.services.portal.model.journey import Journey
-from firsthand.shared.bus import Listener
 from firsthand.shared.events.envelope import AnyEvent, Envelope
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
 
 Sees = Callable[[Journey], bool]
 
+_LINGER: Final = 30.0  # seconds
 _KEEP_ALIVE: Final = 15.0  # seconds between two comments on a silent stream, at which the session is looked at too
 _LOOK_EVERY: Final = 0.05  # seconds
 _LOOKS: Final = 100  # so many, until a page is left to its next update
@@ -22,37 +22,54 @@ _WAITING: Final = 200  # updates that a slow page may leave unread; it fetches e
 
 
 class LivePages:
-    """The open pages of this replica. While there is none, nothing is listened to."""
+    """The open pages of this replica. One listener serves them all, and a task of the service owns it: a page that
+    closes at any moment leaves nothing half begun. While no page is open, nothing is listened to.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pages: dict[asyncio.Queue[Journey], tuple[InstitutionId, Sees]] = {}
-        self._listener: Listener | None = None
-        self._changing = asyncio.Lock()
+        self._changed = asyncio.Event()  # a page was opened or closed
+        self._listening = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def open(self, institution: InstitutionId, sees: Sees) -> AsyncIterator["asyncio.Queue[Journey]"]:
         """Give a queue of the journeys of this institution that change, of those that the page's reader may see."""
         queue: asyncio.Queue[Journey] = asyncio.Queue(_WAITING)
-        async with self._changing:
-            self._pages[queue] = (institution, sees)
-            if self._listener is None:
-                self._listener = await self._context.bus.listen(
-                    "show_live", self._hear, unreadable=self._pass_over, since="new"
-                )
+        self._pages[queue] = (institution, sees)
+        self._changed.set()
         try:
+            await self._listening.wait()
             yield queue
         finally:
             del self._pages[queue]
-            if not self._pages:
-                await self._rest()
+            self._changed.set()
 
-    async def _rest(self) -> None:
-        async with self._changing:
-            if not self._pages and self._listener is not None:
-                listener, self._listener = self._listener, None
-                await listener.stop()
+    async def keep_listening(self) -> None:
+        """Listen while a page is open, and for a while after the last one: the reader mostly goes to the next page."""
+        while True:
+            await self._until(self._is_wanted)
+            async with await self._context.bus.listen("show_live", self._hear, unreadable=self._pass_over, since="new"):
+                self._listening.set()
+                try:
+                    while True:
+                        await self._until(lambda: not self._is_wanted())
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(_LINGER):
+                                await self._until(self._is_wanted)
+                        if not self._is_wanted():
+                            break
+                finally:
+                    self._listening.clear()
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _is_wanted(self) -> bool:
+        return bool(self._pages)
 
     async def _hear(self, event: AnyEvent, _stream_sequence: int) -> None:
         if any(institution == event.institution for institution, _ in self._pages.values()):
@@ -77,6 +94,10 @@ class LivePages:
                 return journey
             await asyncio.sleep(_LOOK_EVERY)
         return None
+
+
+async def listen_for_pages(context: Context) -> None:
+    await context.own(LivePages).keep_listening()
 
 
 async def stream(

@@ -276,8 +276,7 @@ class Bus:
     async def stop(self) -> None:
         """Stop fetching and close the connection."""
         await self.stop_fetching()
-        for listener in [*self._listeners]:
-            await listener.stop()
+        await asyncio.gather(*(listener.stop() for listener in [*self._listeners]))
         if self._client:
             with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
                 await self._client.flush(timeout=_CLOSE_WITHIN)  # type: ignore[arg-type]  # seconds, given to wait_for
@@ -323,7 +322,7 @@ class Bus:
             for stream in listening.streams
         ]
         listener = self._kept(Listener(parts, self._listeners.discard))
-        await asyncio.gather(*(part.start(within=_ANSWER_WITHIN) for part in parts))
+        await listener.start(within=_ANSWER_WITHIN)
         return listener
 
     async def beat(self, subject: str, payload: bytes) -> None:
@@ -386,9 +385,8 @@ class Bus:
         async def note(event: Envelope | AnyEvent, _sequence: int) -> None:
             found.append(event)
 
-        listener = await self.listen(name, note, unreadable=note, since=since)
-        unread = listener.problems()
-        await listener.stop()
+        async with await self.listen(name, note, unreadable=note, since=since) as listener:
+            unread = listener.problems()
         if unread:
             raise TimeoutError(unread[0])
         return found

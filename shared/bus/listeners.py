@@ -12,7 +12,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from types import TracebackType
+from typing import Final, Literal, Self
 
 import nats.errors
 import nats.js.errors
@@ -43,12 +44,21 @@ class NoPlace(nats.errors.Error):
 
 
 class Listener:
-    """Something that is listened to until it is stopped."""
+    """Something that is listened to until it is stopped. As a context manager it stops at the end."""
 
     def __init__(self, parts: "Sequence[StreamListener | Subscription]", stopped: "Callable[[Listener], None]") -> None:
-        """`stopped` is told when it is; from then on its problems are nobody's."""
+        """`stopped` is called once it is. From the moment when stopping begins, its problems are nobody's."""
         self._parts = parts
         self._stopped = stopped
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self, within: float) -> None:
+        """Start every part, see `StreamListener.start`. Whoever is cancelled meanwhile leaves nothing behind."""
+        try:
+            await asyncio.gather(*(part.start(within) for part in self._parts if isinstance(part, StreamListener)))
+        except BaseException:
+            await self.stop()
+            raise
 
     def seen(self, stream: str) -> int:
         """Tell the stream sequence up to which every event listened for has been taken."""
@@ -59,6 +69,8 @@ class Listener:
         return max([await p.heard() for p in self._parts if isinstance(p, StreamListener) and p.stream == stream])
 
     def problems(self) -> list[str]:
+        if self._stopping:
+            return []
         return [p.problem for p in self._parts if isinstance(p, StreamListener) and p.problem]
 
     def reconnected(self) -> None:
@@ -67,10 +79,29 @@ class Listener:
                 part.restart()
 
     async def stop(self) -> None:
-        self._stopped(self)
-        for part in self._parts:
-            with contextlib.suppress(nats.errors.Error):
-                await (part.stop() if isinstance(part, StreamListener) else part.unsubscribe())
+        """Stop every part. Stopping has a task of its own: it goes on when the caller is cancelled meanwhile, as a
+        request's tasks are once its browser has gone.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name="stop listening")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
+        ends = (part.stop() if isinstance(part, StreamListener) else part.unsubscribe() for part in self._parts)
+        try:
+            for result in await asyncio.gather(*ends, return_exceptions=True):
+                if isinstance(result, BaseException) and not isinstance(result, nats.errors.Error):
+                    raise result
+        finally:
+            self._stopped(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
 
 
 class StreamListener:
@@ -151,7 +182,10 @@ class StreamListener:
                 subscription = await self._attach()
                 await self._until_lost()
             except (nats.errors.Error, OSError, TimeoutError) as error:
-                self.problem = f"Cannot listen to {self.stream} ({type(error).__name__})."
+                problem = f"Cannot listen to {self.stream} ({type(error).__name__})."
+                if problem != self.problem:
+                    self._log.warning("cannot listen", extra={"stream": self.stream, "reason": type(error).__name__})
+                self.problem = problem
                 self._failures += 1
             finally:
                 await self._detach(subscription)
@@ -184,11 +218,13 @@ class StreamListener:
             config.filter_subjects = self._subjects
         self._expected, self._heard, self._before = 1, time.monotonic(), None
         subscription = await self._client.subscribe(inbox, cb=self._receive)
+        making = asyncio.create_task(self._make_consumer(config), name=f"make the consumer of {self.stream}")
         try:
-            consumer = await self._make_consumer(config)
+            consumer = await asyncio.shield(making)
         except BaseException:
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
+            await self._undo(making)
             raise
         on_the_way = consumer.delivered.consumer_seq if consumer.delivered else 0
         self._consumer, self._before = consumer.name, on_the_way + (consumer.num_pending or 0)
@@ -215,6 +251,14 @@ class StreamListener:
             if told["error"].get("err_code") != _NAME_TAKEN:
                 raise nats.js.errors.APIError.from_error(told["error"])
         raise NoPlace
+
+    async def _undo(self, making: asyncio.Task[ConsumerInfo]) -> None:
+        """Remove a consumer that the server was asked for when we were cancelled: its name is one of a few."""
+        if not self._client.is_connected:
+            making.cancel()
+            return
+        with contextlib.suppress(nats.errors.Error, TimeoutError):
+            await self._client.jetstream().delete_consumer(self.stream, (await making).name)
 
     async def _until_lost(self) -> None:
         while time.monotonic() - self._heard < _SILENCE:

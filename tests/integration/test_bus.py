@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import anyio
 import nats
 import pytest
 
@@ -23,7 +24,7 @@ from firsthand.shared.bus.placements import Recorded, remove
 from firsthand.shared.bus.topology_apply import apply, drift
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.embedded_nats import EmbeddedNats
-from firsthand.shared.events import AnyEvent
+from firsthand.shared.events import AnyEvent, Envelope
 from firsthand.shared.events.discovery import CaseChangedV1, CaseState
 from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
 from firsthand.shared.identifiers import InstitutionId
@@ -48,6 +49,10 @@ Call = Callable[[AnyEvent], Awaitable[None]]
 
 async def ignore(_event: AnyEvent) -> None:
     """Take an event that this test is not about."""
+
+
+async def ignore_it(_event: Envelope, _sequence: int) -> None:
+    """Hear an event that this test is not about."""
 
 
 @asynccontextmanager
@@ -590,6 +595,41 @@ async def test_a_listener_that_cannot_take_an_event_is_given_it_again_and_none_a
     assert listener.seen(STREAM) == 0
     assert await heard.take(2) == [1, 2]
     await until(lambda: well(portal))
+
+
+async def nobody_listens(settings: BusSettings, bus: Bus) -> bool:
+    """Neither the server nor the bus knows of anybody who shows live pages, which takes a consumer of each stream."""
+    (shown,) = (one for one in topology.listenings_of("portal") if one.name == "show_live")
+    async with connected(settings) as client:
+        js = client.jetstream()
+        names = [info.name for stream in shown.streams for info in await js.consumers_info(stream.name)]
+    return not bus._listeners and not any("show_live" in name for name in names)
+
+
+async def test_who_is_cancelled_while_it_begins_to_listen_leaves_nothing_behind(
+    bus_settings: BusSettings, portal: Bus
+) -> None:
+    for turns in range(2 * topology.LISTENING_REPLICAS):  # more than there are names
+        beginning = asyncio.create_task(portal.listen("show_live", ignore_it, unreadable=ignore_it, since="new"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.sleep(turns % 8 / 1000)
+        beginning.cancel()
+        await asyncio.gather(beginning, return_exceptions=True)
+        if not beginning.cancelled():
+            await beginning.result().stop()
+    await until(partial(nobody_listens, bus_settings, portal), within=3)  # the server itself forgets after ten seconds
+    assert await portal.problems() == []
+
+
+async def test_stopping_goes_on_when_who_stops_is_cancelled_meanwhile(bus_settings: BusSettings, portal: Bus) -> None:
+    for _ in range(topology.LISTENING_REPLICAS + 1):
+        listener = await portal.listen("show_live", ignore_it, unreadable=ignore_it, since="new")
+        assert await portal.problems() == []
+        with anyio.CancelScope() as gone:  # as of a request whose browser has gone: each wait is cancelled once more
+            gone.cancel()
+            await listener.stop()
+        await until(partial(nobody_listens, bus_settings, portal), within=3)
 
 
 @pytest.mark.parametrize("poison", [b"no event at all", b"[" * 100_000, entry(1).body.replace(b"qu-cdm", b"other")])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -181,6 +182,38 @@ async def test_an_open_page_is_told_of_its_own_institutions_changes_only(college
                     stages.append(update["stage"])
                     if update["stage"] == "consented":
                         break
+
+
+async def test_the_portal_stays_ready_whenever_pages_close(college: Portal) -> None:
+    """More visits than there are names of listeners, each closed at a moment of its own."""
+    chance = random.Random(7)
+    path = "/portal/api/v1/journeys/stream"
+    async with college.signed_in("c@school.example") as coordinator, serving(college) as url:
+        cookies = {"fh_staff": coordinator.cookies["fh_staff"]}
+
+        async def visit(browser: httpx.AsyncClient) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(chance.uniform(0, 0.15)), browser.stream("GET", path) as stream:
+                    async for _ in stream.aiter_lines():
+                        pass
+
+        async with httpx.AsyncClient(base_url=url, cookies=cookies) as browser:
+            for _ in range(20):
+                await asyncio.gather(*(visit(browser) for _ in range(5)))
+                assert len(college.context.bus._listeners) <= 3  # who was signed out, who has a new link, live pages
+        ready = await coordinator.get("/portal/readyz")
+        assert (ready.status_code, ready.json()["problems"]) == (200, [])
+        async with (
+            httpx.AsyncClient(base_url=url, cookies=cookies, timeout=PATIENCE) as browser,
+            browser.stream("GET", path) as stream,
+        ):
+            lines = stream.aiter_lines()
+            await anext(lines)
+            await discovered(college, "c1")
+            async for line in lines:  # and pages are still told
+                if line.startswith("data:"):
+                    assert json.loads(line.removeprefix("data:"))["contact_id"] == "c1"
+                    break
 
 
 @contextlib.asynccontextmanager
