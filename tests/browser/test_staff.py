@@ -19,6 +19,11 @@ _PLAYED_ON = """video => new Promise(
     done => video.addEventListener("timeupdate", () => video.currentTime > 0.3 && done(video.currentTime))
   )"""
 
+_SEEN = """seen => {
+  Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
 
 async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page_follows(
     house: House, browser: Browser
@@ -58,6 +63,36 @@ async def test_a_tutor_clears_a_lead_and_asks_the_family_while_the_journeys_page
     await page.wait_for_url("**/consent/family/about")
     assert contact not in await page.content()
     assert await journeys.evaluate("window.notReloaded"), "the journeys page was loaded anew"
+    await tutor.close()
+
+
+async def test_eight_tabs_share_one_stream_and_hidden_ones_have_none(house: House, browser: Browser) -> None:
+    """A browser has six connections to a server over HTTP/1.1; a stream in each tab would use them up."""
+    tutor = await house.signed_in(browser, "tutor")
+    open_streams: list[Page] = []
+
+    async def stream(route: Route) -> None:  # which tab asked, and not what came: that goes its own way
+        open_streams.append(route.request.frame.page)
+        await route.continue_()
+
+    await tutor.route("**/journeys/stream", stream)
+    tabs = [await tutor.new_page() for _ in range(8)]
+    for tab in tabs:
+        await tab.goto("/portal/journeys")
+    assert open_streams == tabs[:1]
+
+    journey = await house.new_family("prepared")
+    for tab in tabs:
+        await expect(tab.locator("#rows tr", has_text=journey.reference)).to_be_visible()
+
+    await tabs[0].evaluate(_SEEN, False)
+    await play.send_first_message(journey)
+    for tab in tabs[1:]:
+        await expect(tab.locator("#rows tr", has_text=journey.reference)).to_contain_text("message sent")
+    (taken_over,) = open_streams[1:]
+    assert taken_over in tabs[1:]
+    await tabs[0].evaluate(_SEEN, True)
+    await expect(tabs[0].locator("#rows tr", has_text=journey.reference)).to_contain_text("message sent")
     await tutor.close()
 
 

@@ -95,6 +95,17 @@ async def nginx(folder: Path, routes: dict[str, list[int]]) -> AsyncIterator[str
         await process.wait()
 
 
+async def protocol_of(url: str, trusted: Path) -> str | None:
+    """Tell what the server chooses to speak with a browser of today."""
+    tls = ssl.create_default_context(cafile=trusted)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    address = httpx.URL(url)
+    _, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
+    chosen: str | None = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+    writer.close()
+    return chosen
+
+
 async def test_the_demo_completes_the_chain_through_the_nginx_of_the_operators_page(
     tmp_path: Path, folder: Path
 ) -> None:
@@ -113,6 +124,9 @@ async def test_the_demo_completes_the_chain_through_the_nginx_of_the_operators_p
             for service in PORTS:
                 assert (await http.get(f"/{service}/readyz")).status_code == 200
                 assert (await http.get(f"/{service}/metrics")).status_code == 403
+            assert (
+                await protocol_of(system.url, trusted) == "h2"
+            )  # HTTP/1.1 has six connections for all of a browser's tabs
             too_much = await http.post("/portal/sign-in", content=b"x" * 2_000_000)
             assert too_much.status_code == 413
     assert "[emerg]" not in (folder / "nginx.log").read_text()
