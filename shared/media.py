@@ -69,15 +69,14 @@ class Source(Protocol):
 class FileSource:
     """A local file, by its descriptor."""
 
-    threads: Executor | None = None
-
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, threads: Executor | None = None) -> None:
         self._fd = fd
+        self.threads = threads
         self.size = os.fstat(fd).st_size
 
     @classmethod
-    def at(cls, path: Path) -> Self:
-        return cls(os.open(path, os.O_RDONLY))
+    def at(cls, path: Path, threads: Executor | None = None) -> Self:
+        return cls(os.open(path, os.O_RDONLY), threads)
 
     def read(self, offset: int, length: int) -> bytes:
         return os.pread(self._fd, length, offset)

@@ -1,42 +1,79 @@
-"""What a file really is: read and decoded by PyAV from its sealed form, never by its name or what a browser claims.
+"""What a file really is: decoded in a process of its own, never by its name or what a browser claims.
 
-Everything here blocks: call it off the event loop.
+A decoder is a million lines of C that read what strangers send. Here it has no key, no file, no environment and no
+memory of ours, and is ended when it takes too long, or when the recording may no longer be taken in.
 """
 
+import asyncio
+import contextlib
 import hashlib
-import io
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import islice
-from typing import Any, Final
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeVar
 
-from firsthand.shared.media import CHUNK, SealedReader
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-# Containers of recordings; none of them can refer to other files or addresses, as playlists can.
-_FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,wav,mp3,aac,flac,mpegts,avi"
-_OPTIONS: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
-_TIME_BASE: Final = 1_000_000  # a container counts in microseconds (AV_TIME_BASE)
-_FRAMES: Final = 3  # decoded of each kind, at the beginning
-_SHORTEST: Final = 0.2  # seconds; less is no recording
-_MIMES: Final = (  # the demuxer's name holds it -> with pictures, with sound only
-    ("mp4", "video/mp4", "audio/mp4"),
-    ("matroska", "video/webm", "audio/webm"),
-    ("ogg", "video/ogg", "audio/ogg"),
-    ("wav", "audio/wav", "audio/wav"),
-    ("mp3", "audio/mpeg", "audio/mpeg"),
-    ("flac", "audio/flac", "audio/flac"),
-    ("aac", "audio/aac", "audio/aac"),
-    ("mpegts", "video/mp2t", "video/mp2t"),
-    ("avi", "video/x-msvideo", "video/x-msvideo"),
-)
-# What today's browsers play in the containers above.
+from firsthand.services.archive.decoding import ANSWER, ASK, QUESTION, STARTED, NotMedia
+from firsthand.shared.media import SealedReader
+from firsthand.shared.service import Context
+from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.tasks import ended
+
+T = TypeVar("T")
+Still = Callable[[], Awaitable[None]]
+
+_PROGRAM: Final = Path(__file__).with_name("decoding.py")
+_LOOK_EVERY: Final = 0.25  # seconds between two questions whether it may still be taken in
+_AT_ONCE: Final = 2
+_PATIENCE: Final = 5  # seconds by the clock for each of processor time: the disk and others are served meanwhile
+_PARTING: Final = 2.0  # seconds
+_STARTS_WITHIN: Final = 30.0  # seconds; 0.2 where nothing else runs
+_MOST_ASKED: Final = 1024 * 1024  # bytes
+_LONGEST_ANSWER: Final = 16 * 1024  # bytes
+_THREADS: Final = ThreadPoolExecutor(2, "examine")  # so that it never takes the threads of players and uploads
+# What today's browsers play in the containers that are taken in.
 PLAYED_BY_BROWSERS: Final = frozenset(
     {"h264", "vp8", "vp9", "av1", "aac", "mp3", "opus", "vorbis", "flac", "pcm_s16le"}
 )
 
 
-class NotMedia(Exception):  # noqa: N818 - says what is the case
-    """It is neither a video nor a sound recording that can be read."""
+class TooDemanding(Exception):  # noqa: N818 - says what is the case
+    """Examining it needs more memory, time or pixels than it is given."""
+
+
+class CannotExamine(StoreUnavailable):
+    """The process that examines does not start. That is not the recording's doing."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What examining one file may take."""
+
+    memory: int = 1024**3  # bytes of address space, of which an interpreter with FFmpeg takes 120 MB
+    seconds: int = 60  # of processor time, and one more for each 16 MiB: some recorders leave no length in the header
+    pixels: int = 7680 * 4320  # of one picture: 8K
+
+    def seconds_for(self, size: int) -> int:
+        return self.seconds + size // (16 * 1024**2)
+
+
+class _Answer(BaseModel):
+    """What a process says that may no longer be ours."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    refused: Literal["", "not-media", "too-large", "cannot-tell"] = ""
+    why: Annotated[str, Field(max_length=200)] = ""  # it cannot tell
+    has_video: bool = False
+    mime: Annotated[str, Field(pattern=r"^((video|audio)/[a-z0-9-]{2,12})?$")] = ""
+    codecs: Annotated[list[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]], Field(max_length=64)] = []
+    duration_seconds: Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,62 +88,128 @@ class Findings:
     sha256: str
 
 
-def examine(reader: SealedReader) -> Findings:
-    """Hash the whole content and read what it is. Raises NotMedia, MediaDamaged, OSError."""
-    import av  # with FFmpeg, 13 MB, which a process has only once it examines a recording
-    from av.error import FFmpegError
+class Examiner:
+    """Examines files for one replica, so many at once: each may take a gigabyte."""
 
-    digest = hashlib.sha256()
-    for piece in reader.read_range(0, reader.size):
-        digest.update(piece)
+    def __init__(self, _context: Context) -> None:
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def examine(self, reader: SealedReader, still: Still, limits: Limits = Limits()) -> Findings:
+        """Read what a file is, and hash the whole of it.
+
+        `still` raises when the file is no longer to be taken in: it is asked all the time, and ends the work. Raises
+        what it raises; NotMedia, TooDemanding, CannotExamine, MediaDamaged, OSError.
+        """
+        work = asyncio.create_task(self._examine(reader, limits), name="examine")
+        try:
+            while not (await asyncio.wait({work}, timeout=_LOOK_EVERY))[0]:
+                await still()
+            return await work
+        finally:
+            await ended([work])
+
+    async def _examine(self, reader: SealedReader, limits: Limits) -> Findings:
+        async with self._turns:
+            answer = await _answer(reader, limits)
+            match answer.refused:
+                case "not-media":
+                    raise NotMedia
+                case "too-large":
+                    raise TooDemanding
+                case "cannot-tell":
+                    raise CannotExamine(f"the process that examines recordings fails: {answer.why}")
+            return Findings(
+                has_video=answer.has_video,
+                mime=answer.mime,
+                codecs=answer.codecs,
+                duration_seconds=answer.duration_seconds,
+                bytes=reader.size,
+                sha256=await _digest(reader),
+            )
+
+
+async def _answer(reader: SealedReader, limits: Limits) -> _Answer:
+    """Have a process decode the file. Raises TooDemanding, CannotExamine, and what reading raises."""
+    seconds = limits.seconds_for(reader.size)
+    arguments = (os.getpid(), reader.size, limits.memory, seconds, limits.pixels)
     try:
-        with av.open(io.BufferedReader(reader.file(), CHUNK), mode="r", options=dict(_OPTIONS)) as container:
-            return _read(container, reader.size, digest.hexdigest())
-    except (FFmpegError, ValueError, EOFError) as error:
-        raise NotMedia from error
+        # -I: no environment, no folder of ours among those that modules come from.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", str(_PROGRAM), *map(str, arguments),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            env={}, cwd="/",
+        )  # fmt: skip
+    except OSError as error:
+        raise CannotExamine(f"the process that examines recordings does not start: {error.strerror}") from error
+    assert process.stdin
+    assert process.stdout
+    try:
+        try:
+            async with asyncio.timeout(_STARTS_WITHIN):
+                kind, _, _ = QUESTION.unpack(await process.stdout.readexactly(QUESTION.size))
+        except (asyncio.IncompleteReadError, TimeoutError):
+            raise CannotExamine("the process that examines recordings does not start") from None
+        if kind != STARTED:
+            raise CannotExamine("the process that examines recordings is of another release")
+        async with asyncio.timeout(_PATIENCE * seconds):
+            return await _talk(process.stdin, process.stdout, reader)
+    except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValidationError):
+        raise TooDemanding from None  # ended by its limits, or no longer doing what we wrote
+    finally:
+        await asyncio.shield(_end(process))
 
 
-def _read(container: Any, size: int, sha256: str) -> Findings:
-    # A cover picture counts as moving pictures: it may show the person.
-    pictures, sounds = list(container.streams.video), list(container.streams.audio)
-    if not pictures and not sounds:
-        raise NotMedia
-    for stream in (pictures[:1], sounds[:1]):
-        if stream and not _decodes(container, stream[0]):
-            raise NotMedia
-    duration = _duration(container)
-    if duration < _SHORTEST:
-        raise NotMedia
-    return Findings(
-        has_video=bool(pictures),
-        mime=_mime(container.format.name, has_video=bool(pictures)),
-        codecs=[stream.codec_context.name for stream in (*pictures, *sounds)],
-        duration_seconds=round(duration, 3),
-        bytes=size,
-        sha256=sha256,
-    )
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the process. One that has nothing more to say ends by itself, and is not killed in that moment."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PARTING if process.stdout.at_eof() else 0):
+            await process.wait()
+            return
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
-def _decodes(container: Any, stream: Any) -> bool:
-    container.seek(0)
-    return any(True for _ in islice(container.decode(stream), _FRAMES))
+async def _talk(questions_end: asyncio.StreamWriter, answers: asyncio.StreamReader, reader: SealedReader) -> _Answer:
+    while True:
+        kind, offset, length = QUESTION.unpack(await answers.readexactly(QUESTION.size))
+        if kind == ASK and length <= _MOST_ASKED and offset + length <= reader.size:
+            questions_end.write(await _in_thread(partial(_piece, reader, offset, offset + length)))
+            await questions_end.drain()
+        elif kind == ANSWER and length <= _LONGEST_ANSWER:
+            answer = _Answer.model_validate_json(await answers.readexactly(length))
+            await answers.read()  # it ends now
+            return answer
+        else:
+            raise ConnectionAbortedError
 
 
-def _duration(container: Any) -> float:
-    """In seconds; by the header, or, where a browser's recorder wrote none, by the packets."""
-    if container.duration and container.duration > 0:
-        return float(container.duration / _TIME_BASE)
-    container.seek(0)
-    ends = (
-        (packet.pts + (packet.duration or 0)) * (packet.time_base or Fraction(0))
-        for packet in container.demux()
-        if packet.pts is not None
-    )
-    return float(max(ends, default=Fraction(0)))
+def _piece(reader: SealedReader, start: int, end: int) -> bytes:
+    return b"".join(reader.read_range(start, end))
 
 
-def _mime(format_name: str, *, has_video: bool) -> str:
-    for part, video, audio in _MIMES:
-        if part in format_name:
-            return video if has_video else audio
-    raise NotMedia
+async def _digest(reader: SealedReader) -> str:
+    stop = threading.Event()
+
+    def hashed() -> str:
+        digest = hashlib.sha256()
+        for piece in reader.read_range(0, reader.size):
+            if stop.is_set():
+                break
+            digest.update(piece)
+        return digest.hexdigest()
+
+    return await _in_thread(hashed, stop.set)
+
+
+async def _in_thread(work: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
+    """Read the file in a thread of ours, and let go of it before the file is closed, also when we are cancelled."""
+    running = asyncio.get_running_loop().run_in_executor(_THREADS, work)
+    try:
+        return await asyncio.shield(running)
+    finally:
+        stop()
+        await asyncio.wait({running})

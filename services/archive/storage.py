@@ -8,6 +8,7 @@ media folder is asked first: a file leaves it only after it is in the bucket.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ from firsthand.shared.media import FileSource, MediaBusy, SealedReader, SealedWr
 if TYPE_CHECKING:
     from firsthand.shared.bucket_objects import Bucket
 
+# Of players: uploads that wait for the disk, or a file that is examined, take none of them.
+_THREADS: Final = ThreadPoolExecutor(16, "play")
 _TRIES: Final = 20
 _TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the file in less than one
 
@@ -55,15 +58,16 @@ class Shelf:
 
     async def reader(self, file: str, key: bytes) -> SealedReader:
         """Open a complete file for reading, wherever it is. Raises FileNotFoundError, MediaDamaged."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.to_thread(lambda: SealedReader(FileSource.at(self._folder / file), key))
+            return await loop.run_in_executor(
+                _THREADS, lambda: SealedReader(FileSource.at(self._folder / file, _THREADS), key)
+            )
         except FileNotFoundError:
             if self._bucket is None:
                 raise
         bucket, place = self._bucket, self._place(file)
-        return await asyncio.get_running_loop().run_in_executor(
-            bucket.threads, lambda: SealedReader(bucket.open(place), key)
-        )
+        return await loop.run_in_executor(bucket.threads, lambda: SealedReader(bucket.open(place), key))
 
     async def put(self, file: str, writer: SealedWriter, still: Callable[[], Awaitable[None]]) -> None:
         """Bring a finished file, which `writer` holds, to where it is to stay. Raises as `Bucket.put`."""

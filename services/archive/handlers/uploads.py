@@ -2,15 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
+from firsthand.services.archive.decoding import NotMedia
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.model import Media, Recording, Upload
-from firsthand.services.archive.model.refusals import not_taken_in
-from firsthand.services.archive.probing import Findings, NotMedia, examine
+from firsthand.services.archive.model.refusals import not_taken_in, refused_before
+from firsthand.services.archive.probing import CannotExamine, Examiner, Findings, TooDemanding
 from firsthand.services.archive.repository import Recordings, Uploads, shelf_of
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.storage import Shelf
@@ -146,11 +147,12 @@ async def receive_whole(
 async def complete(context: Context, upload: Upload) -> Recording:
     """Check what came, bring it to where it stays, and hold it. May be repeated after a crash at any point.
 
-    Raises Refused, NotThere; MediaBusy while somebody else does so; BucketUnavailable: it is tried again when due.
+    Raises Refused, NotThere; MediaBusy while somebody else does so; BucketUnavailable, CannotExamine: it is tried again
+    when due.
     """
     uploads = Uploads(context, upload.institution)
     if upload.stage == "refused":
-        raise not_taken_in("not-media")
+        raise refused_before(upload.refused_because)
     upload.stage, upload.due_at = "checking", _in(context, _CHECK_TAKES)
     try:
         upload = await uploads.save(upload)
@@ -160,9 +162,10 @@ async def complete(context: Context, upload: Upload) -> Recording:
         recording = await Recordings(context, upload.institution).get(upload.contact_id)
         if recording is None or not recording.was_taken_in(upload.file):
             recording = await _taken_in(context, upload)
-    except Refused:
+    except Refused as refused:
         await _shelf(context, upload).remove(upload.file)
         upload.stage, upload.due_at = "refused", _in(context, _REMEMBERED)
+        upload.refused_because = refused.code
         await uploads.save(upload)
         raise
     await _tidy(context, upload, recording)
@@ -193,7 +196,7 @@ async def look_after_upload(context: Context, upload: Upload) -> None:
         context.log.info("an upload was refused after a restart")
     except MediaBusy:
         context.log.info("an upload is being taken in by somebody else")
-    except BucketUnavailable as error:
+    except (BucketUnavailable, CannotExamine) as error:
         context.log.warning("a recording waits in the media folder: %s", error)
 
 
@@ -276,18 +279,20 @@ async def _taken_in(context: Context, upload: Upload) -> Recording:
 
     async with _writing(context, upload) as writer:
         await asyncio.to_thread(writer.finish)
-        found = await _examined(context, upload)
+        found = await _examined(context, upload, still)
         await _shelf(context, upload).put(upload.file, writer, still)
         return await _hold(context, upload, found)
 
 
-async def _examined(context: Context, upload: Upload) -> Findings:
+async def _examined(context: Context, upload: Upload, still: Callable[[], Awaitable[None]]) -> Findings:
     key = await context.vault.media_key(upload.institution, upload.contact_id)
     with await _shelf(context, upload).reader(upload.file, key) as reader:
         try:
-            return await asyncio.to_thread(examine, reader)
+            return await context.own(Examiner).examine(reader, still)
         except NotMedia:
             raise not_taken_in("not-media") from None
+        except TooDemanding:
+            raise not_taken_in("too-demanding") from None
 
 
 @use_case

@@ -1,13 +1,22 @@
 """Why a recording is not taken in."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from firsthand.shared.refused import Kind, Refused
 from firsthand.shared.texts import N_
 
 RefusalCode = Literal[
-    "closed", "not-expected", "released", "not-allowed", "expired", "empty", "too-large", "too-long", "not-media"
+    "closed",
+    "not-expected",
+    "released",
+    "not-allowed",
+    "expired",
+    "empty",
+    "too-large",
+    "too-long",
+    "not-media",
+    "too-demanding",
 ]
 
 _TEXTS: Final[Mapping[RefusalCode, str]] = {
@@ -23,6 +32,10 @@ _TEXTS: Final[Mapping[RefusalCode, str]] = {
         "We cannot play this file as video or sound. Choose the recording itself, for example an MP4 or M4A file. We "
         "did not keep the file."
     ),
+    "too-demanding": N_(
+        "We could not check this file within our limits of memory and time. Export the recording as a smaller MP4 file "
+        "and try again. We did not keep the file."
+    ),
 }
 
 # The others say that the recording's state does not allow it.
@@ -30,6 +43,7 @@ _KINDS: Final[Mapping[RefusalCode, Kind]] = {
     "too-large": "too-large",
     "too-long": "too-large",
     "not-media": "invalid",
+    "too-demanding": "invalid",
     "empty": "invalid",
 }
 
@@ -42,3 +56,9 @@ def not_taken_in(code: RefusalCode) -> Refused:
         title=N_("The recording was not accepted"),
         kind=_KINDS.get(code, "not-possible"),
     )
+
+
+def refused_before(code: str) -> Refused:
+    """Make the refusal that was kept of an upload, also by a release whose reasons were others."""
+    known: tuple[RefusalCode, ...] = get_args(RefusalCode)
+    return not_taken_in(next((one for one in known if one == code), "not-media"))

@@ -18,6 +18,7 @@ class Upload(Document):
     contact_id: str
     length: int  # bytes of the plain content; -1 while a form sends it without saying
     stage: UploadStage = "receiving"
+    refused_because: str = ""  # the code of the refusal
     by: str  # person id
     begun_at: AwareDatetime
     expires_at: AwareDatetime

@@ -5,6 +5,7 @@
 import asyncio
 import hashlib
 import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -40,6 +41,19 @@ async def test_every_range_is_byte_for_byte_what_was_uploaded(archive: Archive, 
     assert beyond.status_code == 416
     head = await archive.http.head("/archive/media/c1", headers=archive.student())
     assert (head.headers["content-length"], head.content) == (str(size), b"")
+
+
+async def test_a_player_goes_on_while_uploads_keep_every_other_thread_waiting(archive: Archive, film: bytes) -> None:
+    await archive.released(film)
+    disk = threading.Event()  # that answers nobody
+    loop = asyncio.get_running_loop()
+    busy = [loop.run_in_executor(None, disk.wait, PATIENCE) for _ in range(64)]  # more than the loop has
+    try:
+        whole = await asyncio.wait_for(archive.http.get("/archive/media/c1", headers=archive.student()), 5)
+        assert whole.content == film
+    finally:
+        disk.set()
+        await asyncio.gather(*busy)
 
 
 async def test_a_recording_plays_to_its_audience_and_nobody_else(archive: Archive, film: bytes) -> None:
