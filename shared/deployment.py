@@ -20,6 +20,7 @@ from firsthand.shared.bus.room import Room
 from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.clock import Clock, SystemClock
 from firsthand.shared.clock_watch import judge_at_start, report, watch_clock
+from firsthand.shared.disk import Disk
 from firsthand.shared.events import AnyEvent, Envelope
 from firsthand.shared.keys import SIGNS, Keys
 from firsthand.shared.load import Load
@@ -45,6 +46,7 @@ Progress = Callable[[str], None]
 # What lies in a key store: keys, or the ledger's entries in their place, and the highest time.
 KEY_STORE_KINDS: Final = (OwnerKey, ClockMark)
 
+_LOOK_AT_DISK_EVERY = 10.0  # seconds
 _PUBLISH_WITHIN = 5.0  # seconds for the last outbox entries at shutdown; what is left is published at the next start
 # So many seconds events, in hand or on their way to NATS, and writes may wait before bulk work is put off, and so many
 # events on the server for one handler. Consent's pulse stops, and every player, when an event has waited for a second.
@@ -80,6 +82,7 @@ class RunningService:
                 await store.ping()
             except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
                 found.append(f"the {name} does not answer: {error}")
+        found += await look_at_disk(self.context)
         reading = report(self.context)
         return Condition(
             found + await self.context.bus.problems(),
@@ -222,6 +225,7 @@ async def _running(
             log=logging.getLogger(f"firsthand.{service.name}"),
             metrics=metrics,
             load=load,
+            disk=Disk.of(settings),
         )
         if wrong := await context.vault.check():
             raise CannotStart(" ".join(wrong))
@@ -248,6 +252,7 @@ async def _running(
         _run(running, "relay", context.relay.run)
         _run(running, "clock", partial(watch_clock, context))
         _run(running, "timers", running.timers.run)
+        _run(running, "disk", partial(_watch_disk, context))
         if service.renewals:
             _run(running, "renewals", partial(keep_renewing, context, service.renewals))
         for task in service.background:
@@ -274,6 +279,19 @@ async def _refuse_overlap(context: Context) -> None:
         "doctor`, which checks it too."
     )
     context.impair("placement", [unchecked])
+
+
+async def look_at_disk(context: Context) -> list[str]:
+    """Tell what keeps the service from being ready; what it cannot do for now is said as its impairment."""
+    problems, impaired = await asyncio.to_thread(context.disk.amiss)
+    context.impair("disk", problems or impaired)
+    return problems
+
+
+async def _watch_disk(context: Context) -> None:
+    while True:
+        await look_at_disk(context)
+        await asyncio.sleep(_LOOK_AT_DISK_EVERY)
 
 
 async def _stop(running: RunningService) -> None:

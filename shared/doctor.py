@@ -24,7 +24,7 @@ from firsthand.shared.embedded_nats import address_of
 from firsthand.shared.keys import Keys, KeysError, exposed
 from firsthand.shared.mail import MailRefused, MailUnavailable, SmtpMailer, mailer_of
 from firsthand.shared.settings import CannotStart, Settings
-from firsthand.shared.status import COUNTED_UP_TO, Disk, Status, disks_of, host, version
+from firsthand.shared.status import COUNTED_UP_TO, DiskStatus, Status, disks_of, host, version
 from firsthand.shared.status_survey import Asked, ask
 from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.store.opened import open_store, store_file
@@ -175,14 +175,14 @@ async def _servers(settings: Settings) -> list[Finding]:
 
 def _disks(settings: Settings, asked: Asked) -> list[Finding]:
     """The room here, and where services on other machines write."""
-    here: list[tuple[str, Disk]] = [("", disk) for disk in disks_of(settings)] if settings.data.is_dir() else []
+    here: list[tuple[str, DiskStatus]] = [("", disk) for disk in disks_of(settings)] if settings.data.is_dir() else []
     there = [(status.host, disk) for status in asked.statuses for disk in status.disks if status.host != host()]
     own = [("", disk) for status in asked.statuses for disk in status.disks if status.host == host()]
     seen = {(where, disk.device): disk for where, disk in [*there, *own, *here]}
     return [room(where, disk) for (where, _), disk in seen.items()]
 
 
-def room(where: str, disk: Disk) -> Finding:
+def room(where: str, disk: DiskStatus) -> Finding:
     """Judge the room of a disk; `where` names another machine."""
     place = f"{disk.folder} on {where}" if where else disk.folder
     told = f"{place}: {_bytes(disk.free)} of {_bytes(disk.total)} free"

@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, get_args
 
-Kind = Literal["not-possible", "invalid", "forbidden", "gone", "too-large", "unavailable"]
+Kind = Literal["not-possible", "invalid", "forbidden", "gone", "too-large", "unavailable", "no-room"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 

@@ -16,6 +16,7 @@ from firsthand.shared.bus import Bus, NotBound
 from firsthand.shared.bus.feeding import router_of
 from firsthand.shared.bus.relay import Relay
 from firsthand.shared.clock import Clock
+from firsthand.shared.disk import Disk
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.load import Load
 from firsthand.shared.mail import Mailer
@@ -53,6 +54,7 @@ class Context:
     log: logging.Logger
     metrics: Metrics
     load: Load = field(default_factory=Load, repr=False, compare=False)  # of the process
+    disk: Disk = field(default_factory=lambda: Disk(()), repr=False, compare=False)  # of the process
     # What it cannot do for now while it serves all the rest: plain sentences by the part that finds it out (`impair`).
     impairments: dict[str, list[str]] = field(default_factory=dict, repr=False, compare=False)
     # What this replica keeps in memory, one object of each kind. It goes with the context, and so with the replica.

@@ -91,6 +91,9 @@ class Settings(ToldSettings):
     institutions: Annotated[
         tuple[InstitutionSlug, ...], NoDecode, Field(description="comma-separated; empty: all institutions")
     ] = ()
+    disk_reserve: Annotated[
+        int, Field(ge=0, description="bytes of the disk that uploads and imports leave free; 0: 256 MiB, at most 2 %")
+    ] = 0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     event_metrics: Annotated[bool, Field(description="/metrics also has FastStream's, by type of event")] = False
     event_traces_url: Annotated[

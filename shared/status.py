@@ -22,7 +22,7 @@ from firsthand.shared.topology import STATUS_QUESTION, status_answer
 COUNTED_UP_TO: Final = 256  # waiting events
 
 
-class Disk(BaseModel):
+class DiskStatus(BaseModel):
     """The room where a folder lies, in bytes."""
 
     folder: str
@@ -53,7 +53,7 @@ class Status(BaseModel):
     drift: list[str] | None = None  # of indexes and kept counts; None: not known
     waiting: int | None = None  # events that wait to be published, counted up to COUNTED_UP_TO; None: not known
     waiting_since: datetime | None = None
-    disks: list[Disk] = Field(default_factory=list)
+    disks: list[DiskStatus] = Field(default_factory=list)
 
 
 class Answer(BaseModel):
@@ -72,15 +72,15 @@ def host() -> str:
     return socket.gethostname()
 
 
-def disks_of(settings: Settings) -> list[Disk]:
+def disks_of(settings: Settings) -> list[DiskStatus]:
     """Measure the room of every folder that is written to; a device that holds several is named once."""
-    found: dict[int, Disk] = {}
+    found: dict[int, DiskStatus] = {}
     for folder in (settings.data, settings.databases, settings.media, settings.key_folder, settings.nats):
         nearest = _nearest(folder)
         device = nearest.stat().st_dev
         if device not in found:
             usage = shutil.disk_usage(nearest)
-            found[device] = Disk(folder=str(folder), device=device, free=usage.free, total=usage.total)
+            found[device] = DiskStatus(folder=str(folder), device=device, free=usage.free, total=usage.total)
     return list(found.values())
 
 
@@ -110,7 +110,7 @@ __all__ = [
     "COUNTED_UP_TO",
     "Answer",
     "ClockStatus",
-    "Disk",
+    "DiskStatus",
     "Status",
     "answer_the_operator",
     "disks_of",

@@ -4,7 +4,7 @@
 |---|---|
 | returns | is acknowledged |
 | raises Conflict or AlreadyExists | is handled again at once, ten times; then later |
-| raises Transient or StoreUnavailable | comes again later, and later each time, without end |
+| raises Transient or StoreUnavailable; or the disk is full | comes again later, and later each time, without end |
 | is not asked, for this release does not understand the event | comes again later, and later each time, without end |
 | raises Hopeless, or the message is no event at all | is a dead letter |
 | raises anything else | comes again later; after five deliveries a second time here makes it a dead letter |
@@ -24,6 +24,7 @@ from faststream.nats import NatsMessage
 from nats.aio.msg import Msg
 
 from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.disk import is_no_room
 from firsthand.shared.events import AnyEvent, UnknownEvent, UnreadableEvent, parse_event
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable, Unreadable
@@ -199,7 +200,7 @@ def _outcome_of(error: Exception, message: EventMessage) -> Outcome:
             return "dead"
         case Conflict() | AlreadyExists():
             return "conflict"
-        case Transient() | StoreUnavailable():
+        case _ if isinstance(error, Transient | StoreUnavailable) or is_no_room(error):  # a dead letter helps nobody
             return "delayed"
         case _:
             return "failed"

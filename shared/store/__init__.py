@@ -39,6 +39,13 @@ class StoreUnavailable(StoreError):  # noqa: N818 - the field's word
         self.retry_after = retry_after
 
 
+class NoRoom(StoreUnavailable):
+    """The disk is full, or what is left of it is kept for what cannot wait (`shared.disk`). Nothing was written."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=60)
+
+
 class Unreadable(StoreUnavailable):
     """A document is of a newer release, or damaged, and this release cannot read it: an enum has a value that it does
     not know. It stays as it is; a release that knows it, reads it. Until then whoever needs it tries again later.
@@ -315,6 +322,7 @@ __all__ = [
     "Conflict",
     "Document",
     "Index",
+    "NoRoom",
     "NoSuchPlace",
     "OneOf",
     "Operand",

@@ -6,13 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from firsthand.shared.clock import Clock
-from firsthand.shared.store import StoreUnavailable
+from firsthand.shared.store import NoRoom, StoreUnavailable
 
 BUSY_MILLISECONDS = 2000  # nobody else writes; only another program looking into the file can make us wait
 
 # What is wrong with the place rather than with the statement (primary result codes): everybody waiting is refused.
 _REASONS = {
-    sqlite3.SQLITE_FULL: "the disk is full; make room",
     sqlite3.SQLITE_READONLY: "it may not be written; check the permissions of the file and its folder",
     sqlite3.SQLITE_PERM: "it may not be opened; check the permissions of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check the permissions of the file and its folder",
@@ -31,7 +30,10 @@ def unavailable(error: BaseException, path: Path) -> StoreUnavailable | None:
     """Say what is wrong with the place; None when the error is about a statement or its values."""
     if not isinstance(error, sqlite3.Error):
         return None
-    reason = _REASONS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return NoRoom(f"{path}: the disk is full; make room ({error})")
+    reason = _REASONS.get(code)
     return StoreUnavailable(f"{path}: {reason} ({error})") if reason else None
 
 

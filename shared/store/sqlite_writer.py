@@ -140,7 +140,7 @@ class Writer:
                     self._commit([write])
                 return
             for write in batch:
-                write.outcome = StoreUnavailable(str(told)) if told else error
+                write.outcome = type(told)(str(told)) if told else error
 
     def _run_alone(self, write: _Write) -> None:
         try:

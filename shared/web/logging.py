@@ -1,7 +1,9 @@
 """Log lines: one JSON object a line on stderr, without personal data. No exception's message, no raw path."""
 
+import errno
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -50,6 +52,47 @@ def _failure(error: BaseException) -> tuple[str, list[str]]:
     return type(error).__qualname__, [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
+class LogFile(RotatingFileHandler):
+    """A file in which each line stands whole or not at all, also while its disk is full; once there is room again, a
+    line says how many are missing.
+    """
+
+    def __init__(self, file: Path, *, largest: int, older: int) -> None:
+        """`largest`: bytes of one file, of which `older` ones are kept."""
+        self._lost = 0
+        super().__init__(file, maxBytes=largest, backupCount=older, encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self._line(record)
+            if self._lost:
+                text = "log lines are missing: they could not be written"
+                missing = {"name": "firsthand.log", "levelname": "WARNING", "msg": text, "lines": self._lost}
+                line = self._line(logging.makeLogRecord(missing)) + line
+            self._append(line)
+        except OSError:
+            self._lost += 1
+        except Exception:  # noqa: BLE001 - as every handler: a line that cannot be made is told on stderr
+            self.handleError(record)
+        else:
+            self._lost = 0
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+
+    def _append(self, line: bytes) -> None:
+        """Write it in one go, or take back what was written of it. Raises OSError."""
+        if self.stream is None:  # the new one could not be opened
+            self.stream = self._open()
+        if os.fstat(self.stream.fileno()).st_size + len(line) > self.maxBytes:
+            self.doRollover()
+        file = self.stream.fileno()
+        before = os.fstat(file).st_size
+        if os.write(file, line) < len(line):
+            os.ftruncate(file, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def configure(service: str, level: str = "INFO", file: Path | None = None) -> None:
     """Send every log line of the process to stderr, or to `file` (five older ones kept, 10 MB each), as JSON.
 
@@ -58,7 +101,7 @@ def configure(service: str, level: str = "INFO", file: Path | None = None) -> No
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if file:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = RotatingFileHandler(file, maxBytes=_FILE_BYTES, backupCount=5, encoding="utf-8")
+        handler = LogFile(file, largest=_FILE_BYTES, older=5)
     handler.setFormatter(JsonLines(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -129,4 +172,4 @@ def _template(scope: Scope, service: str) -> str:
     return f"/{service}{route.path}" if isinstance(route, Route) else f"/{service}/(no route)"
 
 
-__all__ = ["JsonLines", "RequestLogMiddleware", "TraceMiddleware", "configure"]
+__all__ = ["JsonLines", "LogFile", "RequestLogMiddleware", "TraceMiddleware", "configure"]

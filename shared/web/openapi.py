@@ -38,6 +38,7 @@ _MEANS: Final = {
     "422": "a field is missing or wrong; `errors` names it",
     "429": "too many requests; see Retry-After",
     "503": "not available for a moment; see Retry-After",
+    "507": "the storage is full, or what is left is kept for what cannot wait; see Retry-After",
 }
 
 
@@ -123,6 +124,7 @@ def _complete(route: APIRoute, method: str, operation: Schema) -> None:
         "422": bool(route.dependant.query_params or route.dependant.path_params or route.body_field),
         "429": writes,
         "503": True,
+        "507": writes,
     }
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status, can in statuses.items():

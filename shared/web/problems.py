@@ -13,9 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from firsthand.shared.disk import is_no_room
 from firsthand.shared.identifiers import new_id
 from firsthand.shared.refused import Kind, NotFound, Refused
-from firsthand.shared.store import AlreadyExists, Conflict, NoSuchPlace, StoreUnavailable
+from firsthand.shared.store import AlreadyExists, Conflict, NoRoom, NoSuchPlace, StoreUnavailable
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import KeyErased
 from firsthand.shared.web.accept import accepted
@@ -47,6 +48,10 @@ _PLAIN: Final[Mapping[int, tuple[str, str]]] = {
         N_("You did nothing wrong. Try again in a moment. If it happens again, tell us the number %(incident)s."),
     ),
     503: (N_("Not available at the moment"), N_("Nothing was changed. Wait a few seconds and try again.")),
+    507: (
+        N_("We cannot save this right now"),
+        N_("Our storage is full, and nothing was changed. Try again later. If it is urgent, contact the institution."),
+    ),
 }
 
 
@@ -86,6 +91,7 @@ _STATUS: Final[Mapping[Kind, int]] = {
     "gone": 410,
     "too-large": 413,
     "unavailable": 503,
+    "no-room": 507,
 }
 
 
@@ -151,7 +157,11 @@ class IncidentMiddleware:
             await self._app(scope, receive, send_noting)
         except ClientDisconnect:
             return  # nobody is left to answer
-        except Exception:
+        except Exception as error:
+            if is_no_room(error) and not started:
+                _log.exception("no room on the disk")
+                await answer_with(Request(scope, receive), Problem(507))(scope, receive, send)
+                return
             incident = scope.setdefault("state", {})["incident"] = new_id()[:12]
             _log.exception("unexpected", extra={"incident": incident})
             if started:
@@ -227,7 +237,8 @@ def _plain_fault(kind: str) -> str:
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreUnavailable)
-    return answer_with(request, Problem(503, headers={"Retry-After": str(error.retry_after)}))
+    status = 507 if isinstance(error, NoRoom) else 503
+    return answer_with(request, Problem(status, headers={"Retry-After": str(error.retry_after)}))
 
 
 async def _on_no_such_place(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's shape

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from firsthand.shared.texts import N_
 from firsthand.shared.web.languages import COOKIE as LANGUAGE_COOKIE
 from firsthand.shared.web.problems import Problem, answer_with
-from firsthand.shared.web.shedding import put_off_bulk
+from firsthand.shared.web.shedding import refuse_bulk
 
 # A form or a JSON document of ours is a few kilobytes; a consent text in one language under 100 (measured generously).
 BODY_LIMIT: Final = 1024 * 1024  # bytes
@@ -148,7 +148,7 @@ class ProxiedMiddleware:
 
 
 async def _stream(request: Request) -> AsyncIterator[bytes]:
-    put_off_bulk(request)
+    refuse_bulk(request)
     request.state.streamed = True
     return request.stream()
 

@@ -1,6 +1,7 @@
 """What the bus promises, on a real nats-server."""
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -29,7 +30,7 @@ from firsthand.shared.events.discovery import CaseChangedV1, CaseState
 from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.metrics import Metrics
-from firsthand.shared.store import AlreadyExists, Conflict, OutboxEntry, StoreUnavailable
+from firsthand.shared.store import AlreadyExists, Conflict, NoRoom, OutboxEntry, StoreUnavailable
 from firsthand.shared.topology import DEAD_LETTERS, STREAMS, Durable, Placement, durables_of
 from firsthand.shared.tracing import within
 from firsthand.shared.web.logging import JsonLines
@@ -187,6 +188,17 @@ async def test_what_may_heal_comes_again_later_each_time(
     waits = [later - earlier for earlier, later in zip(heard.times, heard.times[1:], strict=False)]
     assert len(waits) == len(bus_settings.delays)
     assert all(wait >= delay * 0.95 for wait, delay in zip(waits, bus_settings.delays, strict=True))
+    assert await letters_of(bus_settings) == []
+
+
+@pytest.mark.parametrize("failure", [NoRoom("full"), OSError(errno.ENOSPC, "full")], ids=["store", "file"])
+async def test_what_a_full_disk_does_not_take_never_becomes_a_dead_letter(
+    bus_settings: BusSettings, portal: Bus, failure: Exception
+) -> None:
+    heard = Heard(*[failure] * (bus_settings.deliveries + 2))
+    async with running("consent", bus_settings, heard):
+        await portal.publish(entry(1))
+        assert await heard.take(1) == [1]
     assert await letters_of(bus_settings) == []
 
 

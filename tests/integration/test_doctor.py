@@ -22,7 +22,7 @@ from firsthand.shared.doctor import Finding, examine, examine_certificates, room
 from firsthand.shared.embedded_nats import binary
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.settings import Settings
-from firsthand.shared.status import Disk, Status, answer_the_operator
+from firsthand.shared.status import DiskStatus, Status, answer_the_operator
 from firsthand.shared.status_survey import ask
 from firsthand.shared.topology import DEAD_LETTERS, durables_of
 from tests.certificates import Authority
@@ -133,7 +133,7 @@ async def test_dead_letters_are_counted_by_handler_with_the_oldest(tmp_path: Pat
 @pytest.mark.parametrize(("free", "level"), [(0.5, "fault"), (2.0, "warning"), (90.0, "ok")])
 def test_a_disk_without_room_is_told_before_it_is_full(free: float, level: str) -> None:
     gib = 1 << 30
-    found = room("node-2", Disk(folder="/var/lib/firsthand", device=1, free=int(free * gib), total=100 * gib))
+    found = room("node-2", DiskStatus(folder="/var/lib/firsthand", device=1, free=int(free * gib), total=100 * gib))
     assert found.level == level
     assert found.text.startswith(f"/var/lib/firsthand on node-2: {free} GiB of 100.0 GiB free")
 

@@ -27,7 +27,7 @@ from firsthand.shared.events.portal import PersonChangedV1, PersonState
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.serving import usable_folder
 from firsthand.shared.settings import CannotStart
-from firsthand.shared.store import AnyOf, Conflict, Document, Index, OneOf, Range, StoreUnavailable, Where
+from firsthand.shared.store import AnyOf, Conflict, Document, Index, NoRoom, OneOf, Range, StoreUnavailable, Where
 from firsthand.shared.store.sqlite import SqliteStore
 from firsthand.shared.store.sqlite_query import page_query
 from firsthand.shared.store.sqlite_schema import table_of
@@ -556,3 +556,24 @@ async def test_an_index_that_somebody_changed_is_made_anew_the_outboxs_as_well(p
         assert len(await store.drift([Topical])) == 2
         await store.prepare([Topical])
         assert await store.drift([Topical]) == []
+
+
+async def test_a_full_disk_refuses_a_write_whole_and_takes_the_next_once_there_is_room(store: SqliteStore) -> None:
+    notes = store.collection(Note, DOHA)
+    await notes.insert(note("before", "x"))
+
+    def at_most(pages: int) -> int:
+        size, *_ = store._database._writing.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        return int(size)
+
+    (pages,) = store._database._writing.execute("PRAGMA page_count").fetchone()
+    at_most(pages)
+    large = note("large", "y" * 100_000)
+    with pytest.raises(NoRoom, match="the disk is full; make room"):
+        await notes.insert(large, event_of(large))
+    assert await notes.get("large") is None
+    assert await store.outbox(10) == []
+    assert await notes.get("before")
+    at_most(pages + 1000)
+    await notes.insert(large, event_of(large))
+    assert len(await store.outbox(10)) == 1

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,12 +18,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from firsthand.services.__main__ import SERVICES
+from firsthand.shared.disk import Disk
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.load import Load
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.sessions import Family, Staff
 from firsthand.shared.settings import Settings
-from firsthand.shared.store import Conflict, StoreUnavailable
+from firsthand.shared.store import Conflict, NoRoom, StoreUnavailable
 from firsthand.shared.tracing import begun
 from firsthand.shared.web.access import (
     AnyStaff,
@@ -67,6 +69,7 @@ class Context:
     verifier: Verifier = field(default_factory=Verifier)
     settings: Settings = field(default_factory=Settings)
     load: Load = field(default_factory=Load)
+    disk: Disk = field(default_factory=lambda: Disk(()))
     metrics: Metrics = field(default_factory=lambda: Metrics("consent"))
 
 
@@ -142,7 +145,16 @@ def routes(pages: Pages) -> APIRouter:  # noqa: C901 - a list of small routes
             "missing": Problem(404, "No such case", "It may belong to another institution."),
             "store": StoreUnavailable("disk full", retry_after=7),
             "conflict": Conflict("changed"),
+            "full": NoRoom("the disk is full"),
         }.get(how) or RuntimeError("somebody's name")
+
+    @router.get("/api/v1/write")
+    async def write(_: Public) -> None:
+        full = os.open("/dev/full", os.O_WRONLY)
+        try:
+            os.write(full, b"somebody's name")
+        finally:
+            os.close(full)
 
     return router
 
@@ -153,7 +165,12 @@ def load() -> Load:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, load: Load) -> AsyncIterator[httpx.AsyncClient]:
+def disk(tmp_path: Path) -> Disk:
+    return Disk((tmp_path,), 1)
+
+
+@pytest.fixture
+async def site(tmp_path: Path, load: Load, disk: Disk) -> AsyncIterator[httpx.AsyncClient]:
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "page.html").write_text(TEMPLATE)
     (tmp_path / "pages" / "staff_page.html").write_text(STAFF_TEMPLATE)
@@ -167,7 +184,7 @@ async def site(tmp_path: Path, load: Load) -> AsyncIterator[httpx.AsyncClient]:
         def render(self) -> bytes:
             return b"up 1\n"
 
-    part = MountedPart("consent", routes(pages), Context(load=load), examine, Figures())
+    part = MountedPart("consent", routes(pages), Context(load=load, disk=disk), examine, Figures())
     app = build_app([part], menu=SERVICES.menu(), public_url="https://firsthand.example")
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
@@ -528,6 +545,30 @@ async def test_a_busy_system_puts_bulk_off_in_the_readers_language_and_nothing_e
     assert (await site.get("/consent/page")).status_code == 200
     load.strained = False
     assert (await bulk()).json() == "taken"
+
+
+async def test_bulk_ends_at_the_disks_reserve_and_everything_else_goes_on(
+    site: httpx.AsyncClient, disk: Disk, tmp_path: Path
+) -> None:
+    coordinator, machine = ({"Authorization": f"Bearer {who}"} for who in ("coordinator", "machine"))
+    assert (await site.post("/consent/api/v1/bulk")).status_code == 200
+    disk._reserve, disk._seen = 2**60, None  # more than any disk has
+    for path in ("/consent/api/v1/bulk", "/consent/api/v1/upload"):
+        refused = await site.post(path, content=b"x")
+        assert refused.status_code == 507
+        assert refused.headers["retry-after"] == "60"
+        assert refused.json()["title"] == "We cannot save this right now"
+    for who in (coordinator, machine):
+        assert (await site.post("/consent/api/v1/cases", headers=who)).status_code == 200
+    page = await site.post("/consent/api/v1/bulk", headers={"Accept": "text/html", "Accept-Language": "ar"})
+    assert "لا يمكننا حفظ هذا الآن" in page.text
+
+
+@pytest.mark.parametrize("path", ["fail/full", "write"], ids=["store", "file"])
+async def test_a_full_disk_is_answered_in_words(site: httpx.AsyncClient, path: str) -> None:
+    answer = await site.get(f"/consent/api/v1/{path}")
+    assert answer.status_code == 507
+    assert answer.json()["detail"].startswith("Our storage is full, and nothing was changed.")
 
 
 async def test_readiness_says_in_plain_sentences_what_is_missing(site: httpx.AsyncClient) -> None:

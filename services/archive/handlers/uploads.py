@@ -17,6 +17,7 @@ from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.storage import Shelf
 from firsthand.shared.bucket import BucketUnavailable
 from firsthand.shared.copies import institution_of
+from firsthand.shared.disk import NoRoom, is_no_room
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.media import MediaBusy, SealedWriter
 from firsthand.shared.refused import Refused
@@ -265,10 +266,20 @@ async def _write(context: Context, upload: Upload, writer: SealedWriter, piece: 
     if writer.offset + len(piece) > limit:
         raise not_taken_in("too-long")
     before = writer.offset // _SYNC
-    await asyncio.to_thread(writer.write, piece)
+    await asyncio.to_thread(_write_with_room, context, writer, piece)
     if safe and writer.offset // _SYNC != before:
         await asyncio.to_thread(writer.sync)
         await _admitting(context, upload.institution, upload.contact_id)
+
+
+def _write_with_room(context: Context, writer: SealedWriter, piece: bytes) -> None:
+    try:
+        context.disk.admit_bulk(len(piece))
+        writer.write(piece)
+    except (NoRoom, OSError) as error:
+        if is_no_room(error):
+            raise not_taken_in("no-room") from None
+        raise
 
 
 async def _taken_in(context: Context, upload: Upload) -> Recording:

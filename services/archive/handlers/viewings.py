@@ -9,9 +9,12 @@ from firsthand.services.archive.model import Viewer
 from firsthand.services.archive.repository import Recordings, Viewings
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
+from firsthand.shared.store import StoreUnavailable
 
 _SAVE_EVERY: Final = timedelta(minutes=1)
 _LOOK_EVERY: Final = 20.0  # seconds
+
+_Key = tuple[InstitutionId, str, Viewer, str]  # institution, contact, who watches, the day
 
 
 @dataclass
@@ -21,11 +24,13 @@ class _Kept:
 
 
 class ViewLog:
-    """The log of one replica. A killed process loses at most a minute of watching time, and never a viewing."""
+    """The log of one replica. A killed process loses at most a minute of watching time, and never a viewing, as long as
+    the store takes them. While it does not, they wait here, and nobody's player with them.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._kept: dict[tuple[InstitutionId, str, Viewer, str], _Kept] = {}
+        self._kept: dict[_Key, _Kept] = {}
 
     async def note(self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float) -> None:
         """Note that a viewer was sent so many seconds of a recording now."""
@@ -36,8 +41,8 @@ class ViewLog:
             kept.seconds += seconds
             return
         self._kept[key] = _Kept(0, now)
-        await self._save(institution, contact_id, viewer, seconds + (kept.seconds if kept else 0), now)
-        await self.save_what_waits()
+        if await self._save_or_keep(key, seconds + (kept.seconds if kept else 0), now):
+            await self.save_what_waits()
 
     async def save_what_waits(self, *, all_of_it: bool = False) -> None:
         """Save what has waited for longer than a minute, or everything."""
@@ -46,9 +51,19 @@ class ViewLog:
             if now - kept.saved_at < _SAVE_EVERY and not all_of_it:
                 continue
             del self._kept[key]
-            if kept.seconds:
-                institution, contact_id, viewer, _ = key
-                await self._save(institution, contact_id, viewer, kept.seconds, kept.saved_at)
+            if kept.seconds and not await self._save_or_keep(key, kept.seconds, kept.saved_at):
+                return
+
+    async def _save_or_keep(self, key: _Key, seconds: float, at: datetime) -> bool:
+        """Save, or keep for the next time. False while the store takes nothing."""
+        institution, contact_id, viewer, _ = key
+        try:
+            await self._save(institution, contact_id, viewer, seconds, at)
+        except StoreUnavailable as error:
+            self._kept.setdefault(key, _Kept(0, at)).seconds += seconds
+            self._context.log.warning("the view log waits for the store: %s", error)
+            return False
+        return True
 
     async def _save(
         self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float, at: datetime

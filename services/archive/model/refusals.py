@@ -17,6 +17,7 @@ RefusalCode = Literal[
     "too-long",
     "not-media",
     "too-demanding",
+    "no-room",
 ]
 
 _TEXTS: Final[Mapping[RefusalCode, str]] = {
@@ -36,6 +37,10 @@ _TEXTS: Final[Mapping[RefusalCode, str]] = {
         "We could not check this file within our limits of memory and time. Export the recording as a smaller MP4 file "
         "and try again. We did not keep the file."
     ),
+    "no-room": N_(
+        "Our storage is almost full, so we cannot take in recordings now. Keep your file, ask the operator to make "
+        "room, and continue later."
+    ),
 }
 
 # The others say that the recording's state does not allow it.
@@ -44,6 +49,7 @@ _KINDS: Final[Mapping[RefusalCode, Kind]] = {
     "too-long": "too-large",
     "not-media": "invalid",
     "too-demanding": "invalid",
+    "no-room": "no-room",
     "empty": "invalid",
 }
 

@@ -147,6 +147,7 @@ async def _take_all(intake: Intake, entries: Entries, format_: Format, chunks: A
             if storing:
                 await storing
             await intake.context.load.calm(within=_WAIT_FOR_CALM)
+            intake.context.disk.admit_bulk(looked=True)
             storing = asyncio.create_task(_store(intake, group, report))
             group = []
     if storing:
