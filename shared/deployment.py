@@ -86,7 +86,7 @@ class RunningService:
         reading = report(self.context)
         return Condition(
             found + await self.context.bus.problems(),
-            [*self.context.impaired, *self.context.bus.impaired()],
+            [*self.context.impaired, *self.context.bus.impaired(), *self.context.relay.waiting()],
             {
                 "now": reading.now.isoformat(),
                 "sure": reading.sure.isoformat(),

@@ -42,6 +42,8 @@ _RESTART_AFTER: Final = (
     5.0,
 )  # seconds before each further start of a server that keeps dying
 _LOG_LIMIT: Final = 10_000_000  # bytes, then the log is rotated
+_NO_ROOM: Final = b"no space left on device"  # as the server's log says it
+_LOOKED_AT: Final = 1_000_000  # bytes of the log, at most
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -123,6 +125,24 @@ class EmbeddedNats:
                 await self._launch()
             except NatsNotStarted as error:
                 _log.error("nats-server does not start: %s", error)
+
+    async def renew_after_full_disk(self, has_room: Callable[[], bool], *, every: float = 5.0) -> None:
+        """Restart the server once there is room again on a disk that was full; runs beside `supervise`.
+
+        Once a write to a stream found no room, the server stores nothing more in it, not even when there is some.
+        `has_room` may block; it is asked, and the server's log read, each `every` seconds.
+        """
+        log = self._folder / "nats.log"
+        read, refused = await asyncio.to_thread(_size, log), False
+        while not self._stopping:
+            await asyncio.sleep(every)
+            read, told = await asyncio.to_thread(_read_on, log, read)
+            refused = refused or _NO_ROOM in told
+            if refused and self.pid and await asyncio.to_thread(has_room):
+                _log.warning("nats-server found no room on the disk; there is some again, so it is restarted")
+                refused = False
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGTERM)
 
     async def stop(self) -> None:
         """End the server (SIGTERM; SIGKILL after ten seconds) and give the folder free."""
@@ -249,6 +269,21 @@ def _port_in(ports_file: Path) -> int:
         return urlsplit(addresses[0]).port or 0
     except (FileNotFoundError, ValueError, LookupError):
         return 0
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _read_on(file: Path, start: int) -> tuple[int, bytes]:
+    """Read what came after `start`; from the beginning if the file was begun anew. Gives where to go on."""
+    if (size := _size(file)) < start:
+        start = 0
+    if size == start:
+        return size, b""
+    with file.open("rb") as log:
+        log.seek(max(start, size - _LOOKED_AT))
+        return size, log.read(_LOOKED_AT)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 import uvicorn
 
 from firsthand.shared.deployment import Deployment, Progress
+from firsthand.shared.disk import Disk
 from firsthand.shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
 from firsthand.shared.settings import CannotStart, Settings
+from firsthand.shared.tasks import ended
 from firsthand.shared.web.connection import AbortableProtocol
 
 # Open players and live pages are given this long when the process ends; they come back by themselves.
@@ -68,13 +70,15 @@ async def embedded_nats(settings: Settings, progress: Progress) -> AsyncIterator
         ) from error
     except NatsNotStarted as error:
         raise CannotStart(str(error)) from error
-    watch = asyncio.create_task(server.supervise())
+    disk = Disk((settings.nats,), settings.disk_reserve)
+    watches = [
+        asyncio.create_task(server.supervise()),
+        asyncio.create_task(server.renew_after_full_disk(lambda: not disk.amiss()[0])),
+    ]
     try:
         yield settings.model_copy(update={"nats_url": url})
     finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        await ended(watches)
         await server.stop()
 
 

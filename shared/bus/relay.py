@@ -34,6 +34,7 @@ _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds after each further attemp
 # Seconds after which what was read is read again before it is published. This process may have been stopped meanwhile,
 # another one have published it, and the server have forgotten its id: then it would be in the stream twice.
 _STALE: Final = 5.0
+_LASTS: Final = 30.0  # seconds after which it is told that events wait
 
 
 class Relay:
@@ -74,6 +75,13 @@ class Relay:
         """Tell for how many seconds the oldest event waits of which this relay knows."""
         return max(lane.behind() for lane in self._lanes)
 
+    def waiting(self) -> list[str]:
+        """Tell in a plain sentence that events do not go out, once that lasts."""
+        if not any(lane.fails for lane in self._lanes) or self.behind() < _LASTS:
+            return []
+        waited = f"Events have waited for {self.behind():.0f} s to be published."
+        return [f"{waited} Does NATS answer? Restart it if its disk was full."]
+
     async def oldest_unpublished(self) -> datetime | None:
         """Tell the time of the oldest event that waits, whichever replica saved it; None when none does."""
         entries = await self._store.outbox(limit=_BATCH)  # their order is that of the saves, by several clocks
@@ -112,6 +120,10 @@ class _Lane:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):
                         await self.wake.wait()
+
+    @property
+    def fails(self) -> bool:
+        return bool(self._in_vain)
 
     def behind(self) -> float:
         return (self._clock.now() - self._oldest).total_seconds() if self._oldest else 0.0

@@ -12,6 +12,7 @@ import nats
 import pytest
 
 from firsthand.shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted, address_of
+from tests.disks import small_disk
 from tests.patience import PATIENCE
 
 # A process of ours that starts a server and then waits to be killed.
@@ -66,6 +67,38 @@ async def test_what_it_acknowledged_is_there_after_a_kill_and_at_the_same_addres
 
 async def _set(event: asyncio.Event) -> None:
     event.set()
+
+
+async def test_it_stores_events_again_by_itself_once_a_full_disk_has_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 24) as disk:
+        server, ballast = EmbeddedNats(disk / "nats"), disk / "somebody else's"
+        url = await server.start()
+        watches = [
+            asyncio.create_task(server.supervise()),
+            asyncio.create_task(server.renew_after_full_disk(lambda: not ballast.exists(), every=0.05)),
+        ]
+        client = await nats.connect(url, reconnect_time_wait=0.05, max_reconnect_attempts=-1)
+        js = client.jetstream(timeout=0.2)
+        await js.add_stream(name="KEPT", subjects=["kept"])
+        await js.publish("kept", b"one")
+        with pytest.raises(OSError, match="No space left"):
+            ballast.write_bytes(bytes(32 * 1024 * 1024))
+        results = [await asyncio.gather(js.publish("kept", os.urandom(4096)), return_exceptions=True) for _ in range(9)]
+        assert isinstance(results[-1][0], nats.errors.Error)  # nothing fits any more
+        first = server.pid
+        ballast.unlink()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    await js.publish("kept", b"two")
+                except nats.errors.Error:
+                    continue
+                break
+        assert server.pid not in {None, first}
+        assert (await js.get_msg("KEPT", 1)).data == b"one"
+        await client.close()
+        await server.stop()
+        await asyncio.gather(*watches)
 
 
 async def test_a_second_one_on_the_same_folder_does_not_start(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import pytest
 
 from firsthand.shared.bus import Bus, BusSettings
 from firsthand.shared.bus.relay import Relay
-from firsthand.shared.clock import SystemClock
+from firsthand.shared.clock import ManualClock, SystemClock
 from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
@@ -204,6 +204,23 @@ async def test_events_saved_while_nats_is_away_wait_and_are_published_when_it_is
     assert await portal.last_sequence(STREAM) == 5
     assert sum("events wait to be published" in record.message for record in caplog.records) == 1
     assert b'firsthand_published_total{service="portal",stream="FH_PORTAL"} 5.0' in metrics.render()
+
+
+async def test_events_that_do_not_go_out_are_told_once_that_lasts(
+    store: SqliteStore, portal: Bus, nats_server: EmbeddedNats
+) -> None:
+    clock = ManualClock(SystemClock().now())
+    relay = Relay(store, portal, clock, Metrics("portal"))
+    await nats_server.stop()
+    await save(store, 1)
+    await relay.publish_batch()
+    assert relay.waiting() == []
+    clock.advance(timedelta(seconds=40))
+    assert "Events have waited for" in relay.waiting()[0]
+    await nats_server.start()
+    async with running(relay):
+        await until_empty(store)
+    assert relay.waiting() == []
 
 
 async def test_what_the_server_refuses_stays(store: SqliteStore, portal: Bus, bus_settings: BusSettings) -> None:
