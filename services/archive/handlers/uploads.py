@@ -91,7 +91,7 @@ async def offset_of(context: Context, upload: Upload) -> int:
             offset = writer.offset
     else:
         offset = upload.length
-    if offset == upload.length and upload.stage in ("receiving", "checking"):  # it was not held at its last byte
+    if offset == upload.length and upload.stage != "done":  # it was not held at its last byte, or was refused then
         await complete(context, upload)
     return offset
 

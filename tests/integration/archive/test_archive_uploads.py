@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from firsthand.services.archive import probing
+from firsthand.services.archive.decoding import QUESTION, STARTED
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.handlers.uploads import begin_upload, receive
 from firsthand.services.archive.repository import Recordings
@@ -124,6 +126,58 @@ async def test_what_is_neither_video_nor_sound_is_refused_and_removed(archive: A
     assert archive.media_files() == []
     shown = (await archive.http.get("/archive/api/v1/recordings/c1", headers=archive.tutor())).json()
     assert shown["state"] == "awaited"
+
+
+async def test_a_withdrawal_ends_the_examination_of_a_recording(
+    archive: Archive, film: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of one that takes for ever: a decoder that has started, and never asks for a byte."""
+    decoder, started = tmp_path / "decoder.py", tmp_path / "started"
+    says = f"os.write(1, {QUESTION.pack(STARTED, 0, 0)!r}); open({str(started)!r}, 'w').close(); time.sleep(600)"
+    decoder.write_text(f"import os, time; {says}")
+    monkeypatch.setattr(probing, "_PROGRAM", decoder)
+    await archive.awaiting()
+    uploading = asyncio.create_task(archive.upload(film))
+    async with asyncio.timeout(PATIENCE):
+        while not started.exists():
+            await asyncio.sleep(0.01)
+    await archive.withdraw()
+    answer = await asyncio.wait_for(uploading, PATIENCE)
+    assert answer.status_code == 409
+    assert archive.media_files() == []
+
+
+async def test_a_recording_that_takes_too_much_is_refused_in_words_also_when_asked_again(
+    archive: Archive, film: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = tmp_path / "decoder.py"  # one that its limits end
+    decoder.write_text(f"import os; os.write(1, {QUESTION.pack(STARTED, 0, 0)!r}); os.kill(os.getpid(), 9)")
+    monkeypatch.setattr(probing, "_PROGRAM", decoder)
+    await archive.awaiting()
+    made = await archive.http.post(
+        "/archive/api/v1/recordings/c1/uploads",
+        headers={**archive.tutor(), **TUS, "Upload-Length": str(len(film))},
+    )
+    place = made.headers["location"]
+    for _ in range(2):
+        refused = await archive.patch(place, 0, film)
+        assert refused.status_code == 422
+        assert refused.json()["type"] == "urn:firsthand:archive:too-demanding"
+        assert "within our limits of memory and time" in refused.json()["detail"]
+    assert archive.media_files() == []
+
+
+async def test_a_recording_waits_while_it_cannot_be_examined_and_nothing_of_it_is_lost(
+    archive: Archive, film: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = probing._PROGRAM
+    monkeypatch.setattr(probing, "_PROGRAM", tmp_path / "not installed")
+    await archive.awaiting()
+    assert (await archive.upload(film)).status_code == 503
+    assert archive.media_files() != []
+    monkeypatch.setattr(probing, "_PROGRAM", program)
+    archive.clock.advance(timedelta(minutes=3))
+    assert (await archive.until("recording.archived")).data.bytes == len(film)
 
 
 async def test_a_second_upload_replaces_what_is_held_but_not_what_was_released(archive: Archive, film: bytes) -> None:

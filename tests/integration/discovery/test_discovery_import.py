@@ -83,6 +83,20 @@ async def test_an_import_waits_while_the_system_is_busy_and_loses_nothing(house:
         assert (await importing).counts["imported"] == 4
 
 
+async def test_an_import_ends_in_words_when_the_disk_has_only_its_reserve_left(house: House) -> None:
+    case, disk = await house.case(), house.context.disk
+
+    async def posts() -> AsyncIterator[bytes]:
+        yield json.dumps([mastodon(n, user=f"u{n}") for n in range(300)]).encode()
+        disk._reserve, disk._seen = 2**60, None  # more than any disk has
+        yield json.dumps([mastodon(n, user=f"u{n}") for n in range(300, 600)]).encode()
+
+    async with house.client() as client:
+        answer = await client.post(f"/cases/{case}/posts", content=posts())
+    assert answer.status_code == 507
+    assert answer.json()["detail"].startswith("Our storage is full")
+
+
 @pytest.mark.parametrize(
     ("file", "case", "format_", "token", "said"),
     [
