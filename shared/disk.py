@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from firsthand.shared.settings import Settings
-from firsthand.shared.store import NoRoom
+from firsthand.shared.store import NoRoom, StoreUnavailable
 
 _LARGEST_RESERVE: Final = 256 * 1024**2  # bytes, where the settings name none
 _SHARE: Final = 0.02  # of the disk, if that is less
@@ -59,17 +59,20 @@ class Disk:
         return cls((settings.data, settings.key_folder), settings.disk_reserve)
 
     def rooms(self) -> list[Room]:
-        """Look at each disk once. Folders that are not there yet are on their parent's."""
+        """Look at each disk once. Folders that are not there yet are on their parent's. Raises StoreUnavailable."""
         found: dict[int, Room] = {}
         for folder in self._folders:
-            place = next((one for one in (folder, *folder.absolute().parents) if one.exists()), Path("/"))
-            disk = os.statvfs(place)
+            try:
+                place = next((one for one in (folder, *folder.absolute().parents) if one.exists()), Path("/"))
+                disk, device = os.statvfs(place), place.stat().st_dev
+            except OSError as error:
+                raise StoreUnavailable(f"The disk of {folder} cannot be looked at: {error.strerror}.") from error
             reserve = self._reserve or min(_LARGEST_RESERVE, int(disk.f_blocks * disk.f_frsize * _SHARE))
-            found.setdefault(place.stat().st_dev, Room(folder, disk.f_bavail * disk.f_frsize, reserve))
+            found.setdefault(device, Room(folder, disk.f_bavail * disk.f_frsize, reserve))
         return list(found.values())
 
     def admit_bulk(self, size: int = _AT_ONCE, *, looked: bool = False) -> None:
-        """Raise NoRoom where `size` bytes of bulk work would take of the reserve.
+        """Raise NoRoom where `size` bytes of bulk work would take of the reserve; StoreUnavailable.
 
         `looked`: a look of the last second is enough.
         """
@@ -83,7 +86,11 @@ class Disk:
     def amiss(self) -> tuple[list[str], list[str]]:
         """Tell in plain sentences what keeps the process from serving, and what it cannot do for now."""
         problems, impaired = [], []
-        for room in self.rooms():
+        try:
+            rooms = self.rooms()
+        except StoreUnavailable as error:
+            return [str(error)], []
+        for room in rooms:
             if room.is_full:
                 problems.append(f"The disk of {room.folder} is full ({_megabytes(room.free)} left). Make room.")
             elif room.is_low:

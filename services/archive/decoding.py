@@ -190,6 +190,7 @@ def _give_up(memory: int, seconds: int) -> None:
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_FSIZE: 0,  # no byte goes into any file
         resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: 0,  # no process and no thread comes from it; root alone is not held to that
         resource.RLIMIT_NOFILE: 0,  # none is opened any more; those that are open stay so
     }
     for which, limit in limits.items():

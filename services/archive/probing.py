@@ -143,6 +143,7 @@ async def _answer(reader: SealedReader, limits: Limits) -> _Answer:
         raise CannotExamine(f"the process that examines recordings does not start: {error.strerror}") from error
     assert process.stdin
     assert process.stdout
+    by_itself = False
     try:
         try:
             async with asyncio.timeout(_STARTS_WITHIN):
@@ -152,25 +153,33 @@ async def _answer(reader: SealedReader, limits: Limits) -> _Answer:
         if kind != STARTED:
             raise CannotExamine("the process that examines recordings is of another release")
         async with asyncio.timeout(_PATIENCE * seconds):
-            return await _talk(process.stdin, process.stdout, reader)
-    except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValidationError):
+            answer = await _talk(process.stdin, process.stdout, reader)
+        by_itself = True
+    except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValidationError) as error:
+        by_itself = isinstance(error, asyncio.IncompleteReadError)
         raise TooDemanding from None  # ended by its limits, or no longer doing what we wrote
+    else:
+        return answer
     finally:
-        await asyncio.shield(_end(process))
+        await asyncio.shield(_end(process, by_itself=by_itself))
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the process. One that has nothing more to say ends by itself, and is not killed in that moment."""
+async def _end(process: asyncio.subprocess.Process, *, by_itself: bool) -> None:
+    """End the process. One that has said its last word ends by itself, and is not killed in that moment."""
     assert process.stdin
     assert process.stdout
     process.stdin.close()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_PARTING if process.stdout.at_eof() else 0):
+        async with asyncio.timeout(_PARTING if by_itself else 0):
             await process.wait()
-            return
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PARTING):
+            while await process.stdout.read(_LONGEST_ANSWER):  # whatever it said in vain, so that its pipe is closed
+                pass
 
 
 async def _talk(questions_end: asyncio.StreamWriter, answers: asyncio.StreamReader, reader: SealedReader) -> _Answer:
@@ -180,9 +189,7 @@ async def _talk(questions_end: asyncio.StreamWriter, answers: asyncio.StreamRead
             questions_end.write(await _in_thread(partial(_piece, reader, offset, offset + length)))
             await questions_end.drain()
         elif kind == ANSWER and length <= _LONGEST_ANSWER:
-            answer = _Answer.model_validate_json(await answers.readexactly(length))
-            await answers.read()  # it ends now
-            return answer
+            return _Answer.model_validate_json(await answers.readexactly(length))
         else:
             raise ConnectionAbortedError
 

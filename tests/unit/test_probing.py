@@ -89,9 +89,10 @@ _SUBTITLES = "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n"
         (video(1, container="webm"), (True, "video/webm", ["vp8", "opus"])),
         (sound(), (False, "audio/wav", ["pcm_s16le"])),
         (with_pictures("mjpeg", "avi", pix_fmt="yuvj420p"), (True, "video/x-msvideo", ["mjpeg"])),
+        (with_pictures("libx264", "mp4", pix_fmt="yuv420p"), (True, "video/mp4", ["h264"])),
         (with_words(), (False, "audio/webm", ["opus"])),
     ],
-    ids=["mp4", "webm", "wav", "avi", "subtitles"],
+    ids=["mp4", "webm", "wav", "avi", "h264", "subtitles"],
 )
 async def test_a_process_without_files_finds_out_what_a_recording_is(
     examiner: Examiner, tmp_path: Path, content: bytes, found: tuple[bool, str, list[str]]
@@ -194,7 +195,7 @@ def test_the_process_knows_nothing_of_ours_and_can_open_nothing() -> None:
         assert (proc / "environ").read_bytes() == b""
         assert {int(one.name) for one in (proc / "fd").iterdir()} == {0, 1, 2}
         limits = {line[:26].strip(): line[26:].split()[:2] for line in (proc / "limits").read_text().splitlines()}
-        for limit in ("Max open files", "Max file size", "Max core file size"):
+        for limit in ("Max open files", "Max file size", "Max core file size", "Max processes"):
             assert limits[limit] == ["0", "0"], limit
         assert limits["Max cpu time"] == ["10", "10"]
         assert limits["Max address space"] == [str(ROOMY)] * 2
@@ -242,6 +243,7 @@ async def test_a_process_that_does_not_start_is_not_the_recordings_doing(
         (ANSWER, 0, 2**20),
         (b"x", 0, 0),
     ],
+    ids=["much", "beyond", "long", "unknown"],
 )
 async def test_a_process_that_no_longer_does_what_we_wrote_is_ended(
     examiner: Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: tuple[bytes, int, int]
