@@ -13,7 +13,6 @@ import nats.js.errors
 from firsthand.shared.bucket import BucketUnavailable, bucket_of
 from firsthand.shared.bus.connection import BusSettings, NoServer, NotPermitted, connected
 from firsthand.shared.bus.dead_letters import DeadLetters
-from firsthand.shared.bus.errors import Transient
 from firsthand.shared.bus.placements import overlaps, recorded, spelled
 from firsthand.shared.bus.settings import bus_settings
 from firsthand.shared.bus.topology_apply import drift
@@ -206,30 +205,34 @@ async def _bucket(settings: Settings) -> list[Finding]:
 
 
 async def _mail(settings: Settings) -> list[Finding]:
-    if not settings.smtp_url:
-        if settings.address_is_loopback:
-            return [Finding("mail", "ok", f"mail is kept in {settings.mail}, and shown at /portal/mail")]
-        told = f"mail is only kept in {settings.mail}, and reaches nobody: set FIRSTHAND_SMTP_URL"
-        return [Finding("mail", "warning", told)]
+    if settings.smtp_url:
+        return [await _mail_server(settings)]
+    if settings.address_is_loopback:
+        return [Finding("mail", "ok", f"mail is kept in {settings.mail}, and shown at /portal/mail")]
+    told = f"mail is only kept in {settings.mail}, and reaches nobody: set FIRSTHAND_SMTP_URL"
+    return [Finding("mail", "warning", told)]
+
+
+async def _mail_server(settings: Settings) -> Finding:
     try:
         mailer = mailer_of(settings, SystemClock())
         await mailer.check()
         utf8 = await mailer.takes_utf8()
     except CannotStart as error:
-        return [Finding("mail", "fault", str(error))]
+        return Finding("mail", "fault", str(error))
     except MailUnavailable as error:
         told = f"no mail can be sent: {error}. Are FIRSTHAND_SMTP_URL and FIRSTHAND_MAIL_FROM right?"
-        return [Finding("mail", "fault", told)]
+        return Finding("mail", "fault", told)
     if settings.mail_from == Settings.model_fields["mail_from"].default:
         told = "FIRSTHAND_MAIL_FROM is not set: other mail servers refuse mail from an address of nowhere"
-        return [Finding("mail", "fault", told)]
+        return Finding("mail", "fault", told)
     name, port, encryption = SmtpMailer(settings.smtp_url, SystemClock(), settings.mail_from).server
     if encryption == "none":
         told = f"the mail server at {name}:{port} takes us, without encryption: leave out ?starttls=0"
-        return [Finding("mail", "warning", told)]
+        return Finding("mail", "warning", told)
     letters = "also" if utf8 else "but not"
-    told = f"the mail server at {name}:{port} takes our mail, {letters} to addresses such as josé@example.org (SMTPUTF8)"
-    return [Finding("mail", "ok", told)]
+    told = f"the mail server at {name}:{port} takes mail, {letters} to addresses such as josé@example.org (SMTPUTF8)"
+    return Finding("mail", "ok", told)
 
 
 async def examine_certificates(settings: Settings, now: datetime) -> list[Finding]:
