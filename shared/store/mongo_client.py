@@ -11,7 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 from pymongo.uri_parser import parse_uri
 
-from firsthand.shared.store import StoreError, StoreUnavailable
+from firsthand.shared.store import NoRoom, StoreError, StoreUnavailable
 
 Driver = Literal["motor", "pymongo"]
 
@@ -43,6 +43,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 _UNAUTHORIZED: Final = 13
 _AUTHENTICATION_FAILED: Final = 18
+_OUT_OF_DISK_SPACE: Final = 14031
 
 
 class Address:
@@ -109,6 +110,8 @@ async def disconnect(client: Any) -> None:
 
 def in_our_words(error: mongo_errors.PyMongoError, hosts: str) -> StoreError:
     """Say what went wrong without a value of a document, an address's password or a server's stack."""
+    if isinstance(error, mongo_errors.OperationFailure) and error.code == _OUT_OF_DISK_SPACE:
+        return NoRoom(f"MongoDB at {hosts} has no room on its disk; make room.")
     return StoreUnavailable(f"MongoDB at {hosts} {_told(error)}")
 
 

@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pymongo.errors import OperationFailure
 
 from firsthand.shared.disk import Disk, is_no_room
 from firsthand.shared.store import NoRoom
+from firsthand.shared.store.mongo_client import in_our_words
 
 MIB = 1024**2
 
@@ -53,3 +55,10 @@ def test_a_disk_is_ample_then_low_then_full(tmp_path: Path) -> None:
 def test_every_way_to_have_no_room_is_known(number: int) -> None:
     assert is_no_room(OSError(number, os.strerror(number)))
     assert not is_no_room(OSError(errno.EACCES, "no"))
+
+
+def test_a_full_disk_of_mongodb_is_known() -> None:
+    """By the server's code, as its documentation lists it: no server of the tests has a disk that fills up."""
+    told = in_our_words(OperationFailure("somebody's name", 14031, {"codeName": "OutOfDiskSpace"}), "mongo:27017")
+    assert is_no_room(told)
+    assert str(told) == "MongoDB at mongo:27017 has no room on its disk; make room."
