@@ -33,3 +33,5 @@ Scope = Literal[
     "download",
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+# The audiences of which somebody can sign in and watch today; partners and the public have no door yet.
+SHOWN_TO: frozenset[Scope] = frozenset({"share-cohort", "share-institution"})

@@ -236,6 +236,8 @@ async def test_the_familys_page_says_who_can_watch_and_takes_it_back_with_the_au
         assert "can watch your recording now" in (await page(house, "GET", path)).text
     for path in ("/family", "/family/release"):
         assert audience["audience"] in (await page(house, "GET", path)).text
+    question = (await house.api("GET", "/family", who=family))["text"]["scopes"]["share-cohort"]["question"]
+    assert audience["audience"] in question
     await house.api("POST", "/family/pause", who=family)
     paused = (await page(house, "GET", "/family")).text + (await page(house, "GET", "/family/release")).text
     assert "can watch your recording now" not in paused
@@ -284,7 +286,8 @@ async def test_what_a_yes_covers_is_no_no_in_the_receipt(house: House) -> None:
     receipt = await house.api("GET", "/family/receipt", who=family)
     of = {one["purpose"]: one for one in receipt["processing"]["purposes"]}
     assert (of["record-audio"]["allowed"], of["record-audio"]["included_in"]) == (True, "record-video")
-    assert (of["share-public"]["allowed"], of["share-public"]["included_in"]) == (False, None)
+    assert (of["share-institution"]["allowed"], of["share-institution"]["included_in"]) == (False, None)
+    assert not of.keys() & {"share-partners", "share-public", "transcript"}  # nobody was asked
 
 
 async def test_approving_approves_what_the_form_shows_or_saves_it_first(bare: House) -> None:

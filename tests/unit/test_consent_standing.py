@@ -11,7 +11,7 @@ import pytest
 from firsthand.services.consent.http import words
 from firsthand.services.consent.model import Journey, Meeting, Recording
 from firsthand.services.consent.model.consent import Consent
-from firsthand.services.consent.model.scopes import SHARE, covers
+from firsthand.services.consent.model.scopes import covers
 from firsthand.services.consent.model.standing import POINTS, Standing, standing_of
 from firsthand.shared.events.contact import ContactReference, Scope
 from firsthand.shared.identifiers import InstitutionId
@@ -27,10 +27,22 @@ ALLOWED: tuple[tuple[Scope, ...], ...] = (
     ("meet", "record-video"),
     ("meet", "record-video", "share-cohort"),
     ("meet", "record-video", "share-cohort", "share-institution", "download"),
+    ("meet", "record-video", "share-partners"),  # through the API; nobody of them can sign in
 )
 CONSENTS = ("none", "granted", "paused", "declined", "withdrawn", "erasing", "erased")
 RECORDINGS = (None, "awaited", "held", "released", "withdrawn", "erased", "of-a-newer-release")
-CALLS = (None, "offered", "scheduled", "passed", "finished", "finished without", "cancelled", "of-a-newer-release")
+CALLS = (
+    None,
+    "offered",
+    "scheduled",
+    "passed",
+    "finished",
+    "finished without",
+    "cancelled family",
+    "cancelled tutor",
+    "of-a-newer-release",
+)
+SHOWN: frozenset[Scope] = frozenset({"share-cohort", "share-institution"})  # of whom somebody can sign in
 
 
 def journey(
@@ -54,6 +66,7 @@ def journey(
             state="scheduled" if passed else call.split()[0],
             starts_at=NOW + timedelta(days=-1 if passed else 1),
             recording="none" if "without" in call else "expected",
+            cancelled_by=call.split()[1] if call.startswith("cancelled") else None,
         )
     return one
 
@@ -74,7 +87,7 @@ def test_students_are_said_to_watch_exactly_when_they_can() -> None:
             and one.recording is not None
             and one.recording.state == "released"
             and covers(one.consent.allowed, one.recording.media or "")
-            and SHARE & set(one.consent.allowed)
+            and SHOWN & set(one.consent.allowed)
         )
         assert (found.point == "shown") == bool(can)
         assert set(found.audience) <= set(one.consent.in_force)
@@ -104,6 +117,8 @@ def test_every_state_has_a_sentence_in_every_language_and_every_sentence_a_state
     closed = journey("none", (), None, None, "", "video")
     closed.invitation.state = "expired"
     found.append((closed, standing_of(closed, NOW, NOW)))
+    over = journey("granted", ALLOWED[4], "released", "finished", SEEN, "video")
+    found.append((over, standing_of(over, NOW + timedelta(days=300), NOW)))
     assert {standing.point for _, standing in found} == set(POINTS)
     sentences = {words.sentence_of(standing, one) for one, standing in found}
     for code in NAMES:
@@ -130,9 +145,24 @@ def test_every_state_has_a_sentence_in_every_language_and_every_sentence_a_state
         (("paused", ALLOWED[4], "released", "finished", SEEN, "video"), "paused", "resume", None),
         (("granted", ALLOWED[2], "held", "finished", "", "video"), "wider", "change", "us"),
         (("granted", ALLOWED[4], "of-a-newer-release", "finished", SEEN, "video"), "unclear", None, None),
+        (("granted", ALLOWED[4], "withdrawn", "finished", SEEN, "video"), "recording-closed", "watch", None),
+        (("granted", ALLOWED[1], "held", "finished", "", "video"), "recording-closed", "watch", None),
+        (("granted", ALLOWED[6], "released", "finished", SEEN, "video"), "shown-to-nobody", "change", None),
+        (("granted", ALLOWED[4], None, "cancelled family", "", "video"), "call-cancelled", "choose-time", None),
+        (("granted", ALLOWED[4], None, "cancelled tutor", "", "video"), "call-called-off", "see-call", "us"),
         (("erasing", ALLOWED[4], "released", "finished", SEEN, "video"), "erasing", "see-certificate", "us"),
     ],
 )
 def test_what_comes_next_is(given: Any, point: str, act: str | None, waits_for: str | None) -> None:
     found = standing_of(journey(*given), NOW, NOW)
     assert (found.point, found.act, found.waits_for) == (point, act, waits_for)
+
+
+def test_nobody_is_said_to_watch_once_the_time_of_consent_or_recording_is_over() -> None:
+    one = journey("granted", ALLOWED[4], "released", "finished", SEEN, "video")
+    assert one.recording
+    assert one.consent.expires_at
+    one.recording.expires_at = NOW + timedelta(days=100)
+    assert standing_of(one, NOW, NOW).until == one.recording.expires_at
+    assert standing_of(one, one.recording.expires_at, NOW).point == "recording-closed"
+    assert standing_of(one, one.consent.expires_at, NOW).point == "ended"

@@ -26,6 +26,7 @@ from firsthand.services.archive.probing import PLAYED_BY_BROWSERS
 from firsthand.services.archive.repository import Viewings
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.copies import case_of, institution_of
+from firsthand.shared.events.contact import SHOWN_TO
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
 from firsthand.shared.renewals import is_complete
@@ -108,7 +109,7 @@ async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
 def audience_of(request: Request, one: Recording | None) -> list[str]:
     """Who may see it now, in the visitor's words."""
     say = pages.language(request).gettext
-    return [say(AUDIENCES[scope]) for scope in widest(one.audience)] if one else []
+    return [say(AUDIENCES[scope]) for scope in widest(set(one.audience) & SHOWN_TO)] if one else []
 
 
 async def _shown(

@@ -35,8 +35,6 @@ STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
 SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
-# The scopes of whose audience somebody can sign in today; partners and the public have no door yet.
-_OPEN_SCOPES: frozenset[Scope] = frozenset({"share-cohort", "share-institution"})
 
 # Audiences of a released recording, as `shown_to` names them.
 INSTITUTION: Final = "institution"

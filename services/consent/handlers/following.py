@@ -14,7 +14,10 @@ async def follow_meeting(context: Context, event: Event[MeetingState]) -> None:
     # A meeting follows from a consent, so an unknown one belongs to data of a time after ours (a restore).
     if journey is None or journey.current_stage() == "erased" or not journey.take(event):
         return
-    journey.meeting = Meeting(state=event.data.state, starts_at=event.data.starts_at, recording=event.data.recording)
+    told = event.data
+    journey.meeting = Meeting(
+        state=told.state, starts_at=told.starts_at, recording=told.recording, cancelled_by=told.cancelled_by
+    )
     await journeys.save(journey)
 
 
@@ -31,5 +34,6 @@ async def follow_recording(context: Context, event: Event[RecordingState]) -> No
         duration_seconds=told.duration_seconds,
         held_at=told.held_at,
         refused_because=told.refused_because,
+        expires_at=told.expires_at,
     )
     await journeys.save(journey)

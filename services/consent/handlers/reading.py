@@ -54,7 +54,7 @@ def can(context: Context, view: FamilyView) -> dict[str, bool]:
 
 def _can_release(consent: Consent, journey: Journey) -> bool:
     recording = journey.recording
-    there = recording is not None and recording.state in {"held", "released", "withdrawn"} and bool(recording.sha256)
+    there = recording is not None and recording.state in {"held", "released"} and bool(recording.sha256)
     return consent.state == "granted" and there and not consent.released(recording)
 
 

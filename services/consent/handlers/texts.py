@@ -74,9 +74,16 @@ async def proposed_text(context: Context, institution: InstitutionId, case_id: s
 
 def _merged(base: TextBody, changes: Mapping[str, Any]) -> TextBody:
     raw = base.model_dump(mode="json")
+    if changes.get("audience", base.audience) != base.audience:  # the question that names it follows
+        words = raw["scopes"]["share-cohort"]
+        raw["scopes"]["share-cohort"] = {
+            name: said.replace(base.audience, "{audience}") for name, said in words.items()
+        }
     merged = {**raw, **changes}
     if isinstance(scopes := changes.get("scopes") or {}, Mapping):
-        merged["scopes"] = {**raw["scopes"], **scopes}
+        same = base.model_dump(mode="json")["scopes"]
+        edited = {scope: said for scope, said in scopes.items() if said != same.get(scope)}
+        merged["scopes"] = {**raw["scopes"], **edited}
     try:
         return TextBody.model_validate(merged)
     except ValidationError as error:

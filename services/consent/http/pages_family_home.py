@@ -192,7 +192,7 @@ async def _release_page(
     request: Request, view: FamilyView, *, refused: Refused | None = None, status: int = 200
 ) -> Response:
     recording = view.journey.recording
-    there = recording is not None and bool(recording.media) and recording.state in {"held", "released", "withdrawn"}
+    there = recording is not None and bool(recording.media) and recording.state in {"held", "released"}
     return pages.render(
         request, "release.html", status=status, refused=refused, there=there, **await _shown(request, view)
     )

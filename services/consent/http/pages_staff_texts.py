@@ -10,10 +10,10 @@ from firsthand.services.consent.handlers.templates import PLACES, languages
 from firsthand.services.consent.http import words
 from firsthand.services.consent.http.doors import context_of
 from firsthand.services.consent.http.pages import pages
+from firsthand.services.consent.model.scopes import ASKED
 from firsthand.services.consent.model.texts import TextBody
 from firsthand.services.consent.repository import Texts
 from firsthand.shared.copies import case_of
-from firsthand.shared.events.contact import SCOPES
 from firsthand.shared.identifiers import Id
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
@@ -89,7 +89,7 @@ async def preview(request: Request, staff: Tutor, case_id: Id, language: str, nu
     text = await Texts(context_of(request), staff.institution).get(case_id, _known(language), number)
     if text is None:
         raise Problem(404)
-    return pages.render(request, "text_preview.html", text=text, all_scopes=SCOPES, case_id=case_id)
+    return pages.render(request, "text_preview.html", text=text, all_scopes=ASKED, case_id=case_id)
 
 
 async def _page(
@@ -127,7 +127,7 @@ async def _page(
         values=form if form and "purpose" in form else _values(body),
         number=number,
         fields=FIELDS,
-        all_scopes=SCOPES,
+        all_scopes=ASKED,
         scope_words=words.SCOPES,
         places=PLACES,
         refused=refused,
@@ -168,7 +168,7 @@ def _changes(form: dict[str, str]) -> dict[str, Any]:
         plain["what_happens"] = [line.strip() for line in form["what_happens"].split("\n") if line.strip()]
     plain["scopes"] = {
         scope: {"question": form[f"question.{scope}"], "consequence": form.get(f"consequence.{scope}", "")}
-        for scope in SCOPES
+        for scope in ASKED
         if f"question.{scope}" in form
     }
     return plain

@@ -100,12 +100,12 @@ ANSWERS: Final[Mapping[str, str]] = {
 
 # What a page says after something was done, by the word in its address.
 DONE: Final[Mapping[str, str]] = {
-    "granted": N_("Thank you. Your choices apply now. You can change them here at any time."),
-    "changed": N_("Changed. This applies now."),
-    "paused": N_("Paused. Nobody can watch until you resume."),
-    "resumed": N_("Resumed. Your earlier choices apply again."),
-    "released": N_("Thank you. The people you chose can watch the recording now."),
-    "undone": N_("Undone. Your earlier choices apply again."),
+    "granted": N_("Thank you. We have saved your choices. You can change them here at any time."),
+    "changed": N_("We have saved your choices."),
+    "paused": N_("You paused everything."),
+    "resumed": N_("You resumed."),
+    "released": N_("Thank you. You said yes to this recording."),
+    "undone": N_("You undid the withdrawal."),
     "sent": N_("Marked as sent."),
     "answered": N_("Answer recorded."),
     "linked": N_("New link created. Any earlier link no longer works."),
@@ -120,7 +120,7 @@ STANDING: Final[Mapping[Point, str]] = {
     "closed": N_("This request is closed. We will not contact you again."),
     "undecided": N_("Nothing is agreed yet. You decide on the next pages, and you can take your time."),
     "declined": N_("You said no. We respect that and will not contact you again."),
-    "withdrawn": N_("You have withdrawn. No student or teacher can see anything about you now."),
+    "withdrawn": N_("You have withdrawn. No student or teacher can watch a recording of you now."),
     "erasing": N_("We are deleting everything now."),
     "erased": N_("Everything was deleted."),
     "paused": N_("Everything is paused. No student can watch, and no call will take place, until you resume."),
@@ -129,7 +129,8 @@ STANDING: Final[Mapping[Point, str]] = {
         "Next is the video call. You choose the time, in your local time. If no time is free yet, please check again "
         "in a day or two."
     ),
-    "call-cancelled": N_("The video call was cancelled. What you allow has not changed."),
+    "call-cancelled": N_("You cancelled the video call. You can choose another time if you like."),
+    "call-called-off": N_("The video call will not take place. If there can be another time, you will find it here."),
     "booked": N_("Your video call is booked."),
     "time-passed": N_(
         "The time of your video call has passed. If it did not take place, reply to the message we sent you."
@@ -143,6 +144,8 @@ STANDING: Final[Mapping[Point, str]] = {
     "opening": N_("You said yes. We are opening the recording to the people you chose."),
     "shown": N_("The people named here can watch your recording now. Thank you. No book can teach what you teach."),
     "shown-to-nobody": N_("Nobody can watch your recording now, because you have not let anyone."),
+    "recording-closed": N_("Your recording is closed. Only you can watch it, until it is deleted."),
+    "ended": N_("Your permission has ended. Nobody else can watch your recording now."),
     "deleted": N_("Your recording was deleted. No one can watch it."),
     "nothing-to-do": N_("You do not need to do anything now."),
 }

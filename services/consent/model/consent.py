@@ -28,6 +28,7 @@ class Recording(BaseModel):
     duration_seconds: float = 0
     held_at: AwareDatetime | None = None
     refused_because: str | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class Consent(BaseModel):
@@ -132,7 +133,7 @@ class Consent(BaseModel):
         """The second yes, to exactly the recording that was seen."""
         if self.state != "granted":
             raise Refused("not-in-force", N_("You can do this only while your consent applies."))
-        if recording is None or not recording.media or recording.state not in {"held", "released", "withdrawn"}:
+        if recording is None or not recording.media or recording.state not in {"held", "released"}:
             raise Refused("no-recording", N_("There is no recording here yet."))
         if sha256 != recording.sha256:
             raise Refused(

@@ -41,6 +41,7 @@ class Meeting(BaseModel):
     state: Literal["offered", "scheduled", "finished", "cancelled", "erased"] | Unknown
     starts_at: AwareDatetime | None = None
     recording: Literal["expected", "none"] | Unknown | None = None
+    cancelled_by: Literal["family", "tutor", "consent", "not-held"] | Unknown | None = None
 
 
 class ErasureAnswer(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from firsthand.services.consent.model import Journey
 from firsthand.services.consent.model.records import Record
-from firsthand.services.consent.model.scopes import included_in
+from firsthand.services.consent.model.scopes import ASKED, included_in
 from firsthand.shared.events.portal import InstitutionState
 
 _SCHEMA: Final = "ISO/IEC TS 27560:2023"
@@ -66,6 +66,7 @@ def _processing(journey: Journey, shown: Record | None) -> dict[str, Any]:
                 "lawful_basis": "consent",
             }
             for scope in (text.scopes if text else consent.allowed)
+            if scope in ASKED or scope in consent.allowed  # nobody was asked for the others
         ],
         "retention": {
             "text": text.retention if text else "",

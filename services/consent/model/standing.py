@@ -9,8 +9,8 @@ from typing import Final, Literal, get_args
 
 from firsthand.services.consent.model.consent import Consent, Recording
 from firsthand.services.consent.model.journey import Journey, Meeting
-from firsthand.services.consent.model.scopes import RECORD, SHARE, covers, widest
-from firsthand.shared.events.contact import Scope
+from firsthand.services.consent.model.scopes import RECORD, covers, widest
+from firsthand.shared.events.contact import SHOWN_TO, Scope
 
 Point = Literal[
     "closed",  # the request has ended without a decision
@@ -22,7 +22,8 @@ Point = Literal[
     "paused",
     "unclear",  # a newer release says what this one does not know
     "choose-time",
-    "call-cancelled",
+    "call-cancelled",  # by the family itself
+    "call-called-off",
     "booked",
     "time-passed",  # of a call of which nobody has said whether it took place
     "met",  # and there is no recording to come
@@ -33,7 +34,9 @@ Point = Literal[
     "opening",  # released, and about to be shown
     "shown",
     "shown-to-nobody",  # released, and then everybody was taken back
+    "recording-closed",  # until it is deleted: its time is over, or no recording is allowed any more
     "deleted",  # the recording, while the consent stands
+    "ended",  # the time for which it was allowed
     "nothing-to-do",
 ]
 POINTS: Final[tuple[Point, ...]] = get_args(Point)
@@ -43,8 +46,8 @@ WaitsFor = Literal["family", "us"]
 
 # No call is longer. Consent does not know when one ends.
 _A_CALL: Final = timedelta(hours=3)
-_THERE: Final = frozenset({"held", "released", "withdrawn"})
-_KNOWN: Final = frozenset({"awaited", "erased", *_THERE})
+_THERE: Final = frozenset({"held", "released"})
+_KNOWN: Final = frozenset({"awaited", "withdrawn", "erased", *_THERE})
 
 
 @dataclass(frozen=True)
@@ -79,48 +82,55 @@ def standing_of(journey: Journey, now: datetime, sure: datetime) -> Standing:
 
 
 def _granted(consent: Consent, recording: Recording | None, meeting: Meeting | None, now: datetime) -> Standing:
-    if recording is not None and recording.state not in _KNOWN:
+    if consent.expires_at and consent.expires_at <= now:
+        return Standing("ended", waits_for="us", until=consent.expires_at)
+    if recording is None or recording.state == "awaited":
+        return _before_recording(consent, meeting, now)
+    if recording.state not in _KNOWN:
         return Standing("unclear", until=consent.expires_at)
-    if recording is not None and recording.state == "erased":
+    if recording.state == "erased":
         return Standing("deleted", until=consent.expires_at)
-    if recording is not None and recording.media and recording.state in _THERE:
-        return _recorded(consent, recording)
-    return _before_recording(consent, meeting, now)
+    if recording.state == "withdrawn" and not recording.media:  # there never was one
+        return _before_recording(consent, meeting, now)
+    return _recorded(consent, recording, now)
 
 
-def _recorded(consent: Consent, recording: Recording) -> Standing:
-    until, allowed = consent.expires_at, consent.in_force
-    audience = tuple(scope for scope in widest(allowed) if scope in SHARE)
-    if not recording.media or not covers(allowed, recording.media):
-        return Standing("wider", "change", waits_for="us", until=until)
-    if consent.release_of != recording.sha256:
-        if audience:
-            return Standing("to-release", "watch", waits_for="family", until=until)
-        return Standing("chosen-nobody", "watch", until=until)
-    if not audience:
-        return Standing("shown-to-nobody", "change", until=until)
-    if recording.state != "released":
-        return Standing("opening", "watch", waits_for="us", until=until)
-    return Standing("shown", "watch", audience=audience, until=until)
+def _recorded(consent: Consent, recording: Recording, now: datetime) -> Standing:
+    until, allowed = min(filter(None, (consent.expires_at, recording.expires_at)), default=None), consent.in_force
+    audience = tuple(scope for scope in widest(set(allowed) & SHOWN_TO))
+    is_over = recording.expires_at is not None and recording.expires_at <= now
+    if recording.state not in _THERE or is_over or not RECORD & set(allowed):
+        found = Standing("recording-closed", "watch", until=until)
+    elif not recording.media or not covers(allowed, recording.media):
+        found = Standing("wider", "change", waits_for="us", until=until)
+    elif consent.release_of != recording.sha256:
+        to_release = Standing("to-release", "watch", waits_for="family", until=until)
+        found = to_release if audience else Standing("chosen-nobody", "watch", until=until)
+    elif not audience:
+        found = Standing("shown-to-nobody", "change", until=until)
+    elif recording.state == "released":
+        found = Standing("shown", "watch", audience=audience, until=until)
+    else:
+        found = Standing("opening", "watch", waits_for="us", until=until)
+    return found
 
 
 def _before_recording(consent: Consent, meeting: Meeting | None, now: datetime) -> Standing:
     until, state = consent.expires_at, meeting.state if meeting else "offered"
     if meeting and state == "finished":
-        if meeting.recording == "expected" and RECORD & set(consent.in_force):
-            return Standing("preparing", waits_for="us", until=until)
-        return Standing("met", until=until)
+        comes = meeting.recording == "expected" and RECORD & set(consent.in_force)
+        return Standing("preparing", waits_for="us", until=until) if comes else Standing("met", until=until)
     if meeting and state == "scheduled":
         if meeting.starts_at and now > meeting.starts_at + _A_CALL:
             return Standing("time-passed", "see-call", waits_for="us", until=until)
         return Standing("booked", "see-call", until=until)
     if "meet" not in consent.in_force:
         return Standing("nothing-to-do", until=until)
-    found = {
-        "offered": Standing("choose-time", "choose-time", waits_for="family", until=until),
-        "cancelled": Standing("call-cancelled", "see-call", until=until),
-    }
-    return found.get(state) or Standing("unclear", until=until)
+    cancelled = Standing("call-called-off", "see-call", waits_for="us", until=until)
+    if meeting and meeting.cancelled_by == "family":
+        cancelled = Standing("call-cancelled", "choose-time", until=until)
+    choose = Standing("choose-time", "choose-time", waits_for="family", until=until)
+    return {"offered": choose, "cancelled": cancelled}.get(state, Standing("unclear", until=until))
 
 
 __all__ = ["POINTS", "Act", "Point", "Standing", "WaitsFor", "standing_of"]
