@@ -1,7 +1,7 @@
 """How a replica of a service is, as it answers the operator: what readiness says, and what only it can look up.
 
 The operator asks on one subject of core NATS, and every replica answers on its service's, which nobody else may publish
-on (docs/decisions/00XX-doctor-asks.md). Nothing in an answer is personal.
+on (docs/decisions/0027-doctor-asks.md). Nothing in an answer is personal.
 """
 
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Which placement stores which institution: two that both store one are refused (docs/decisions/00XX-placements.md).
+"""Which placement stores which institution: two that both store one are refused (docs/decisions/0029-placements.md).
 
 The durables are the truth: their filters name the institutions, and each placement writes only its own and looks at all
 others' afterwards, so that of two that are applied at once never both pass. What they say is copied into the metadata

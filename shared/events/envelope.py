@@ -94,7 +94,7 @@ class Event(BaseModel, Generic[S]):
     service: ClassVar[str] = ""
     entity: ClassVar[str] = ""
     name: ClassVar[str] = ""
-    # It narrows or ends what a family allows, or may: it overtakes everything else on its way (decision 0026).
+    # It narrows or ends what a family allows, or may: it overtakes everything else on its way (decision 0023).
     urgent: ClassVar[bool] = False
 
     specversion: Literal["1.0"] = "1.0"
