@@ -116,9 +116,10 @@ async def _up(settings: Settings, *, example: bool) -> None:
     from firsthand.shared.bus.settings import bus_settings
     from firsthand.shared.bus.topology_apply import apply
     from firsthand.shared.deployment import Deployment
-    from firsthand.shared.serving import WebServer, bound_socket, embedded_nats, usable_folder
+    from firsthand.shared.serving import WebServer, bound_socket, embedded_nats, raise_file_limit, usable_folder
     from firsthand.shared.web.logging import configure as configure_logging
 
+    raise_file_limit()
     usable_folder(settings.data)
     configure_logging("firsthand", settings.log_level, settings.data / "logs" / "firsthand.log")
     with console.status("starting") as status:
@@ -192,9 +193,10 @@ def serve(
 
 async def _serve(settings: Settings, name: str) -> None:
     from firsthand.shared.deployment import Deployment
-    from firsthand.shared.serving import WebServer, bound_socket, usable_folder
+    from firsthand.shared.serving import WebServer, bound_socket, raise_file_limit, usable_folder
     from firsthand.shared.web.logging import configure as configure_logging
 
+    raise_file_limit()
     usable_folder(settings.data)
     settings = settings.model_copy(update={"nats_url": nats_url(settings)})
     sock = bound_socket(settings)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from firsthand.shared.disk import Disk
 from firsthand.shared.embedded_nats import EmbeddedNats, FolderInUse, NatsNotStarted
 from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.tasks import ended
-from firsthand.shared.web.connection import AbortableProtocol
+from firsthand.shared.web.connection import BoundedProtocol
 
 # Open players and live pages are given this long when the process ends; they come back by themselves.
 _PARTING_SECONDS = 3
@@ -38,6 +39,13 @@ def bound_socket(settings: Settings) -> socket.socket:
             ) from error
         raise CannotStart(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
     return bound
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may: each connection, database and recording takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems name a limit that they do not give
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def usable_folder(folder: Path) -> None:
@@ -90,7 +98,8 @@ class WebServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 deployment.app,
-                http=AbortableProtocol,
+                http=BoundedProtocol,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 lifespan="off",
