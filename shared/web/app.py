@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from firsthand.shared.web import problems
+from firsthand.shared.web.addresses import AddressMiddleware, HeadMiddleware
 from firsthand.shared.web.health import Condition, Examine, Measures, health_routes
 from firsthand.shared.web.languages import LanguageMiddleware
 from firsthand.shared.web.logging import RequestLogMiddleware, TraceMiddleware
@@ -69,7 +70,7 @@ def build_app(
             whole.impaired += [f"{part.name}: {one}" for one in found.impaired]
         return whole
 
-    whole = FastAPI(openapi_url=None)
+    whole = FastAPI(openapi_url=None, redirect_slashes=False)
     whole.router.routes.extend(health_routes(examine_all, None).routes)
     outer = Starlette(
         routes=[
@@ -82,14 +83,17 @@ def build_app(
             Middleware(ProxiedMiddleware if behind_proxy else ForwardedMiddleware),
             Middleware(SecurityHeadersMiddleware, https=https),
             Middleware(LanguageMiddleware, secure=https),
+            Middleware(AddressMiddleware, roots=[f"/{part.name}" for part in parts]),
             Middleware(SameSiteMiddleware),
             Middleware(BodyLimitMiddleware),
         ],
         lifespan=lifespan,
     )
+    outer.router.redirect_slashes = False
     outer.state.service = whole.state.service = parts[0].name if parts else "portal"
     outer.state.menu = whole.state.menu = menu
     problems.install(whole)
+    whole.add_middleware(HeadMiddleware, routes=whole.router.routes)
     problems.install(outer)
     outer.add_middleware(TraceMiddleware)  # the outermost: whatever fails further in is logged with its trace
     return outer
@@ -101,6 +105,7 @@ def _part_app(part: MountedPart, menu: Sequence[Section]) -> FastAPI:
         version="1",
         docs_url=None,  # the usual pages load scripts from third parties
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.openapi = partial(describe, part.name, part.router)  # type: ignore[method-assign]
     app.state.context = part.context
@@ -111,6 +116,7 @@ def _part_app(part: MountedPart, menu: Sequence[Section]) -> FastAPI:
     app.router.routes.extend(health_routes(part.examine, part.metrics).routes)
     app.mount("/static", Static(pages_of(part.name).static_folders))
     problems.install(app)
+    app.add_middleware(HeadMiddleware, routes=app.router.routes)
     app.add_middleware(RequestLogMiddleware, service=part.name)
     return app
 

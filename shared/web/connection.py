@@ -47,7 +47,7 @@ class Connection:
         self._transport.abort()
 
 
-class _HeadTooLarge(Exception):
+class _HeadTooLargeError(Exception):
     """A request's head is longer than `HEAD_LIMIT`."""
 
 
@@ -119,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Also fields after a chunked body count: they are as little bounded."""
         self._named += more
         if self._named > HEAD_LIMIT:
-            raise _HeadTooLarge
+            raise _HeadTooLargeError
 
     def _is_idle(self) -> bool:
         """Tell whether no request is being answered, so that whatever comes is to begin one."""

@@ -162,6 +162,18 @@ def test_an_institution_comes_from_a_session_a_token_or_an_event_never_from_a_re
     assert found_outside(MAY_NAME_AN_INSTITUTION, "InstitutionId", method=False) == []
 
 
+def test_no_address_is_made_of_the_request_that_reached_us() -> None:
+    """Behind a proxy its scheme and its Host header are not the visitor's."""
+    assert found_outside((), "url_for", method=True) == []
+    named = [
+        f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
+        for path in CODE
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Attribute) and node.attr == "base_url" and path.name != "client.py"
+    ]
+    assert named == []
+
+
 def test_no_code_declares_text_to_be_safe_markup() -> None:
     assert found_outside((), "Markup", method=False) == []
 

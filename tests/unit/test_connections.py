@@ -145,17 +145,16 @@ async def test_a_large_body_is_no_head_however_it_is_sent() -> None:
 
 
 async def test_other_visitors_are_answered_while_heads_without_end_come_in() -> None:
-    async with served() as port:
-        async with contextlib.AsyncExitStack() as stack:
-            for _ in range(8):
-                _, writer = await stack.enter_async_context(connected(port))
-                begin = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
-                pouring = asyncio.create_task(pour(writer, begin, b"x" * 65_536, 100))
-                stack.push_async_callback(asyncio.wait, {pouring})
-            async with connected(port) as (reader, writer):
-                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                async with asyncio.timeout(5):
-                    assert await status_of(reader) == 200
+    async with served() as port, contextlib.AsyncExitStack() as stack:
+        for _ in range(8):
+            _, writer = await stack.enter_async_context(connected(port))
+            begin = b"GET / HTTP/1.1\r\nHost: x\r\nX: "
+            pouring = asyncio.create_task(pour(writer, begin, b"x" * 65_536, 100))
+            stack.push_async_callback(asyncio.wait, {pouring})
+        async with connected(port) as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert await status_of(reader) == 200
 
 
 def test_a_process_may_open_as_many_files_as_the_system_lets_it() -> None:

@@ -1,5 +1,6 @@
 """The web shell, as a browser and a program meet it: a real ASGI application over httpx."""
 
+import asyncio
 import io
 import json
 import logging
@@ -11,15 +12,17 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from starlette.responses import StreamingResponse
 
 from firsthand.services.__main__ import SERVICES
 from firsthand.shared.disk import Disk
-from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.identifiers import InstitutionId, PastedSecret
 from firsthand.shared.load import Load
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.sessions import Family, Staff
@@ -139,6 +142,19 @@ def routes(pages: Pages) -> APIRouter:  # noqa: C901 - a list of small routes
     async def bulk(_: Public, __: Bulk) -> str:
         return "taken"
 
+    @router.get("/api/v1/endless")
+    async def endless(_: Public) -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(pieces())
+
+    @router.get("/p/{token:path}")
+    async def link(token: PastedSecret, _: Public) -> str:
+        return token
+
     @router.get("/api/v1/fail/{how}")
     async def fail(how: str, _: Public) -> None:
         raise {
@@ -206,6 +222,83 @@ async def test_a_page_comes_in_english_arabic_right_to_left_and_spanish(site: ht
     assert '<html lang="ar" dir="rtl">' in arabic.text
     assert '<html lang="es" dir="ltr">' in spanish.text
     assert arabic.headers["content-language"] == "ar"
+
+
+BEHIND = ("/", "//", ".", ")", "/).", "\u200b", "%E2%80%8E", "%20", "\u2069", "\u00ad,", "%0A", "”")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_what_stands_behind_an_address_does_not_lose_the_page(site: httpx.AsyncClient, method: str) -> None:
+    path = "/consent/api/v1/things" if method == "POST" else "/consent/page"
+    options = {"json": {"email": "a", "size": 1}} if method == "POST" else {}
+    plain = await site.request(method, path, **options)
+    for behind in BEHIND:
+        answer = await site.request(method, path + behind, headers={"Host": "inner:8080"}, **options)
+        assert (answer.status_code, answer.text) == (200, plain.text), behind
+
+
+async def test_no_slash_leads_to_a_redirect(site: httpx.AsyncClient) -> None:
+    for path in (
+        "/consent",
+        "/consent/",
+        "/consent/nothing/",
+        "/consent/i",
+        "/healthz/",
+        "/nowhere/",
+        "/consent/static",
+    ):
+        answer = await site.get(path, headers={"Host": "inner:8080"})
+        assert "location" not in answer.headers, path
+
+
+SECRET = "Aa0-_" * 8 + "xyz"
+
+
+PASTED = ("%s", "%s/", "%s).", " %s\u200e", "\u202a%s\u202c", "%s\n", "%s’", "%s/%%20.", "%s_", "%s\ufeff?", "%s, Amal")
+    "%s",
+    "%s/",
+    "%s).",
+    " %s\u200e",
+    "\u202a%s\u202c",
+    "%s\n",
+    "%s’",
+    "%s/%%20.",
+    "%s_",
+    "%s\ufeff?",
+    "%s,%%20Amal",
+)
+
+
+async def test_a_personal_link_survives_being_pasted(site: httpx.AsyncClient) -> None:
+    for secret in (SECRET, SECRET[:9] + "\u200b" + SECRET[9:], SECRET[:20] + "\u00ad\n " + SECRET[20:]):
+        for pasted in PASTED:
+            path = "".join(one if one.isascii() and one.isprintable() else quote(one) for one in pasted % secret)
+            assert (await site.get(f"/consent/p/{path}")).json() == SECRET, path
+
+
+@pytest.mark.parametrize(
+    "path", ["/consent/page", "/consent/api/v1/endless", "/healthz", "/consent/metrics", "/robots.txt"]
+)
+async def test_head_answers_where_get_does_without_the_body(site: httpx.AsyncClient, path: str) -> None:
+    async with asyncio.timeout(5):
+        answer = await site.head(path)
+    assert answer.status_code == 200
+    assert answer.content == b""
+    if "endless" not in path:
+        assert answer.headers["content-type"] == (await site.get(path)).headers["content-type"]
+    assert (await site.head("/consent/api/v1/things")).status_code == 405
+
+
+HOSTS = ("[", "[::1", "a/b", "a?b", "a b", "a@b", "x:99999", "x:0", "x:port", "a\u00e9".encode())
+
+
+async def test_a_host_that_is_none_is_refused(site: httpx.AsyncClient) -> None:
+    for host in HOSTS:
+        for path in ("/consent/page", "/consent/nothing", "/"):
+            answer = await site.get(path, headers={"Host": host, **HTML})
+            assert (answer.status_code, "location" in answer.headers) == (400, False), (host, path)
+    for good in ("school.example", "127.0.0.1:8080", "[::1]:8080", "archive_1:80"):
+        assert (await site.get("/consent/page", headers={"Host": good})).status_code == 200
 
 
 async def test_a_chosen_language_is_kept(site: httpx.AsyncClient) -> None:

@@ -96,7 +96,7 @@ async def create(request: Request, contact_id: Id, staff: Tutor, _: Bulk, upload
         upload = await begin_upload(
             context_of(request), staff.institution, contact_id, length=upload_length, by=staff.person_id
         )
-    place = request.url_for("offset", upload_id=upload.id).path
+    place = f"/archive/api/v1/uploads/{upload.id}"
     return Response(status_code=201, headers={"Location": place, **_expires(upload.expires_at)})
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.consent.handlers import links
@@ -13,7 +13,7 @@ from firsthand.services.consent.http.pages import pages
 from firsthand.services.consent.http.shapes import SessionOut
 from firsthand.services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
 from firsthand.services.consent.model import Journey
-from firsthand.shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug
+from firsthand.shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug, PastedSecret
 from firsthand.shared.web.access import Public, safe_next
 from firsthand.shared.web.problems import Problem
 
@@ -21,7 +21,7 @@ router = APIRouter()
 HOME = "/consent/family"
 
 Slug = Annotated[str, Path(pattern=INSTITUTION_PATTERN)]
-Token = Annotated[str, Path(max_length=100)]
+Token = Annotated[PastedSecret, Path()]
 
 
 class LinkGiven(BaseModel):
@@ -30,7 +30,7 @@ class LinkGiven(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     institution: InstitutionSlug
-    token: Annotated[str, Field(min_length=1, max_length=100)]
+    token: PastedSecret
 
 
 @router.post("/api/v1/links/open")
@@ -46,13 +46,13 @@ async def exchange_link(request: Request, given: LinkGiven, _: Public) -> Sessio
     return SessionOut(session=links.session_for(context_of(request), journey))
 
 
-@router.get("/i/{slug}/{token}", include_in_schema=False)
+@router.get("/i/{slug}/{token:path}", include_in_schema=False)
 async def show_link(request: Request, slug: Slug, token: Token, _: Public) -> Response:
     """The same for every link, so that a preview or a guess learns nothing."""
     return pages.render(request, "link.html", action=link_path(InstitutionId(slug), token))
 
 
-@router.post("/i/{slug}/{token}", include_in_schema=False)
+@router.post("/i/{slug}/{token:path}", include_in_schema=False)
 async def open_link(request: Request, slug: Slug, token: Token, _: Public) -> Response:
     journey = await _behind(request, slug, token)
     if journey is None:

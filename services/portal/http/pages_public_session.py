@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from firsthand.services.portal.handlers import sign_in
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.model.sign_in import SIGN_IN_LIFE
-from firsthand.shared.identifiers import Id
+from firsthand.shared.identifiers import Id, PastedSecret
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import STAFF_LIFE
 from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Public, safe_next
@@ -25,16 +25,23 @@ TODAY: Final = "/portal/today"
 router = APIRouter()
 
 
-@router.get("/sign-in/{slug}/{secret}")
-async def link_page(request: Request, context: ContextDep, slug: Id, secret: Id, _: Public, next: str = "") -> Response:  # noqa: A002
+@router.get("/sign-in/{slug}/{secret:path}")
+async def link_page(
+    request: Request,
+    context: ContextDep,
+    slug: Id,
+    secret: PastedSecret,
+    _: Public,
+    next: str = "",  # noqa: A002
+) -> Response:
     opens = await sign_in.link_opens(context, slug, secret)
     return pages.render(
         request, "sign_in_link.html", status=200 if opens else 410, opens=opens, slug=slug, next=safe_next(next, "")
     )
 
 
-@router.post("/sign-in/{slug}/{secret}")
-async def use_link(context: ContextDep, slug: Id, secret: Id, _: Public, next: str = "") -> Response:  # noqa: A002
+@router.post("/sign-in/{slug}/{secret:path}")
+async def use_link(context: ContextDep, slug: Id, secret: PastedSecret, _: Public, next: str = "") -> Response:  # noqa: A002
     begun = await sign_in.sign_in(context, slug, secret)
     answer = RedirectResponse(safe_next(next, TODAY), 303)
     _set_session(context, answer, begun.session)
