@@ -46,4 +46,4 @@ def _pasted(value: object) -> object:
 
 
 # The secret of a link as it comes back from a person.
-PastedSecret = Annotated[str, BeforeValidator(_pasted), StringConstraints(min_length=1, max_length=_SECRET_LENGTH)]
+PastedSecret = Annotated[str, BeforeValidator(_pasted), StringConstraints(min_length=1, max_length=100)]

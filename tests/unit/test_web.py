@@ -255,18 +255,6 @@ SECRET = "Aa0-_" * 8 + "xyz"
 
 
 PASTED = ("%s", "%s/", "%s).", " %s\u200e", "\u202a%s\u202c", "%s\n", "%s’", "%s/%%20.", "%s_", "%s\ufeff?", "%s, Amal")
-    "%s",
-    "%s/",
-    "%s).",
-    " %s\u200e",
-    "\u202a%s\u202c",
-    "%s\n",
-    "%s’",
-    "%s/%%20.",
-    "%s_",
-    "%s\ufeff?",
-    "%s,%%20Amal",
-)
 
 
 async def test_a_personal_link_survives_being_pasted(site: httpx.AsyncClient) -> None:
