@@ -174,6 +174,11 @@ def test_no_address_is_made_of_the_request_that_reached_us() -> None:
     assert named == []
 
 
+def test_strangers_text_is_brought_to_a_normal_form_in_one_place() -> None:
+    """Python's own takes the square of the number of marks on one letter."""
+    assert found_outside(("shared/texts.py",), "normalize", method=True) == []
+
+
 def test_no_code_declares_text_to_be_safe_markup() -> None:
     assert found_outside((), "Markup", method=False) == []
 

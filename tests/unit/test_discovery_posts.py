@@ -1,6 +1,7 @@
 """What platforms give, read as posts; hashtags and addresses compared as people mean them."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from firsthand.services.discovery.posts import (
 )
 from firsthand.services.discovery.posts.bounds import Bounds
 from firsthand.shared.refused import Refused
+from firsthand.shared.texts import normalized
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
 HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])
@@ -102,6 +104,10 @@ def _status(**fields: Any) -> Any:
     return found
 
 
+def _status_account(**fields: Any) -> Any:
+    return json.loads((EXAMPLE / "mastodon.json").read_bytes())[0]["account"] | fields
+
+
 def test_only_what_everybody_may_see_is_read() -> None:
     assert isinstance(_status(visibility="unlisted"), Post)
     assert _status(visibility="private") == Ignored("not-public")
@@ -113,6 +119,46 @@ def test_a_mastodon_post_is_words_and_an_address_never_html() -> None:
     assert post.text == "one\ntwo <b>\nx"
     assert post.accounts == ("noor@social.example",)
     assert post.permalink == "https://social.example/@noor/115000000001000003"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "<",
+        "<a",
+        "&",
+        "&#",
+        "&#9",
+        "<br>",
+        "</p",
+        "#a",
+        "# ",
+        "\u0315\u0300",
+        "#\u0315\u0300",
+        "\ufdfa",
+        "<!--",
+        "\u200d",
+    ],
+)
+def test_no_text_of_a_post_takes_long_to_read(piece: str) -> None:
+    """50 kB of `<` took five seconds, and as many accents on one letter ten."""
+    text = (piece * 50_000)[:50_000]
+    post = _status(content=text, spoiler_text=text, account=_status_account(note=text, display_name=text))
+    began = time.process_time()
+    post = _status(content=text, spoiler_text=text, account=_status_account(note=text, display_name=text))
+    assert isinstance(post, Post)
+    matching(HASHTAGS, [text, *post.tags], post.text)
+    assert time.process_time() - began < 1  # a tenth, on a machine of today
+
+
+def test_a_number_that_no_character_has_is_no_error() -> None:
+    assert _status(content=f"a&#{'9' * 5000};b").text == "a\ufffdb"
+    assert _status(content=f"a&#x{'f' * 5000};b&#64;").text.endswith("b@")
+
+
+def test_a_letter_with_more_marks_than_any_script_has_is_cut() -> None:
+    assert normalized("NFC", "e" + "\u0301" * 40) == "é" + "\u0301" * 29
+    assert normalized("NFC", "e\u0301" * 40) == "é" * 40
 
 
 @pytest.mark.parametrize("junk", [None, 1, "x", [], {}, {"account": 1}, {"account": {}, "visibility": None}])

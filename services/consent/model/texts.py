@@ -17,7 +17,7 @@ from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
 
 _PLACE: Final = re.compile(r"\{([a-z_]*)\}")
-_LINK: Final = re.compile(r"https?://|www\.|\b[a-z0-9-]+\.(?:com|org|net|edu|io|app|link)\b", re.IGNORECASE)
+_LINK: Final = re.compile(r"https?://|www\.|[a-z0-9]\.(?:com|org|net|edu|io|app|link)\b", re.IGNORECASE)
 
 Words = Annotated[str, Field(min_length=1, max_length=4000)]
 

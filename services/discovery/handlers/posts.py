@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -105,6 +105,17 @@ class Intake:
         return week_of(self.case.id, self.at)
 
 
+@dataclass(frozen=True)
+class Found:
+    """A post with the hashtags of the case that it carries."""
+
+    post: Post
+    tags: list[str]
+
+
+Read = Found | Removed | Ignored | Unreadable
+
+
 async def import_posts(
     context: Context, staff: Staff, case_id: str, format_: Format | None, chunks: AsyncIterator[bytes]
 ) -> Report:
@@ -133,10 +144,9 @@ async def import_posts(
 
 async def _take_all(intake: Intake, entries: Entries, format_: Format, chunks: AsyncIterator[bytes]) -> Report:
     """Read on while the group before is being stored."""
-    report, group = Report(), list[Post | Removed]()
+    report, group = Report(), list[Found | Removed]()
     storing: asyncio.Task[None] | None = None
-    async for entry in _each(entries, chunks):
-        read = entry if isinstance(entry, Unreadable) else read_entry(format_, entry)
+    async for read in _each(intake, entries, format_, chunks):
         if isinstance(read, Unreadable):
             report.note_unreadable(read)
         elif isinstance(read, Ignored):
@@ -156,18 +166,32 @@ async def _take_all(intake: Intake, entries: Entries, format_: Format, chunks: A
     return report
 
 
-async def _each(entries: Entries, chunks: AsyncIterator[bytes]) -> AsyncIterator[Entry | Unreadable]:
+async def _each(intake: Intake, entries: Entries, format_: Format, chunks: AsyncIterator[bytes]) -> AsyncIterator[Read]:
+    """Read piece by piece, away from the event loop: a single post may be made to take long."""
+
+    def read(complete: Iterable[Entry | Unreadable]) -> list[Read]:
+        return [_read(intake, format_, entry) for entry in complete]
+
     async for chunk in chunks:
-        for entry in entries.feed(chunk):
-            yield entry
-    for entry in entries.finish():
-        yield entry
+        for one in await asyncio.to_thread(lambda piece: read(entries.feed(piece)), chunk):
+            yield one
+    for one in await asyncio.to_thread(lambda: read(entries.finish())):
+        yield one
 
 
-async def _store(intake: Intake, group: Sequence[Post | Removed], report: Report) -> None:
+def _read(intake: Intake, format_: Format, entry: Entry | Unreadable) -> Read:
+    """Read an entry. A post without a hashtag of the case is left out."""
+    read = entry if isinstance(entry, Unreadable) else read_entry(format_, entry)
+    if not isinstance(read, Post):
+        return read
+    tags = matching(intake.hashtags, read.tags, read.text)
+    return Found(read, tags) if tags else Ignored("no-hashtag")
+
+
+async def _store(intake: Intake, group: Sequence[Found | Removed], report: Report) -> None:
     """Store a group side by side, so that it is committed together; deletions after the posts that they undo."""
-    posts = [post for post in group if isinstance(post, Post)]
-    made = [(lead, _content(post)) for post in posts if (lead := await _wanted(intake, post, report))]
+    found = [one for one in group if isinstance(one, Found)]
+    made = [(lead, _content(one.post)) for one in found if (lead := await _wanted(intake, one, report))]
     texts = {lead.id: content.model_dump_json(exclude_defaults=True) for lead, content in made}
     sealed = await intake.context.vault.seal_many(intake.repository.institution, intake.week, texts) if texts else {}
     for outcome in await asyncio.gather(*(_insert(intake, lead, sealed[lead.id]) for lead, _ in made)):
@@ -177,19 +201,16 @@ async def _store(intake: Intake, group: Sequence[Post | Removed], report: Report
             report.note_removed(await _let_go(intake, gone.permalink))
 
 
-async def _wanted(intake: Intake, post: Post, report: Report) -> Lead | None:
-    """Make the lead of a post that carries a hashtag of the case and whose author may be asked."""
-    tags = matching(intake.hashtags, post.tags, post.text)
-    if not tags:
-        report.note_ignored("no-hashtag")
-    elif await intake.repository.asked_before(post.owners, among=intake.earlier):
+async def _wanted(intake: Intake, found: Found, report: Report) -> Lead | None:
+    """Make the lead of a post whose author may be asked."""
+    post = found.post
+    if await intake.repository.asked_before(post.owners, among=intake.earlier):
         report.note_ignored("asked-before")
-    else:
-        at = min(post.posted_at or intake.at, intake.at)  # some clients write times that are yet to come
-        lead = lead_of(intake, post.platform, post.permalink, post.owners, posted_at=at)
-        lead.language, lead.tags = post.language, tags
-        return lead
-    return None
+        return None
+    at = min(post.posted_at or intake.at, intake.at)  # some clients write times that are yet to come
+    lead = lead_of(intake, post.platform, post.permalink, post.owners, posted_at=at)
+    lead.language, lead.tags = post.language, found.tags
+    return lead
 
 
 def lead_of(

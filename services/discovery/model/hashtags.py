@@ -11,6 +11,8 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final
 
+from firsthand.shared.texts import normalized
+
 _INTERCHANGED: Final = str.maketrans(
     {
         "ٱ": "ا",
@@ -24,6 +26,7 @@ _INTERCHANGED: Final = str.maketrans(
     }
 )
 _LONGEST: Final = 100  # characters of a hashtag
+_LONGEST_SPELLED: Final = 4 * _LONGEST  # with the marks that folding drops
 # Marks that people leave out or put elsewhere: accents of Latin, Greek and Cyrillic, the vowel marks of Hebrew, Arabic
 # and Syriac, and variation selectors. All other marks are a part of the word.
 _OPTIONAL_MARKS: Final = frozenset(
@@ -55,9 +58,9 @@ def fold(text: str) -> str:
     """Return the form in which texts are compared."""
     if text.isascii():
         return text.lower()
-    parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    parts = normalized("NFKD", normalized("NFKC", text).casefold())
     kept = "".join(c for c in parts if c not in _OPTIONAL_MARKS and unicodedata.category(c) != "Cf")
-    return unicodedata.normalize("NFC", kept.translate(_INTERCHANGED))
+    return normalized("NFC", kept.translate(_INTERCHANGED))
 
 
 @lru_cache(maxsize=4096)
@@ -68,6 +71,8 @@ def fold_tag(tag: str) -> str:
 
 def is_hashtag(tag: str) -> bool:
     """Return whether platforms accept it as one hashtag: letters, digits and underscores in any script."""
+    if len(tag) > _LONGEST_SPELLED:
+        return False
     folded = fold_tag(tag)
     return 0 < len(folded) <= _LONGEST and all(map(_in_hashtag, folded)) and not _is_mark(folded[0])
 
@@ -79,7 +84,7 @@ def wanted(hashtags: Iterable[str]) -> dict[str, str]:
 
 def matching(case: Mapping[str, str], tags: Iterable[str], text: str) -> list[str]:
     """Return the hashtags of a case (as the case spells them) that a post carries as tags or as `#...` in its text."""
-    found = {fold_tag(tag) for tag in tags}
+    found = {fold_tag(tag) for tag in tags if len(tag) <= _LONGEST_SPELLED}
     if "#" in text or "＃" in text:
         found.update(_hashtags_in(fold(text)))
     return sorted({case[tag] for tag in found & case.keys()})

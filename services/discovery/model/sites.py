@@ -11,11 +11,12 @@ docs.joinmastodon.org, docs.joinpeertube.org for the fediverse.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import quote
+
+from firsthand.shared.texts import normalized
 
 Platform = Literal["bluesky", "mastodon", "instagram", "other"]
 Found = Mapping[str, str]  # what a form found: `name`, `id`, `post`
@@ -41,7 +42,7 @@ def lower(handle: str) -> str:
 
 def loose(handle: str) -> str:
     """Fold a handle that may be of any script."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", handle).casefold())
+    return normalized("NFKC", normalized("NFKC", handle).casefold())
 
 
 def without_dots(handle: str) -> str:

@@ -11,8 +11,8 @@ from firsthand.shared.refused import Refused
 
 # `unlisted` is public, only not promoted; followers-only and direct posts are not for us.
 _PUBLIC: Final = frozenset({"public", "unlisted"})
-_BREAK: Final = re.compile(r"<br\s*/?>|</p>", re.IGNORECASE)
-_ELEMENT: Final = re.compile(r"<[^>]*>")
+_NEW_LINE: Final = frozenset({"br", "br/", "br /", "/p"})
+_NO_CHARACTER: Final = re.compile(r"&#[0-9]{8,};?")  # larger than any; Python refuses to read long numbers
 # How people on Mastodon ask, in their profile, not to be searched or met by machines.
 _OPTED_OUT: Final = re.compile(r"#(nobots?|noindex|nosearch|noarchive)\b", re.IGNORECASE)
 
@@ -64,8 +64,17 @@ def _canonical(url: str) -> str:
 
 
 def _plain(content: str) -> str:
-    """Return the text of a status's HTML. It is never shown as HTML."""
-    return html.unescape(_ELEMENT.sub("", _BREAK.sub("\n", content))).strip()
+    """Return the text of a status's HTML, in linear time. It is never shown as HTML."""
+    before, *elements = content.split("<")
+    pieces = [before]
+    for element in elements:
+        tag, end, behind = element.partition(">")
+        if end:
+            pieces.append("\n" if tag.strip().lower() in _NEW_LINE else "")
+            pieces.append(behind)
+        else:
+            pieces.append(f"<{element}")
+    return html.unescape(_NO_CHARACTER.sub("\ufffd", "".join(pieces))).strip()
 
 
 __all__ = ["read_post"]

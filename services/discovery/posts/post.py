@@ -12,6 +12,9 @@ IgnoredBecause = Literal["not-a-post", "not-public", "bot", "opted-out", "no-has
 
 _LANGUAGE: Final = re.compile(r"^[a-z]{2,3}$")
 _NO_LANGUAGE: Final = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639's words for not knowing
+# Of one post, before anything looks at it; few servers of the fediverse allow 30,000 characters.
+_LONGEST: Final = 50_000
+_MOST_PARTS: Final = 1000  # tags, links and labels
 T = TypeVar("T", str, int, bool, dict[str, Any], list[Any])
 
 
@@ -79,8 +82,10 @@ def maybe(raw: dict[str, Any], field: str, kind: type[T]) -> T:
 
 
 def _sound(value: T) -> T:
-    """Replace half characters, which JSON can escape and no encoding can write."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    """Cut what is too long for a post, and replace half characters, which JSON can escape and no encoding can write."""
+    if isinstance(value, list):
+        return value[:_MOST_PARTS]
+    return value[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def time_of(raw: dict[str, Any], field: str) -> datetime:

@@ -21,7 +21,7 @@ from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, P
 from firsthand.shared.web.languages import NAMES
 
 _TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reply_address", "reward")
-_LINK: Final = re.compile(r"https?://\S+/portal/sign-in/\S+")
+_LINK: Final = re.compile(r"https?://[^\s/]+/portal/sign-in/\S+")
 _LETTERS: Final = 50
 
 

@@ -11,6 +11,7 @@ from babel.core import get_global
 from babel.dates import get_timezone_name
 
 from firsthand.shared.places import city
+from firsthand.shared.texts import normalized
 
 # Places that people look for and that stand under another one's name, as families would type them.
 _ALSO = {
@@ -78,7 +79,7 @@ def _named(language: str) -> list[tuple[str, str, str]]:
 
 def _plain(text: str) -> str:
     """Fold case, accents and the Arabic letters that people write either way."""
-    folded = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    folded = "".join(c for c in normalized("NFKD", text.casefold()) if not unicodedata.combining(c))
     return folded.translate(str.maketrans("ىة", "يه"))
 
 
