@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
 from babel.core import get_global
@@ -11,6 +11,20 @@ from babel.dates import get_timezone_location
 
 # Where readers write a city otherwise than CLDR does.
 _AS_READ: Final[Mapping[tuple[str, str], str]] = {("ar", "America/Phoenix"): "فينيكس"}
+
+
+# What the files of a system name beside the zones: its own clock, and none.
+_NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules"})
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether this is an IANA time zone's name, which means the same on every machine."""
+    return name in _zones()
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones() - _NO_ZONES)
 
 
 def city(zone: str, locale: Locale) -> str:
@@ -37,4 +51,4 @@ def _former_names() -> dict[str, list[str]]:
     return former
 
 
-__all__ = ["city", "territory"]
+__all__ = ["city", "is_zone", "territory"]

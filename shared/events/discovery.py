@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, Field
 
 from firsthand.shared.events.contact import ContactReference, Language
 from firsthand.shared.events.envelope import Event, State, Unknown
+from firsthand.shared.inputs import KeptInstant
 
 ApprovalKind = Literal["ethics", "data-protection"]
 
@@ -15,7 +16,7 @@ class ApprovalState(State):
 
     kind: ApprovalKind | Unknown
     number: str
-    expires_at: AwareDatetime
+    expires_at: KeptInstant
 
 
 class CaseState(State):

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from firsthand.shared.inputs import length_of
 from firsthand.shared.texts import N_
 from firsthand.shared.web.languages import COOKIE as LANGUAGE_COOKIE
 from firsthand.shared.web.problems import Problem, answer_with
@@ -108,7 +109,7 @@ class BodyLimitMiddleware:
 
         async def receive_limited() -> Message:
             nonlocal taken
-            if not state["streamed"] and declared.isdigit() and int(declared) > BODY_LIMIT:
+            if not state["streamed"] and (length_of(declared) or 0) > BODY_LIMIT:
                 raise Problem(413)
             message = await receive()
             taken += len(message.get("body", b""))

@@ -9,6 +9,7 @@ from firsthand.services.archive.handlers.listing import Listed, list_for_team, l
 from firsthand.services.archive.http.doors import context_of, told, viewer_of
 from firsthand.services.archive.http.shapes import CardOut, PlaysOut, RecordingOut, RecordingsOut
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.web.access import Student, Tutor
@@ -23,7 +24,7 @@ def is_team(staff: Staff) -> bool:
 
 
 @router.get("/recordings")
-async def recordings(request: Request, staff: Student, after: str | None = None) -> RecordingsOut:
+async def recordings(request: Request, staff: Student, after: Cursor | None = None) -> RecordingsOut:
     """`{"recordings": [...], ...}`; tutors get every one, students those that play to them now."""
     context = context_of(request)
     with told():

@@ -29,6 +29,7 @@ from firsthand.services.archive.model import Upload
 from firsthand.services.archive.repository import Uploads
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import length_of
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -41,7 +42,7 @@ from firsthand.shared.web.shedding import Bulk
 VERSION: Final = "1.0.0"
 CONTENT_TYPE: Final = "application/offset+octet-stream"
 _CHECKSUM_MISMATCH: Final = 460  # tus's own status
-Length = Annotated[int | None, Header(alias="Upload-Length", ge=0)]
+Length = Annotated[int | None, Header(alias="Upload-Length", ge=0, le=2**63 - 1)]
 
 
 class TusRoute(APIRoute):
@@ -126,14 +127,14 @@ async def patch(request: Request, upload_id: Id, staff: Tutor, chunks: Streamed)
             N_("This request must carry the bytes of an upload"),
             N_("Send them as application/offset+octet-stream."),
         )
-    begin = request.headers.get("upload-offset", "")
-    if not begin.isdigit():
+    begin = length_of(request.headers.get("upload-offset", ""))
+    if begin is None:
         raise Problem(400, N_("Say where these bytes start"), N_("The header Upload-Offset is missing."))
     checksum = _checksum(request.headers.get("upload-checksum"))
     with told():
         upload = await _upload(context, staff, upload_id)
         try:
-            safe = await receive(context, upload, offset=int(begin), chunks=chunks, sha256=checksum)
+            safe = await receive(context, upload, offset=begin, chunks=chunks, sha256=checksum)
         except WrongOffset as wrong:
             raise Problem(
                 409,

@@ -28,6 +28,7 @@ from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.copies import case_of, institution_of
 from firsthand.shared.events.contact import SHOWN_TO
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
@@ -43,7 +44,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/recordings")
-async def recordings(request: Request, staff: Student, after: str | None = None) -> Response:
+async def recordings(request: Request, staff: Student, after: Cursor | None = None) -> Response:
     context = context_of(request)
     try:
         found = await listed(context, staff, after, limit=_A_PAGE)
@@ -65,7 +66,7 @@ async def recordings(request: Request, staff: Student, after: str | None = None)
 
 
 @router.get("/recordings/{contact_id}")
-async def recording(request: Request, contact_id: Id, staff: Tutor, done: str = "") -> Response:
+async def recording(request: Request, contact_id: Id, staff: Tutor, done: Word = "") -> Response:
     return await _shown(request, staff, contact_id, done=done)
 
 
@@ -113,7 +114,7 @@ def audience_of(request: Request, one: Recording | None) -> list[str]:
 
 
 async def _shown(
-    request: Request, staff: Staff, contact_id: str, *, done: str = "", refused: str = "", status: int = 200
+    request: Request, staff: Staff, contact_id: str, *, done: Word = "", refused: str = "", status: int = 200
 ) -> Response:
     context = context_of(request)
     found = await gate_of(context).standing(staff.institution, contact_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 from firsthand.services.consent.handlers.erasure import begin_if_due
 from firsthand.services.consent.handlers.policies import Ground, ground_of
-from firsthand.services.consent.model import Erase, Journey, Signer, comes_of_age
+from firsthand.services.consent.model import WRONG_YEAR, Erase, Journey, Signer, comes_of_age, is_birth_year
 from firsthand.services.consent.model.records import Act, Assent, Statement
 from firsthand.services.consent.model.scopes import ordered
 from firsthand.services.consent.repository import Journeys
@@ -22,6 +22,7 @@ from firsthand.shared.events.consent import (
 from firsthand.shared.events.contact import Scope
 from firsthand.shared.events.envelope import Event
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.inputs import is_name
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.texts import N_
@@ -52,8 +53,8 @@ class Answers:
     decides_alone: bool = True
     other_agrees: str = ""
 
-    def demand_complete(self) -> None:
-        if not self.name.strip():
+    def demand_complete(self, now: datetime) -> None:
+        if not is_name(self.name):
             raise Refused(
                 "no-name",
                 N_("Enter your name."),
@@ -79,7 +80,9 @@ class Answers:
                 "child-objects",
                 N_("The child does not want to take part, and we respect that. Choose “No, thank you”."),
             )
-        if not self.decides_alone and not self.other_agrees.strip():
+        if self.about_child and self.birth_year is not None and not is_birth_year(self.birth_year, now):
+            raise Refused("birth-year", WRONG_YEAR, fields=("birth_year",), kind="invalid")
+        if not self.decides_alone and not is_name(self.other_agrees):
             raise Refused(
                 "other-agrees",
                 N_("Enter who else must agree, and whether they have agreed."),
@@ -103,7 +106,7 @@ async def grant(
     text_version: str | None = None,
 ) -> Journey:
     """The first yes, to the text that was shown. Raises Refused; NotFound."""
-    answers.demand_complete()
+    answers.demand_complete(context.clock.now())
     journeys = Journeys(context, institution)
     journey = await journeys.demand(contact_id)
     now, ground = context.clock.now(), await _ground(context, journey, language)

@@ -17,6 +17,7 @@ from firsthand.shared.events.consent import (
 )
 from firsthand.shared.events.discovery import ContactDiscoveredV1
 from firsthand.shared.identifiers import new_secret
+from firsthand.shared.inputs import number_of
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
@@ -131,10 +132,10 @@ async def link_message_of(context: Context, journey: Journey) -> str:
 
 
 async def _was_approved(context: Context, journey: Journey, copied: Copied) -> bool:
-    number = copied.text_version.split(":")[0]
-    if not number.isdigit():
+    number = number_of(copied.text_version.split(":")[0])
+    if number is None:
         return False
-    text = await Texts(context, journey.institution).get(journey.case_id, copied.language, int(number))
+    text = await Texts(context, journey.institution).get(journey.case_id, copied.language, number)
     return text is not None and text.state == "approved" and text.text_version == copied.text_version
 
 

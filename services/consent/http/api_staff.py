@@ -29,6 +29,7 @@ from firsthand.services.consent.http.urls import link_url
 from firsthand.services.consent.model import STEPS, Stage, steps_of
 from firsthand.services.consent.repository import Texts
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Word
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.web.access import Coordinator, Tutor
@@ -57,7 +58,7 @@ async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> TextsOut
 
 @router.get("/cases/{case_id}/texts/{language}")
 async def text_versions(
-    request: Request, staff: Tutor, case_id: Id, language: LanguageCode, after: str | None = None
+    request: Request, staff: Tutor, case_id: Id, language: LanguageCode, after: Cursor | None = None
 ) -> TextVersionsOut:
     """A page of the versions, the newest first, and the text that a case without one begins with."""
     context = context_of(request)
@@ -68,7 +69,7 @@ async def text_versions(
 
 @router.put("/cases/{case_id}/texts/{language}")
 async def edit_text(
-    request: Request, staff: Coordinator, case_id: Id, language: LanguageCode, changes: dict[str, Any] | None = None
+    request: Request, staff: Coordinator, case_id: Id, language: LanguageCode, changes: dict[Word, Any] | None = None
 ) -> TextOut:
     """Make the next version: the fields given replace those of the newest one, or of the template. Not yet approved."""
     context = context_of(request)
@@ -89,7 +90,7 @@ async def approve_text(
 
 @router.get("/invitations")
 async def list_invitations(
-    request: Request, staff: Tutor, state: Stage | None = None, after: str | None = None
+    request: Request, staff: Tutor, state: Stage | None = None, after: Cursor | None = None
 ) -> InvitationsOut:
     """A page of those that this person may see, the latest moved first; `next` is the cursor of the following page."""
     context = context_of(request)

@@ -1,6 +1,6 @@
 """The family's way to its decision: who we are, what happens, one question a page, review. Works without scripts."""
 
-import re
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Path, Request
@@ -20,8 +20,10 @@ from firsthand.services.consent.http.questions import (
     unanswered,
 )
 from firsthand.services.consent.http.words import ASSENTS, SCOPES, SIGNERS
+from firsthand.services.consent.model import WRONG_YEAR, is_birth_year
 from firsthand.services.consent.model.scopes import included_in
 from firsthand.shared.events.contact import SCOPES as ALL_SCOPES
+from firsthand.shared.inputs import is_name, number_of, tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.sessions import Family
 from firsthand.shared.texts import N_
@@ -34,7 +36,6 @@ router = APIRouter(prefix="/family", include_in_schema=False)
 HOME: Final = "/consent/family"
 Question = Annotated[str, Path(pattern=r"^[a-z_-]{2,30}$")]
 _NAME_LENGTH: Final = 200
-_YEAR: Final = re.compile(r"(19|20)\d\d")
 
 
 @router.get("/about")
@@ -73,8 +74,8 @@ async def answer(request: Request, family: FamilySession, name: Question) -> Res
     context = context_of(request)
     draft = await reading.draft_of(context, view.journey)
     form = await request.form()
-    given = {key: str(value).strip()[:_NAME_LENGTH] for key, value in form.items() if key in _fields_of(name)}
-    if error := _fault(name, given):
+    given = {key: tidy(str(value)[:2000])[:_NAME_LENGTH] for key, value in form.items() if key in _fields_of(name)}
+    if error := _fault(name, given, context.clock.now()):
         return _question_page(request, view, name, {**draft, **given}, error=error, status=422)
     draft = await reading.keep_answers(context, family.institution, family.contact_id, given)
     return RedirectResponse(_after(draft), 303)
@@ -178,16 +179,16 @@ def _fields_of(name: str) -> tuple[str, ...]:
     return (name, *more.get(name, ()))
 
 
-def _fault(name: str, given: dict[str, str]) -> tuple[str, str] | None:
+def _fault(name: str, given: dict[str, str], now: datetime) -> tuple[str, str] | None:
     """The error of an answer: the field and the message; None if it is valid."""
     if name == "name":
-        return None if given.get("name") else ("name", N_("Enter your name."))
+        return None if is_name(given.get("name", "")) else ("name", N_("Enter your name."))
     if given.get(name) not in _choices(name):
         return (name, N_("Choose one of the answers."))
-    if name == "decides_alone" and given[name] == "no" and not given.get("other_agrees"):
+    if name == "decides_alone" and given[name] == "no" and not is_name(given.get("other_agrees", "")):
         return ("other_agrees", N_("Enter who else must agree, and whether they have agreed."))
-    if name == "child_assent" and given.get("birth_year") and not _YEAR.fullmatch(given["birth_year"]):
-        return ("birth_year", N_("Enter the year with four digits, for example 2015, or leave it empty."))
+    if name == "child_assent" and given.get("birth_year") and not is_birth_year(number_of(given["birth_year"]), now):
+        return ("birth_year", WRONG_YEAR)
     return None
 
 

@@ -14,6 +14,7 @@ from firsthand.services.consent.http.shapes import SessionOut
 from firsthand.services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
 from firsthand.services.consent.model import Journey
 from firsthand.shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug, PastedSecret
+from firsthand.shared.inputs import NextPath
 from firsthand.shared.web.access import Public, safe_next
 from firsthand.shared.web.problems import Problem
 
@@ -61,13 +62,13 @@ async def open_link(request: Request, slug: Slug, token: Token, _: Public) -> Re
 
 
 @router.get("/family/renew", include_in_schema=False)
-async def renew(request: Request, _: Public, next: str = HOME) -> Response:  # noqa: A002 - the query's name
+async def renew(request: Request, _: Public, next: NextPath = HOME) -> Response:  # noqa: A002 - the query's name
     """Give the browser a new session while its link is valid, and redirect it."""
     return await _renewed(request, next, 303)
 
 
 @router.post("/family/renew", include_in_schema=False)
-async def renew_for_form(request: Request, _: Public, next: str = HOME) -> Response:  # noqa: A002
+async def renew_for_form(request: Request, _: Public, next: NextPath = HOME) -> Response:  # noqa: A002
     """The same for a form being sent: 307 carries the entered values along."""
     return await _renewed(request, next, 307)
 

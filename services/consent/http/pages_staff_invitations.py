@@ -19,6 +19,7 @@ from firsthand.services.consent.model import Erase, Journey, Step
 from firsthand.shared.events.consent import Answer
 from firsthand.shared.events.contact import SCOPES, Scope
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Word, day_of, tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
@@ -41,7 +42,7 @@ GROUPS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
 
 
 @router.get("")
-async def list_page(request: Request, staff: Tutor, show: str = "", after: str | None = None) -> Response:
+async def list_page(request: Request, staff: Tutor, show: Word = "", after: Cursor | None = None) -> Response:
     context = context_of(request)
     sight = await sight_of(context, staff)
     counts = {name: await count_of(context, sight, steps) for name, (_, steps) in GROUPS.items()}
@@ -85,7 +86,7 @@ async def log_answer(
     staff: Tutor,
     contact_id: Id,
     answer: Annotated[Answer | None, Form()] = None,
-    later: Annotated[str, Form(max_length=10)] = "",
+    later: Annotated[Word, Form()] = "",
 ) -> Response:
     context = context_of(request)
     journey = await guided(context, staff, contact_id)
@@ -114,7 +115,7 @@ async def log_told(request: Request, staff: Tutor, contact_id: Id) -> Response:
     """A change to less, or the end, that reached this person by message."""
     context = context_of(request)
     journey = await guided(context, staff, contact_id)
-    form = {key: str(value) for key, value in (await request.form()).items()}
+    form = {key: tidy(str(value)[:2000]) for key, value in (await request.form()).items()}
     try:
         told = decisions.Told(staff.person_id, form.get("how_told", "")[:200], await _told_at(context, journey, form))
         await _log(context, staff, journey, form, told)
@@ -204,7 +205,7 @@ async def _told_at(context: Context, journey: Journey, form: dict[str, str]) -> 
 
 def _day(text: str, field: str) -> date:
     try:
-        return date.fromisoformat(text)
+        return day_of(text)
     except ValueError:
         raise Refused("no-date", N_("Choose a day."), fields=(field,), kind="invalid") from None
 

@@ -15,6 +15,7 @@ from firsthand.services.consent.model.texts import TextBody
 from firsthand.services.consent.repository import Texts
 from firsthand.shared.copies import case_of
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Count, Cursor, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -44,13 +45,13 @@ FIELDS: tuple[tuple[str, str, str, int], ...] = (
 
 @router.get("/{case_id}")
 async def show_texts(
-    request: Request, staff: Tutor, case_id: Id, language: str = "en", done: str = "", after: str | None = None
+    request: Request, staff: Tutor, case_id: Id, language: Word = "en", done: Word = "", after: Cursor | None = None
 ) -> Response:
     return await _page(request, staff, case_id, _known(language), done=done, after=after)
 
 
 @router.post("/{case_id}/{language}")
-async def edit(request: Request, staff: Coordinator, case_id: Id, language: str) -> Response:
+async def edit(request: Request, staff: Coordinator, case_id: Id, language: Word) -> Response:
     """Save the next version; on a refusal everything that was written is still there."""
     context, code = context_of(request), _known(language)
     form = await _form(request)
@@ -66,7 +67,7 @@ async def approve(
     request: Request,
     staff: Coordinator,
     case_id: Id,
-    language: str,
+    language: Word,
     number: Annotated[str, Form(max_length=100)] = "",
     sha256: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
@@ -84,7 +85,7 @@ async def approve(
 
 
 @router.get("/{case_id}/{language}/{number}")
-async def preview(request: Request, staff: Tutor, case_id: Id, language: str, number: int) -> Response:
+async def preview(request: Request, staff: Tutor, case_id: Id, language: Word, number: Count) -> Response:
     """Show a version as families read it."""
     text = await Texts(context_of(request), staff.institution).get(case_id, _known(language), number)
     if text is None:
@@ -98,11 +99,11 @@ async def _page(
     case_id: str,
     language: str,
     *,
-    done: str = "",
+    done: Word = "",
     refused: Refused | None = None,
     form: dict[str, str] | None = None,
     number: str = "",
-    after: str | None = None,
+    after: Cursor | None = None,
 ) -> Response:
     context = context_of(request)
     case = await case_of(context, staff.institution, case_id)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from firsthand.services.consent.handlers.decisions import Answers
 from firsthand.services.consent.model.scopes import ASKED, NEEDS
 from firsthand.shared.events.contact import SCOPES, Scope
+from firsthand.shared.inputs import number_of
 
 Draft = Mapping[str, Any]
 
@@ -51,14 +52,14 @@ def answers_of(draft: Draft) -> Answers:
     """Read a complete draft. Only asked questions count: an answer to one that no longer applies is a no."""
     asked = frozenset(questions(draft))
     about_child = "about_child" in asked and draft.get("about_child") == "yes"
-    year = str(draft.get("birth_year") or "")
+    year = number_of(str(draft.get("birth_year") or ""))
     return Answers(
         signer=draft["signer"],
         name=draft["name"],
         scopes={scope: scope in asked and draft.get(scope) == "yes" for scope in SCOPES},
         about_child=about_child,
         child_assent=draft.get("child_assent") if about_child else None,
-        birth_year=int(year) if about_child and year.isdigit() else None,
+        birth_year=year if about_child else None,
         decides_alone=draft.get("decides_alone") != "no",
         other_agrees=str(draft.get("other_agrees") or ""),
     )

@@ -20,9 +20,10 @@ from firsthand.services.consent.model.standing import Point, WaitsFor, standing_
 from firsthand.services.consent.model.texts import Text, TextBody
 from firsthand.shared.events.consent import Answer, ConsentRecordState, InvitationState
 from firsthand.shared.events.contact import Language, Scope
+from firsthand.shared.inputs import Instant, Line, Word
 from firsthand.shared.service import Context
 
-LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+LanguageCode = Annotated[str, Field(max_length=35, pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
 class Approval(BaseModel):
@@ -30,8 +31,8 @@ class Approval(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    number: Annotated[str, Field(max_length=100)]
-    sha256: str | None = None
+    number: Annotated[Line, Field(max_length=100)]
+    sha256: Annotated[str | None, Field(max_length=64)] = None
 
 
 class MessageSent(BaseModel):
@@ -49,7 +50,7 @@ class AnswerGiven(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     answer: Answer
-    later_at: AwareDatetime | None = None
+    later_at: Instant | None = None
 
 
 class WithdrawalTold(BaseModel):
@@ -58,8 +59,8 @@ class WithdrawalTold(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     erase: Erase
-    how_told: Annotated[str, Field(min_length=1, max_length=200)]
-    told_at: AwareDatetime | None = None
+    how_told: Annotated[Line, Field(min_length=1, max_length=200)]
+    told_at: Instant | None = None
 
 
 class ChangeTold(BaseModel):
@@ -68,8 +69,8 @@ class ChangeTold(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scopes: dict[Scope, bool]
-    how_told: Annotated[str, Field(min_length=1, max_length=200)]
-    told_at: AwareDatetime | None = None
+    how_told: Annotated[Line, Field(min_length=1, max_length=200)]
+    told_at: Instant | None = None
 
 
 def _assent(value: object) -> object:
@@ -84,15 +85,15 @@ class Decision(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     signer: Signer
-    name: Annotated[str, Field(max_length=200)]
+    name: Annotated[Line, Field(max_length=200)]
     scopes: dict[Scope, bool]
     about_child: bool = False
     child_assent: Annotated[Assent | None, BeforeValidator(_assent)] = None
     birth_year: Annotated[int | None, Field(ge=1900, le=2200)] = None
     decides_alone: bool = True
-    other_agrees: Annotated[str, Field(max_length=200)] = ""
+    other_agrees: Annotated[Line, Field(max_length=200)] = ""
     language: Language | None = None
-    text_version: str | None = None
+    text_version: Word | None = None
 
 
 class Change(BaseModel):

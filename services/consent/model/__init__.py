@@ -5,6 +5,7 @@ from firsthand.services.consent.model.invitation import Invitation, Pace, Permis
 from firsthand.services.consent.model.journey import (
     CERTIFICATE_FOR,
     STEPS,
+    WRONG_YEAR,
     ErasureAnswer,
     Journey,
     Meeting,
@@ -13,6 +14,7 @@ from firsthand.services.consent.model.journey import (
     Step,
     comes_of_age,
     in_plain_order,
+    is_birth_year,
     steps_of,
 )
 from firsthand.shared.refused import NotFound, Refused
@@ -21,6 +23,7 @@ __all__ = [
     "CERTIFICATE_FOR",
     "STEPS",
     "UNDO_FOR",
+    "WRONG_YEAR",
     "Consent",
     "Erase",
     "ErasureAnswer",
@@ -38,5 +41,6 @@ __all__ = [
     "Step",
     "comes_of_age",
     "in_plain_order",
+    "is_birth_year",
     "steps_of",
 ]

@@ -331,6 +331,15 @@ def comes_of_age(birth_year: int, at: datetime) -> datetime:
     return datetime(birth_year + _COMING_OF_AGE + 1, 1, 1, tzinfo=at.tzinfo)
 
 
+WRONG_YEAR: Final = N_("Enter the year with four digits, for example 2015, or leave it empty.")
+_EARLIEST_BIRTH: Final = 1900
+
+
+def is_birth_year(year: int | None, now: datetime) -> bool:
+    """Tell whether somebody alive may be born in that year."""
+    return year is not None and _EARLIEST_BIRTH <= year <= now.year
+
+
 def in_plain_order(answers: Mapping[str, ErasureAnswer]) -> list[tuple[str, ErasureAnswer]]:
     """The answers in the order of the chain, as a family reads them."""
     order = ("discovery", "consent", "scheduling", "archive")

@@ -24,6 +24,7 @@ from firsthand.services.discovery.repository import Repository
 from firsthand.shared.events.contact import Language
 from firsthand.shared.events.discovery import ApprovalKind
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
 from firsthand.shared.web.access import ContextDep, Coordinator, Student, Tutor
 from firsthand.shared.web.security import Streamed
@@ -45,7 +46,7 @@ async def open_case(context: ContextDep, staff: Coordinator, draft: CaseDraft) -
 
 
 @router.get("/cases")
-async def list_cases(context: ContextDep, staff: Tutor, after: str | None = None) -> CasesOut:
+async def list_cases(context: ContextDep, staff: Tutor, after: Cursor | None = None) -> CasesOut:
     cases_of = Repository(context, staff.institution).cases
     page = await cases_of.find(limit=_CASES_A_PAGE, after=after)
     items = [await _said(context, case) for case in page.items]
@@ -94,7 +95,7 @@ async def list_leads(
     case: Id | None = None,
     language: Language | None = None,
     state: LeadState = "waiting",
-    after: str | None = None,
+    after: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> LeadsOut:
     """List leads, the newest first: `limit` of them, or fewer when their texts are long."""

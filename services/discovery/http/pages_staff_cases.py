@@ -20,6 +20,7 @@ from firsthand.services.discovery.posts import FORMATS
 from firsthand.services.discovery.repository import Repository
 from firsthand.shared.events.discovery import ApprovalKind
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -28,7 +29,7 @@ from firsthand.shared.web.languages import NAMES
 from firsthand.shared.web.security import Streamed
 
 Errors = Sequence[tuple[str, str]]
-Text = Annotated[str, Form()]
+Text = Annotated[str, Form(max_length=4000)]
 _A_PAGE: Final = 25
 
 
@@ -65,7 +66,7 @@ async def list_cases(
     context: ContextDep,
     staff: Tutor,
     state: Literal["open", "closed"] | None = None,
-    after: str | None = None,
+    after: Cursor | None = None,
 ) -> Response:
     now, repository = context.clock.now(), Repository(context, staff.institution)
     counts = {one: await repository.cases.count({"state": one}) for one in ("open", "closed")}
@@ -196,7 +197,7 @@ async def approve(
 ) -> Response:
     try:
         expires_at = day_ends(day, await zone_of(context, staff))
-        case = await cases.approve_case(context, staff, case_id, kind, number.strip(), expires_at)
+        case = await cases.approve_case(context, staff, case_id, kind, tidy(number), expires_at)
     except ValueError:
         wrong = [(f"{kind}-day", WRONG["expires_at"])]
         return await show(request, context, staff, case_id, wrong, number=number, day=day, kind=kind)

@@ -12,6 +12,7 @@ from firsthand.services.discovery.model.cases import Case
 from firsthand.services.discovery.model.leads import REASONS, Checks, Clearing, RefusalReason
 from firsthand.services.discovery.repository import Repository
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -19,7 +20,7 @@ from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Tutor
 from firsthand.shared.web.problems import status_of
 
-Text = Annotated[str, Form()]
+Text = Annotated[str, Form(max_length=4000)]
 Yes = Annotated[bool, Form()]
 _A_PAGE = 25
 _FEW_CASES = 12  # that stand side by side; of more one is chosen from a list
@@ -30,7 +31,12 @@ router = APIRouter()
 
 @router.get("/leads")
 async def list_leads(
-    request: Request, context: ContextDep, staff: Tutor, case: str = "", language: str = "", after: str | None = None
+    request: Request,
+    context: ContextDep,
+    staff: Tutor,
+    case: Word = "",
+    language: Word = "",
+    after: Cursor | None = None,
 ) -> Response:
     repository = Repository(context, staff.institution)
     cases = {one.id: one async for one in repository.cases.all()}

@@ -15,6 +15,7 @@ from firsthand.services.discovery.model.leads import Content, Lead, LeadState, R
 from firsthand.services.discovery.model.people import Person
 from firsthand.services.discovery.posts import Unreadable
 from firsthand.shared.events.discovery import ApprovalKind
+from firsthand.shared.inputs import Instant, Note, day_of, tidy
 from firsthand.shared.texts import N_
 from firsthand.shared.web.languages import NAMES
 
@@ -162,14 +163,14 @@ class ApprovalGiven(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     number: Line
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 class Nomination(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    address: Annotated[str, Field(max_length=2000, description="a profile's or post's address, or a handle")]
-    note: Annotated[str, Field(max_length=2000)] = ""
+    address: Annotated[str, Field(max_length=4000, description="a profile's or post's address, or a handle")]
+    note: Note = ""
 
 
 class Refusal(BaseModel):
@@ -203,7 +204,7 @@ def filled(details: CaseDetails, prefix: str = "") -> dict[str, Any]:
 
 def day_ends(day: str, zone: str) -> datetime:
     """Return the end of a day (ISO date) in a zone: the first moment of the next. ValueError if it is no date."""
-    start = datetime.combine(datetime.strptime(day, "%Y-%m-%d").date(), time(), ZoneInfo(zone))  # noqa: DTZ007 - a date
+    start = datetime.combine(day_of(day), time(), ZoneInfo(zone))
     return start + timedelta(days=1)
 
 
@@ -215,7 +216,7 @@ def what_is_wrong(faults: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _text(form: FormData, name: str) -> str:
     value = form.get(name, "")
-    return value.strip() if isinstance(value, str) else ""
+    return tidy(value) if isinstance(value, str) else ""
 
 
 def _list(form: FormData, name: str) -> list[str]:

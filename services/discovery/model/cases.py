@@ -9,6 +9,7 @@ from firsthand.services.discovery.model.hashtags import is_hashtag
 from firsthand.shared.events.contact import Language
 from firsthand.shared.events.discovery import ApprovalKind, ApprovalState, CaseState
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import KeptInstant, Tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
@@ -20,16 +21,16 @@ ENDS_SOON: Final = timedelta(days=30)
 PLACE_LAPSES_AFTER: Final = timedelta(minutes=2)
 
 # It goes into texts and events: one line of what can be read.
-_LINE: Final = r"^[^\x00-\x1f\x7f\u2028\u2029]+$"
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120, pattern=_LINE)]
-Prefix = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2,6}$")]
+Line = Annotated[str, Tidy, StringConstraints(min_length=1, max_length=120)]
+Hashtag = Annotated[str, Tidy, StringConstraints(max_length=400)]
+Prefix = Annotated[str, Tidy, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2,6}$")]
 
 
 class Approval(BaseModel):
     """One approval, as it was entered."""
 
     number: Line
-    expires_at: AwareDatetime
+    expires_at: KeptInstant
     entered_by: Id
     entered_at: AwareDatetime
 
@@ -41,7 +42,7 @@ class CaseDetails(BaseModel):
 
     title: Line
     condition: Annotated[dict[Language, Line], Field(description="the condition's plain name by language")]
-    hashtags: Annotated[list[str], Field(min_length=1, max_length=60)]
+    hashtags: Annotated[list[Hashtag], Field(min_length=1, max_length=60)]
     languages: Annotated[list[Language], Field(min_length=1)]
     cohorts: list[Id] = []
     tutors: list[Id] = []
@@ -77,7 +78,7 @@ class CaseChange(BaseModel):
 
     title: Line | None = None
     condition: dict[Language, Line] | None = None
-    hashtags: list[str] | None = None
+    hashtags: list[Hashtag] | None = None
     languages: list[Language] | None = None
     cohorts: list[Id] | None = None
     tutors: list[Id] | None = None

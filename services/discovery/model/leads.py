@@ -170,7 +170,7 @@ class Clearing(BaseModel):
 
     profile: Annotated[
         str,
-        Field(description="the profile's address or a handle; needed where the platform gives none"),
+        Field(max_length=4000, description="the profile's address or a handle; needed where the platform gives none"),
     ] = ""
     checks: Checks = Checks()
     language: Annotated[

@@ -10,6 +10,7 @@ from firsthand.services.portal.model.people import Person, check_roles
 from firsthand.services.portal.repository import Institutions, People
 from firsthand.shared.events.portal import Role
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId, new_id
+from firsthand.shared.inputs import is_name, tidy
 from firsthand.shared.mail import MailUnavailable
 from firsthand.shared.mail_address import MailAddress, NotMailAddress, mail_address, needs_utf8
 from firsthand.shared.refused import NotFound, Refused
@@ -45,8 +46,8 @@ async def add_person(
     if institution != DEPLOYMENT:
         await Institutions(context, institution).demand()
     given = check_roles(institution, roles, by=by.roles)
-    name = name.strip()
-    if not name or len(name) > _LONGEST_NAME:
+    name = tidy(name)
+    if not is_name(name) or len(name) > _LONGEST_NAME:
         raise Refused.of_field("name", N_("Enter the person's name."))
     email = await _address_of(context, email)
     people = People(context, institution)
@@ -107,8 +108,10 @@ async def change_person(
         )
     given = None if roles is None or person.is_machine else _wanted(person, roles, by)
     changed = person.change(roles=given, cohorts=cohorts, active=active, at=context.clock.now())
-    if name is not None and name.strip():
-        person.name = await context.vault.seal(institution, person_id, "name", name.strip()[:_LONGEST_NAME])
+    if name is not None and (name := tidy(name)):
+        if not is_name(name):
+            raise Refused.of_field("name", N_("Enter the person's name."))
+        person.name = await context.vault.seal(institution, person_id, "name", name[:_LONGEST_NAME])
         changed = True
     return await people.save(person, actor=by.person_id) if changed else person
 
@@ -135,13 +138,14 @@ async def make_token(
     life = timedelta(days=days)
     if not timedelta() < life <= MACHINE_LIFE:
         raise Refused.of_field("days", N_("A token is valid for 1 to 90 days."))
-    if not label.strip():
+    label = tidy(label)
+    if not is_name(label):
         raise Refused.of_field("label", N_("Enter what the token is for."))
     machine_id, now = new_id(), context.clock.now()
     machine = Person(
         id=machine_id,
         institution=institution,
-        name=await context.vault.seal(institution, machine_id, "name", label.strip()[:_LONGEST_NAME]),
+        name=await context.vault.seal(institution, machine_id, "name", label[:_LONGEST_NAME]),
         email=None,
         roles=["machine"],
         cohorts=[],

@@ -17,6 +17,7 @@ from firsthand.services.portal.http.shapes import (
 )
 from firsthand.services.portal.repository import known
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.inputs import Word
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
@@ -39,25 +40,25 @@ async def all_institutions(context: ContextDep, staff: Operator) -> Institutions
 
 
 @router.post("/institutions/{slug}/people", status_code=201)
-async def add_person(context: ContextDep, slug: str, body: NewPerson, staff: Operator) -> PersonIdOut:
+async def add_person(context: ContextDep, slug: Word, body: NewPerson, staff: Operator) -> PersonIdOut:
     institution = await _of(context, slug, staff)
     return PersonIdOut(person_id=await people.add_person(context, institution, by=staff, **body.model_dump()))
 
 
 @router.post("/institutions/{slug}/sign-in-links", status_code=201)
-async def make_link(context: ContextDep, slug: str, body: Address, staff: Operator) -> UrlOut:
+async def make_link(context: ContextDep, slug: Word, body: Address, staff: Operator) -> UrlOut:
     institution = await _of(context, slug, staff)
     secret = await sign_in.make_link(context, institution, body.email)
     return UrlOut(url=link_address(context, institution, secret))
 
 
 @router.post("/institutions/{slug}/tokens", status_code=201)
-async def make_token(context: ContextDep, slug: str, body: NewToken, staff: Operator) -> TokenOut:
+async def make_token(context: ContextDep, slug: Word, body: NewToken, staff: Operator) -> TokenOut:
     institution = await _of(context, slug, staff)
     return await token_of(context, institution, body, staff)
 
 
-async def _of(context: Context, slug: str, staff: Staff) -> InstitutionId:
+async def _of(context: Context, slug: Word, staff: Staff) -> InstitutionId:
     _only_the_deployments(staff)
     return await known(context, slug)
 

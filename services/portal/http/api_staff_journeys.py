@@ -11,6 +11,7 @@ from firsthand.services.portal.http.shapes import JourneyOut, JourneysOut, Whole
 from firsthand.services.portal.live import LivePages, stream
 from firsthand.services.portal.model.journey import Stage
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor
 from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Tutor
 
 router = APIRouter(prefix="/api/v1/journeys", tags=["journeys"])
@@ -22,7 +23,7 @@ async def board(
     staff: Tutor,
     stage: Stage | None = None,
     case: Id | None = None,
-    after: str | None = None,
+    after: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> JourneysOut:
     found = await journeys.board(context, staff, stage=stage, case_id=case, after=after, limit=limit)

@@ -21,6 +21,7 @@ from firsthand.services.portal.http.shapes import (
 )
 from firsthand.shared.events.portal import Role
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor
 from firsthand.shared.web.access import AnyStaff, ContextDep, Coordinator, Tutor
 
 router = APIRouter(prefix="/api/v1", tags=["people"])
@@ -30,7 +31,7 @@ router = APIRouter(prefix="/api/v1", tags=["people"])
 async def everybody(
     context: ContextDep,
     staff: Coordinator,
-    after: str | None = None,
+    after: Cursor | None = None,
     limit: Annotated[int | None, Query(ge=1, le=200)] = None,
 ) -> PeopleOut:
     """List people by name: all, or a page of `limit`."""

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from firsthand.services.portal.handlers.today import tasks_of, today_of
 from firsthand.services.portal.http.shapes import TaskOut, TasksOut, TodayOut
 from firsthand.services.portal.model.today import TaskList
+from firsthand.shared.inputs import Cursor
 from firsthand.shared.web.access import ContextDep, Tutor
 
 router = APIRouter(prefix="/api/v1", tags=["today"])
@@ -28,7 +29,7 @@ async def tasks(
     context: ContextDep,
     kind: TaskList,
     staff: Tutor,
-    after: str | None = None,
+    after: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> TasksOut:
     found = await tasks_of(context, staff, kind, after=after, limit=limit)

@@ -9,6 +9,7 @@ from firsthand.services.portal.handlers import people
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.http.shapes import NewToken, TokenOut
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.inputs import number_of
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -32,8 +33,8 @@ async def submit(
 
 def number(text: str) -> int:
     """A whole number as somebody typed it; -1 (out of every bound of ours) for anything else."""
-    text = text.strip()
-    return int(text) if text.isdecimal() and len(text) < 9 else -1  # noqa: PLR2004 - nothing of ours is that large
+    found = number_of(text)
+    return -1 if found is None else found
 
 
 def link_address(context: Context, institution: InstitutionId, secret: str) -> str:

@@ -13,6 +13,7 @@ from firsthand.services.portal.handlers import sign_in
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.model.sign_in import SIGN_IN_LIFE
 from firsthand.shared.identifiers import Id, PastedSecret
+from firsthand.shared.inputs import NextPath
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import STAFF_LIFE
 from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Public, safe_next
@@ -32,7 +33,7 @@ async def link_page(
     slug: Id,
     secret: PastedSecret,
     _: Public,
-    next: str = "",  # noqa: A002
+    next: NextPath = "",  # noqa: A002
 ) -> Response:
     opens = await sign_in.link_opens(context, slug, secret)
     return pages.render(
@@ -41,7 +42,7 @@ async def link_page(
 
 
 @router.post("/sign-in/{slug}/{secret:path}")
-async def use_link(context: ContextDep, slug: Id, secret: PastedSecret, _: Public, next: str = "") -> Response:  # noqa: A002
+async def use_link(context: ContextDep, slug: Id, secret: PastedSecret, _: Public, next: NextPath = "") -> Response:  # noqa: A002
     begun = await sign_in.sign_in(context, slug, secret)
     answer = RedirectResponse(safe_next(next, TODAY), 303)
     _set_session(context, answer, begun.session)
@@ -58,12 +59,12 @@ async def use_link(context: ContextDep, slug: Id, secret: PastedSecret, _: Publi
 
 
 @router.get("/session/renew")
-async def renew_and_return(request: Request, context: ContextDep, _: Public, next: str = "") -> Response:  # noqa: A002
+async def renew_and_return(request: Request, context: ContextDep, _: Public, next: NextPath = "") -> Response:  # noqa: A002
     return await _renew(request, context, next, 303)
 
 
 @router.post("/session/renew")
-async def renew_and_repeat(request: Request, context: ContextDep, _: Public, next: str = "") -> Response:  # noqa: A002
+async def renew_and_repeat(request: Request, context: ContextDep, _: Public, next: NextPath = "") -> Response:  # noqa: A002
     return await _renew(request, context, next, 307)
 
 

@@ -18,6 +18,7 @@ from firsthand.services.portal.model.people import one_spelling
 from firsthand.services.portal.model.sign_in import LINK_LIFE, hashed
 from firsthand.services.portal.repository import Institutions
 from firsthand.shared.bus.errors import Hopeless, Transient
+from firsthand.shared.inputs import Line, NextPath, Word
 from firsthand.shared.mail import MailUnavailable
 from firsthand.shared.mail_watch import Waiting, keep_watch
 from firsthand.shared.service import Context
@@ -97,8 +98,8 @@ async def sign_in_page(
     request: Request,
     context: ContextDep,
     _: Public,
-    institution: str = "",
-    next: str = "",  # noqa: A002 - the address's own word
+    institution: Word = "",
+    next: NextPath = "",  # noqa: A002 - the address's own word
 ) -> Response:
     known = await institutions.all_institutions(context)
     return pages.render(
@@ -117,9 +118,9 @@ async def ask_by_form(
     request: Request,
     context: ContextDep,
     _: Public,
-    institution: Annotated[str, Form(max_length=40)],
-    email: Annotated[str, Form(max_length=254)],
-    next: Annotated[str, Form()] = "",  # noqa: A002
+    institution: Annotated[Line, Form(max_length=40)],
+    email: Annotated[Line, Form(max_length=254)],
+    next: Annotated[NextPath, Form()] = "",  # noqa: A002
 ) -> Response:
     context.own(SignInDesk).ask(request, AskedSignIn(institution=institution, email=email), safe_next(next, ""))
     not_now = _NOT_NOW if context.mail.state.trouble else ""

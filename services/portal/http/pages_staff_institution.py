@@ -15,6 +15,7 @@ from firsthand.services.portal.model.institutions import POLICIES
 from firsthand.services.portal.repository import Institutions, all_slugs
 from firsthand.shared.events.portal import InstitutionState
 from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.inputs import Word, tidy
 from firsthand.shared.mail import Letter
 from firsthand.shared.service import Context
 from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
@@ -29,7 +30,7 @@ router = APIRouter()
 
 
 @router.get("/institution")
-async def policies(request: Request, context: ContextDep, staff: Coordinator, shown: str = "") -> Response:
+async def policies(request: Request, context: ContextDep, staff: Coordinator, shown: Word = "") -> Response:
     found = await Institutions(context, staff.institution).demand()
     return pages.render(request, "institution.html", **_shown(found.state), errors={}, shown=shown)
 
@@ -38,7 +39,7 @@ async def policies(request: Request, context: ContextDep, staff: Coordinator, sh
 async def change(request: Request, context: ContextDep, staff: Coordinator) -> Response:
     form = await request.form()
     found = await Institutions(context, staff.institution).demand()
-    given: dict[str, Any] = {name: str(form.get(name, "")).strip()[:300] for name in _TEXTS}
+    given: dict[str, Any] = {name: tidy(str(form.get(name, ""))[:1000])[:300] for name in _TEXTS}
     given |= {policy.name: number(str(form.get(policy.name, ""))) for policy in POLICIES}
     given["languages"] = [code for code in form.getlist("languages") if code in NAMES]
     return await submit(

@@ -13,6 +13,7 @@ from firsthand.services.portal.model.journey import ON_THE_WAY, STAGES, Stage
 from firsthand.services.portal.model.today import TASK_LISTS, TaskList, approvals_to_renew
 from firsthand.services.portal.repository import Institutions
 from firsthand.shared.identifiers import DEPLOYMENT, Id, InstitutionId
+from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
 from firsthand.shared.topology import SERVICES
 from firsthand.shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
@@ -60,7 +61,7 @@ async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Respo
 
 @router.get("/tasks/{kind}")
 async def tasks(
-    request: Request, context: ContextDep, kind: TaskList, staff: Tutor, after: str | None = None
+    request: Request, context: ContextDep, kind: TaskList, staff: Tutor, after: Cursor | None = None
 ) -> Response:
     return pages.render(
         request,
@@ -80,7 +81,7 @@ async def board(
     staff: Tutor,
     stage: Annotated[Stage | None, Query()] = None,
     case: Id | Literal[""] | None = None,  # a form sends nothing as an empty one
-    after: str | None = None,
+    after: Cursor | None = None,
 ) -> Response:
     found = await journeys.board(context, staff, stage=stage, case_id=case or None, after=after, limit=_SHOWN)
     return pages.render(

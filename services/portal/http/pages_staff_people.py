@@ -1,6 +1,5 @@
 """The pages of people, machines and cohorts."""
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -15,19 +14,20 @@ from firsthand.services.portal.http.pages_staff_journeys import zone_of
 from firsthand.services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
 from firsthand.shared.events.portal import Role
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Line, Word, day_of
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Coordinator
 
-Text = Annotated[str, Form(max_length=300)]
+Text = Annotated[Line, Form()]
 _A_PAGE = 50
 
 
 class PersonForm(BaseModel):
-    name: Annotated[str, Field(max_length=300)] = ""
-    email: Annotated[str, Field(max_length=254)] = ""
+    name: Line = ""
+    email: Annotated[Line, Field(max_length=254)] = ""
     roles: list[Role] = []
     cohorts: list[Id] = []
 
@@ -35,10 +35,10 @@ class PersonForm(BaseModel):
 class CohortForm(BaseModel):
     """As it was typed: what is wrong with it is told beside its field."""
 
-    id: Annotated[str, Field(max_length=64)] = ""
-    label: Annotated[str, Field(max_length=300)] = ""
-    size: str = ""
-    learns_until: str = ""
+    id: Annotated[Line, Field(max_length=64)] = ""
+    label: Line = ""
+    size: Word = ""
+    learns_until: Word = ""
 
 
 router = APIRouter()
@@ -46,7 +46,7 @@ router = APIRouter()
 
 @router.get("/people")
 async def everybody(
-    request: Request, context: ContextDep, staff: Coordinator, shown: str = "", after: str | None = None
+    request: Request, context: ContextDep, staff: Coordinator, shown: Word = "", after: Cursor | None = None
 ) -> Response:
     return await _list(context, request, staff, shown=shown, after=after)
 
@@ -135,7 +135,7 @@ async def revoke(context: ContextDep, person_id: Id, staff: Coordinator) -> Resp
 
 @router.get("/cohorts")
 async def cohorts(
-    request: Request, context: ContextDep, staff: Coordinator, edit: str = "", shown: str = ""
+    request: Request, context: ContextDep, staff: Coordinator, edit: Word = "", shown: Word = ""
 ) -> Response:
     found = await institutions.cohorts_of(context, staff.institution)
     chosen = next((one for one in found if one.id == edit), None)
@@ -173,7 +173,7 @@ async def _put_cohort(context: Context, staff: Staff, form: CohortForm) -> None:
     if not short or not all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in short):
         raise Refused.of_field("id", N_("Use lower-case letters, digits and hyphens, for example year-3."))
     try:
-        until = date.fromisoformat(form.learns_until)
+        until = day_of(form.learns_until)
     except ValueError:
         raise Refused.of_field("learns_until", N_("Until when do they study here?")) from None
     await institutions.put_cohort(
@@ -199,10 +199,10 @@ async def _list(
     request: Request,
     staff: Staff,
     *,
-    shown: str = "",
+    shown: Word = "",
     token: str = "",
     ends: Any = None,
-    after: str | None = None,
+    after: Cursor | None = None,
 ) -> Response:
     found = await people.people_of(context, staff.institution)
     cohorts = await institutions.cohorts_of(context, staff.institution)

@@ -13,23 +13,21 @@ from firsthand.services.portal.model.today import Doing, Task, TaskList
 from firsthand.shared.events.contact import Language
 from firsthand.shared.events.portal import InstitutionState, Role
 from firsthand.shared.identifiers import INSTITUTION_PATTERN, Id, InstitutionId
-
-Text = Annotated[str, Field(max_length=300)]
-
+from firsthand.shared.inputs import CalendarDate, Count, Line
 
 _TEXTS: Final[Mapping[str, Any]] = {
-    "name": Text,
-    "country": Annotated[str, Field(max_length=2)],
-    "zone": Annotated[str, Field(max_length=60)],
+    "name": Line,
+    "country": Annotated[Line, Field(max_length=2)],
+    "zone": Annotated[Line, Field(max_length=60)],
     "languages": Annotated[list[Language], Field(max_length=20)],
-    "website": Text,
-    "account": Text,
-    "verify_address": Text,
-    "reply_address": Text,
-    "reward": Text,
+    "website": Line,
+    "account": Line,
+    "verify_address": Line,
+    "reply_address": Line,
+    "reward": Line,
 }
 _NUMBERS: Final[Mapping[str, Any]] = {
-    policy.name: Annotated[int, Field(description=policy.label)] for policy in POLICIES
+    policy.name: Annotated[Count, Field(description=policy.label)] for policy in POLICIES
 }
 
 
@@ -77,8 +75,8 @@ else:
 
 
 class NewPerson(BaseModel):
-    name: Text
-    email: Annotated[str, Field(max_length=254)]
+    name: Line
+    email: Annotated[Line, Field(max_length=254)]
     roles: list[Role]
     cohorts: Annotated[list[Id], Field(max_length=50)] = []
 
@@ -86,22 +84,22 @@ class NewPerson(BaseModel):
 class ChangedPerson(BaseModel):
     """What is to change; what is left out stays."""
 
-    name: Text | None = None
+    name: Line | None = None
     roles: list[Role] | None = None
     cohorts: Annotated[list[Id] | None, Field(max_length=50)] = None
     active: bool | None = None
 
 
 class Address(BaseModel):
-    email: Annotated[str, Field(max_length=254)]
+    email: Annotated[Line, Field(max_length=254)]
 
 
 class AskedSignIn(Address):
-    institution: Annotated[str, Field(max_length=40)]
+    institution: Annotated[Line, Field(max_length=40)]
 
 
 class NewToken(BaseModel):
-    label: Text
+    label: Line
     days: Annotated[int, Field(ge=1, le=90)] = 30
 
 
@@ -258,6 +256,6 @@ class TodayOut(BaseModel):
 
 
 class CohortFields(BaseModel):
-    label: Text
-    size: int
-    learns_until: date
+    label: Line
+    size: Count
+    learns_until: CalendarDate

@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar, Final
-from zoneinfo import available_timezones
 
 from firsthand.shared.events.portal import InstitutionState
 from firsthand.shared.identifiers import DEPLOYMENT
+from firsthand.shared.inputs import is_name
 from firsthand.shared.mail_address import NotMailAddress, mail_address, needs_utf8
+from firsthand.shared.places import is_zone
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document
 from firsthand.shared.texts import N_
@@ -99,9 +100,9 @@ def _rules(state: InstitutionState) -> list[tuple[str, bool, str]]:
     safe = not state.website or state.website.startswith("https://")
     return [
         ("slug", state.slug != DEPLOYMENT, N_("This name is reserved. Choose another one.")),
-        ("name", bool(state.name.strip()), N_("Enter the institution's name.")),
+        ("name", is_name(state.name), N_("Enter the institution's name.")),
         ("country", bool(_COUNTRY.fullmatch(state.country)), N_("Enter two capital letters, for example QA.")),
-        ("zone", state.zone in available_timezones(), N_("We do not know this time zone. Write it like Asia/Qatar.")),
+        ("zone", is_zone(state.zone), N_("We do not know this time zone. Write it like Asia/Qatar.")),
         ("languages", bool(state.languages), N_("Choose at least one language.")),
         ("website", safe, N_("A web address starts with https://")),
         (

@@ -15,7 +15,8 @@ from firsthand.services.scheduling.http.shapes import (
     Shown,
     Whose,
 )
-from firsthand.services.scheduling.model import AvailabilityRules
+from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Word
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/cases/{case_id}/availability")
-async def get_availability(context: ContextDep, case_id: str, staff: Tutor, tutor_id: str = "") -> AvailabilityOut:
+async def get_availability(context: ContextDep, case_id: Id, staff: Tutor, tutor_id: Word = "") -> AvailabilityOut:
     case = await availability.case_named(context, staff.institution, case_id)
     tutor = availability.tutor_meant(case, staff, tutor_id)
     found = await availability.availability_of(context, staff.institution, case_id, tutor)
@@ -38,17 +39,17 @@ async def get_availability(context: ContextDep, case_id: str, staff: Tutor, tuto
 
 
 @router.put("/cases/{case_id}/availability")
-async def put_availability(context: ContextDep, case_id: str, staff: Tutor, body: AvailabilityBody) -> AvailabilityOut:
+async def put_availability(context: ContextDep, case_id: Id, staff: Tutor, body: AvailabilityBody) -> AvailabilityOut:
     case = await availability.case_named(context, staff.institution, case_id)
     tutor = availability.tutor_meant(case, staff, body.tutor_id or "")
-    rules = AvailabilityRules.model_validate(body.model_dump(exclude={"tutor_id"}, by_alias=True))
+    rules = body.rules_only()
     await availability.set_availability(context, staff.institution, case_id, tutor, rules)
     return AvailabilityOut.of_tutor(case_id, tutor, rules)
 
 
 @router.get("/meetings")
 async def list_meetings(
-    context: ContextDep, staff: Tutor, whose: Whose = "all", show: Shown | None = None, after: str | None = None
+    context: ContextDep, staff: Tutor, whose: Whose = "all", show: Shown | None = None, after: Cursor | None = None
 ) -> MeetingsOut:
     """A page of a part of the meetings, or of all: those planned, those that wait for the family, those that ended."""
     everybody = whose == "all"
@@ -60,17 +61,17 @@ async def list_meetings(
 
 
 @router.get("/meetings/{contact_id}")
-async def get_meeting(context: ContextDep, contact_id: str, staff: Tutor) -> MeetingOut:
+async def get_meeting(context: ContextDep, contact_id: Id, staff: Tutor) -> MeetingOut:
     return await _seen(context, staff, contact_id)
 
 
 @router.get("/meetings/{contact_id}/close")
-async def get_close(context: ContextDep, contact_id: str, staff: Tutor) -> CloseOut:
+async def get_close(context: ContextDep, contact_id: Id, staff: Tutor) -> CloseOut:
     return CloseOut.of(await meetings.see(context, staff.institution, contact_id))
 
 
 @router.post("/meetings/{contact_id}/close")
-async def post_close(context: ContextDep, contact_id: str, staff: Tutor, body: CloseBody) -> MeetingOut:
+async def post_close(context: ContextDep, contact_id: Id, staff: Tutor, body: CloseBody) -> MeetingOut:
     if body.held:
         await meetings.close_held(context, staff, contact_id, body.as_held())
     else:
@@ -82,7 +83,7 @@ async def post_close(context: ContextDep, contact_id: str, staff: Tutor, body: C
 
 
 @router.post("/meetings/{contact_id}/cancel")
-async def post_cancel(context: ContextDep, contact_id: str, staff: Tutor, body: CancelBody | None = None) -> MeetingOut:
+async def post_cancel(context: ContextDep, contact_id: Id, staff: Tutor, body: CancelBody | None = None) -> MeetingOut:
     note = body.reason if body else ""
     await meetings.cancel(context, staff, contact_id, note)
     return await _seen(context, staff, contact_id)
@@ -90,7 +91,7 @@ async def post_cancel(context: ContextDep, contact_id: str, staff: Tutor, body: 
 
 @router.post("/meetings/{contact_id}/reschedule")
 async def post_reschedule(
-    context: ContextDep, contact_id: str, staff: Tutor, body: MoveBody | None = None
+    context: ContextDep, contact_id: Id, staff: Tutor, body: MoveBody | None = None
 ) -> MeetingOut:
     starts_at, note = (body.starts_at, body.note) if body else (None, "")
     if starts_at is None:
@@ -101,7 +102,7 @@ async def post_reschedule(
 
 
 @router.post("/meetings/{contact_id}/offer")
-async def post_offer(context: ContextDep, contact_id: str, staff: Tutor) -> MeetingOut:
+async def post_offer(context: ContextDep, contact_id: Id, staff: Tutor) -> MeetingOut:
     await meetings.offer_again(context, staff, contact_id)
     return await _seen(context, staff, contact_id)
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Query, Request
-from pydantic import AwareDatetime
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import booking
@@ -16,6 +15,7 @@ from firsthand.services.scheduling.model import ReachBy
 from firsthand.services.scheduling.model.slots import Slot, by_day, is_night
 from firsthand.services.scheduling.model.zones import places
 from firsthand.services.scheduling.words import PAGES
+from firsthand.shared.inputs import Instant, Line, Word
 from firsthand.shared.mail_address import NotMailAddress, as_typed, mail_address
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
@@ -45,7 +45,7 @@ router = APIRouter(prefix="/family", include_in_schema=False)
 
 
 @router.get("")
-async def home(request: Request, context: ContextDep, family: FamilySession, done: str = "") -> Response:
+async def home(request: Request, context: ContextDep, family: FamilySession, done: Word = "") -> Response:
     view = await booking.see(context, family)
     if view.may_choose and not view.planned and view.state == "offered":
         return RedirectResponse(f"{HOME}/times" if view.personal.zone else f"{HOME}/place", 303)
@@ -91,8 +91,8 @@ async def place(
     request: Request,
     context: ContextDep,
     family: FamilySession,
-    zone: Annotated[str, Form()] = "",
-    find: Annotated[str, Form()] = "",
+    zone: Annotated[Word, Form()] = "",
+    find: Annotated[Word, Form()] = "",
 ) -> Response:
     view = await _open(context, family)
     if find.strip() and not zone:
@@ -116,7 +116,7 @@ async def times(
 
 @router.get("/confirm")
 async def ask_confirm(
-    request: Request, context: ContextDep, family: FamilySession, at: AwareDatetime | None = None
+    request: Request, context: ContextDep, family: FamilySession, at: Instant | None = None
 ) -> Response:
     view = await _open(context, family)
     if at is None:
@@ -132,9 +132,9 @@ async def confirm(
     request: Request,
     context: ContextDep,
     family: FamilySession,
-    at: Annotated[AwareDatetime, Form()],
+    at: Annotated[Instant, Form()],
     by: Annotated[ReachBy | None, Form()] = None,
-    address: Annotated[str, Form(max_length=512)] = "",
+    address: Annotated[Line, Form(max_length=512)] = "",
     night: Annotated[Literal["yes", ""], Form()] = "",
 ) -> Response:
     view = await _open(context, family)

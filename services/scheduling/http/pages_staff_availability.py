@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability
 from firsthand.services.scheduling.http.pages_staff_meetings import LIST
+from firsthand.services.scheduling.http.shapes import AvailabilityBody
 from firsthand.services.scheduling.http.words import part_of_night, short_when
 from firsthand.services.scheduling.model import AvailabilityRules
 from firsthand.services.scheduling.model.slots import Slot, free_slots
@@ -19,6 +20,8 @@ from firsthand.services.scheduling.model.zones import places
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.copies import institution_of
 from firsthand.shared.events.discovery import CaseState
+from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Cursor, Word
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
@@ -48,7 +51,7 @@ router = APIRouter(prefix="/availability", include_in_schema=False)
 
 
 @router.get("")
-async def everything(request: Request, context: ContextDep, staff: Tutor, after: str | None = None) -> Response:
+async def everything(request: Request, context: ContextDep, staff: Tutor, after: Cursor | None = None) -> Response:
     found = await availability.hours_of(context, staff, after=after, limit=_A_PAGE)
     everybodys = "coordinator" in staff.roles
     return PAGES.render(request, "hours.html", found=found, everybodys=everybodys, after=after, back=LIST)
@@ -56,7 +59,7 @@ async def everything(request: Request, context: ContextDep, staff: Tutor, after:
 
 @router.get("/{case_id}")
 async def hours(
-    request: Request, context: ContextDep, case_id: str, staff: Tutor, tutor: str = "", done: str = ""
+    request: Request, context: ContextDep, case_id: Id, staff: Tutor, tutor: Word = "", done: Word = ""
 ) -> Response:
     case, tutor_id = await _whose(context, staff, case_id, tutor)
     found = await availability.availability_of(context, staff.institution, case_id, tutor_id)
@@ -66,22 +69,23 @@ async def hours(
 
 
 @router.post("/{case_id}")
-async def save(request: Request, context: ContextDep, case_id: str, staff: Tutor, tutor: str = "") -> Response:
+async def save(request: Request, context: ContextDep, case_id: Id, staff: Tutor, tutor: Word = "") -> Response:
     case, tutor_id = await _whose(context, staff, case_id, tutor)
     form = await request.form(max_fields=200)
     given = _given(form)
     try:
-        rules = AvailabilityRules.model_validate({**given, "blocked": given["blocked"].split()})
+        body = AvailabilityBody.model_validate({**given, "blocked": given["blocked"].split()})
     except ValidationError as error:
         wrong = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors())
         return _page(request, context, case, tutor_id, given, wrong=list(wrong))
+    rules = body.rules_only()
     if form.get("look"):
         return _page(request, context, case, tutor_id, given, rules=rules)
     await availability.set_availability(context, staff.institution, case_id, tutor_id, rules)
     return RedirectResponse(f"/scheduling/availability/{case_id}?tutor={tutor_id}&done=saved", 303)
 
 
-async def _whose(context: Context, staff: Staff, case_id: str, tutor: str) -> tuple[CaseState, str]:
+async def _whose(context: Context, staff: Staff, case_id: Id, tutor: str) -> tuple[CaseState, str]:
     case = await availability.case_named(context, staff.institution, case_id)
     return case, availability.tutor_meant(case, staff, tutor)
 

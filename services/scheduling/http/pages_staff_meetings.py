@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability, meetings
@@ -16,6 +16,7 @@ from firsthand.services.scheduling.model import NotHeldBecause, Participant
 from firsthand.services.scheduling.model.slots import instants, is_night
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Count, Cursor, Instant, Note, Word, tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -61,7 +62,7 @@ async def everything(
     staff: Tutor,
     whose: Whose = "mine",
     show: Shown | None = None,
-    after: str | None = None,
+    after: Cursor | None = None,
 ) -> Response:
     """The first meetings of each part; or one part, page by page."""
     after = after if show else None
@@ -84,12 +85,12 @@ async def everything(
 
 
 @router.get("/{contact_id}")
-async def one(request: Request, context: ContextDep, contact_id: str, staff: Tutor, done: str = "") -> Response:
+async def one(request: Request, context: ContextDep, contact_id: Id, staff: Tutor, done: Word = "") -> Response:
     return await _page(request, context, staff, contact_id, done=_DONE.get(done, ""))
 
 
 @router.get("/{contact_id}/{_action}")
-async def back(contact_id: Id, _action: str, staff: Tutor) -> Response:  # noqa: ARG001 - who may
+async def back(contact_id: Id, _action: Word, staff: Tutor) -> Response:  # noqa: ARG001 - who may
     """Where a form was refused, another language is asked for by its own address."""
     return RedirectResponse(f"{LIST}/{contact_id}", 303)
 
@@ -98,10 +99,10 @@ async def back(contact_id: Id, _action: str, staff: Tutor) -> Response:  # noqa:
 async def move(
     request: Request,
     context: ContextDep,
-    contact_id: str,
+    contact_id: Id,
     staff: Tutor,
-    slot: Annotated[AwareDatetime | Literal[""], Form()] = "",
-    at: Annotated[str, Form()] = "",
+    slot: Annotated[Instant | Literal[""], Form()] = "",
+    at: Annotated[Word, Form()] = "",
     night: Annotated[Literal["yes", ""], Form()] = "",
 ) -> Response:
     view = await meetings.see(context, staff.institution, contact_id)
@@ -122,9 +123,9 @@ async def move(
 async def anew(
     request: Request,
     context: ContextDep,
-    contact_id: str,
+    contact_id: Id,
     staff: Tutor,
-    note: Annotated[str, Form(max_length=1000)] = "",
+    note: Annotated[Note, Form(max_length=1000)] = "",
 ) -> Response:
     return await _done(
         request, context, staff, contact_id, meetings.choose_anew(context, staff, contact_id, note), "anew"
@@ -135,9 +136,9 @@ async def anew(
 async def cancel(
     request: Request,
     context: ContextDep,
-    contact_id: str,
+    contact_id: Id,
     staff: Tutor,
-    note: Annotated[str, Form(max_length=1000)] = "",
+    note: Annotated[Note, Form(max_length=1000)] = "",
 ) -> Response:
     return await _done(
         request, context, staff, contact_id, meetings.cancel(context, staff, contact_id, note), "cancelled"
@@ -145,7 +146,7 @@ async def cancel(
 
 
 @router.post("/{contact_id}/offer")
-async def offer(request: Request, context: ContextDep, contact_id: str, staff: Tutor) -> Response:
+async def offer(request: Request, context: ContextDep, contact_id: Id, staff: Tutor) -> Response:
     return await _done(request, context, staff, contact_id, meetings.offer_again(context, staff, contact_id), "offered")
 
 
@@ -153,12 +154,12 @@ async def offer(request: Request, context: ContextDep, contact_id: str, staff: T
 async def held(
     request: Request,
     context: ContextDep,
-    contact_id: str,
+    contact_id: Id,
     staff: Tutor,
-    person: Annotated[list[str], Form()],
-    agrees: Annotated[list[int] | None, Form()] = None,
-    begun: Annotated[str, Form()] = "",
-    ended: Annotated[str, Form()] = "",
+    person: Annotated[list[Word], Form()],
+    agrees: Annotated[list[Count] | None, Form()] = None,
+    begun: Annotated[Word, Form()] = "",
+    ended: Annotated[Word, Form()] = "",
 ) -> Response:
     view = await meetings.see(context, staff.institution, contact_id)
 
@@ -176,7 +177,7 @@ async def held(
 async def not_held(
     request: Request,
     context: ContextDep,
-    contact_id: str,
+    contact_id: Id,
     staff: Tutor,
     reason: Annotated[NotHeldBecause, Form()],
     again: Annotated[Literal["yes", ""], Form()] = "",
@@ -193,7 +194,7 @@ async def _done(
     request: Request,
     context: Context,
     staff: Staff,
-    contact_id: str,
+    contact_id: Id,
     act: Awaitable[object],
     done: str,
 ) -> Response:
@@ -218,9 +219,9 @@ async def _page(
     request: Request,
     context: Context,
     staff: Staff,
-    contact_id: str,
+    contact_id: Id,
     *,
-    done: str = "",
+    done: Word = "",
     refused: str = "",
     at_night: datetime | None = None,
     status: int = 200,
@@ -271,10 +272,10 @@ def _clocked(text: str, zone: str, *, near: datetime | None = None, after: datet
 
     Of an hour that the clock shows twice it is the first, or the one that lies nearer to `near`, or the first `after`.
     """
-    if not text.strip():
+    if not (text := tidy(text)):
         return None
     try:
-        wall = datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+        wall = datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
         raise Refused.of_field("at", N_("Enter a date and a time.")) from None
     if wall.year not in _YEARS:

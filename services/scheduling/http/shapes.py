@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 
 from firsthand.services.scheduling.handlers.booking import FamilySees, FamilyView, Wish
 from firsthand.services.scheduling.handlers.meetings import Held, StaffView
@@ -17,16 +17,30 @@ from firsthand.services.scheduling.model import (
     ReachBy,
 )
 from firsthand.services.scheduling.model.slots import Slot, is_night
+from firsthand.services.scheduling.model.zones import is_zone
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import CalendarDate, Instant, Note, Word
 from firsthand.shared.mail_address import MailAddressField, as_typed
 
-Note = Annotated[str, Field(max_length=1000)]
+ShortNote = Annotated[Note, Field(max_length=1000)]
 
 
 class AvailabilityBody(AvailabilityRules):
     """Availability of the signed-in tutor; a coordinator may name another one."""
 
+    blocked: Annotated[list[CalendarDate], Field(max_length=366, description="days off, on the tutor's calendar")] = []
     tutor_id: Id | None = None
+
+    @field_validator("zone")
+    @classmethod
+    def _means_the_same_everywhere(cls, zone: str) -> str:
+        """An earlier release took the machine's own zone, too, so the rules that are kept allow it."""
+        if not is_zone(zone):
+            raise ValueError("this is no IANA time zone, e.g. Asia/Qatar")
+        return zone
+
+    def rules_only(self) -> AvailabilityRules:
+        return AvailabilityRules.model_validate(self.model_dump(exclude={"tutor_id"}, by_alias=True))
 
 
 class Reach(BaseModel):
@@ -45,8 +59,8 @@ class Reach(BaseModel):
 class BookingBody(BaseModel):
     """The time that a family chooses."""
 
-    starts_at: AwareDatetime
-    zone: Annotated[str, Field(max_length=64)]
+    starts_at: Instant
+    zone: Word
     reach: Reach
 
     def wish(self) -> Wish:
@@ -56,14 +70,14 @@ class BookingBody(BaseModel):
 class MoveBody(BaseModel):
     """A time that the tutor sets; without one the family chooses again."""
 
-    starts_at: AwareDatetime | None = None
-    note: Note = ""
+    starts_at: Instant | None = None
+    note: ShortNote = ""
 
 
 class CancelBody(BaseModel):
     """Why, as a word to the family."""
 
-    reason: Note = ""
+    reason: ShortNote = ""
 
 
 class ParticipantBody(BaseModel):
@@ -75,8 +89,8 @@ class CloseBody(BaseModel):
     """How it ended. Held: who took part, when if not as planned. Not held: why, and whether to offer times again."""
 
     held: bool
-    held_from: AwareDatetime | None = None
-    held_until: AwareDatetime | None = None
+    held_from: Instant | None = None
+    held_until: Instant | None = None
     participants: Annotated[list[ParticipantBody], Field(max_length=200)] = []
     reason: NotHeldBecause | None = None
     offer_again: bool = False

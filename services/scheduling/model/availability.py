@@ -5,12 +5,12 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from firsthand.services.scheduling.model.slots import END_OF_DAY, Hours, Rules
-from firsthand.services.scheduling.model.zones import is_zone
+from firsthand.shared.inputs import Tidy
 from firsthand.shared.store import Document
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
@@ -34,8 +34,8 @@ class WeeklyHours(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     weekday: Annotated[int, Field(ge=0, le=6, description="0 Monday to 6 Sunday")]
-    from_: Annotated[str, Field(alias="from", description="HH:MM")]
-    to: Annotated[str, Field(description="HH:MM, at the latest 24:00")]
+    from_: Annotated[str, Tidy, Field(alias="from", max_length=100, description="HH:MM")]
+    to: Annotated[str, Tidy, Field(max_length=100, description="HH:MM, at the latest 24:00")]
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -51,7 +51,7 @@ class WeeklyHours(BaseModel):
 class AvailabilityRules(BaseModel):
     """What a tutor says about when they can be met. Lengths in the unit that the name says."""
 
-    zone: Annotated[str, Field(description="IANA time zone of the hours, e.g. `Asia/Qatar`")]
+    zone: Annotated[str, Tidy, Field(max_length=100, description="IANA time zone of the hours, e.g. `Asia/Qatar`")]
     # Virtual visits with patients all ran over 30 minutes and most over an hour: an hour and a quarter.
     duration_minutes: Annotated[int, Field(ge=30, le=180)] = 75
     buffer_minutes: Annotated[int, Field(ge=0, le=240, description="kept free between two meetings")] = 15
@@ -59,12 +59,14 @@ class AvailabilityRules(BaseModel):
     horizon_days: Annotated[int, Field(ge=1, le=180, description="times are offered this far ahead")] = 42
     weekly: Annotated[list[WeeklyHours], Field(max_length=70)] = []
     blocked: Annotated[list[date], Field(max_length=366, description="days off, on the tutor's calendar")] = []
-    join_url: Annotated[str, Field(max_length=_LONGEST_URL, description="the meeting room; empty while unknown")] = ""
+    join_url: Annotated[
+        str, Tidy, Field(max_length=_LONGEST_URL, description="the meeting room; empty while unknown")
+    ] = ""
 
     @field_validator("zone")
     @classmethod
     def _known(cls, zone: str) -> str:
-        if not is_zone(zone):
+        if zone not in available_timezones():
             raise ValueError("this is no IANA time zone, e.g. Asia/Qatar")
         return zone
 

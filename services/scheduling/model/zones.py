@@ -4,13 +4,13 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.core import get_global
 from babel.dates import get_timezone_name
 
-from firsthand.shared.places import city
+from firsthand.shared.places import city, is_zone
 from firsthand.shared.texts import normalized
 
 # Places that people look for and that stand under another one's name, as families would type them.
@@ -39,16 +39,6 @@ class Place:
     zone: str
     name: str  # e.g. `New York, United States`
     clock: datetime  # in the zone
-
-
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def is_zone(name: str) -> bool:
-    """Whether this is an IANA time zone's name."""
-    return name in _known()
 
 
 def places(language: str, now: datetime, find: str = "") -> list[Place]:
