@@ -214,7 +214,12 @@ def test_where_a_contact_stands_is_read_off_the_whole_state(
     assert standing_of(told) == standing
 
 
-@pytest.mark.parametrize("title", ["one\r\nX-Two: 2", "nothing\x00", "\u2028", "", "x" * 121])
+@pytest.mark.parametrize("title", ["\u2028", "", "x" * 121, "\u200b\x00"])
 def test_a_title_is_one_line_that_can_be_read(title: str) -> None:
     with pytest.raises(ValidationError):
         CaseDetails.model_validate(DETAILS | {"title": title})
+
+
+def test_a_title_that_was_pasted_is_one_line() -> None:
+    for title in ("one\r\nX-Two: 2", "one\x00 X-Two:\u2028 2\u202c"):
+        assert CaseDetails(**DETAILS | {"title": title}).title == "one X-Two: 2"
