@@ -94,6 +94,10 @@ class Uploads:
         """Give uploads of a contact, not more than 500."""
         return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
 
+    async def open_of(self, person_id: str) -> int:
+        """Count the uploads of a person, or of a machine, that are not complete."""
+        return await self._documents.count({"by": person_id, "stage": "receiving"})
+
     async def forget(self, upload: Upload) -> None:
         """Remove it, whatever became of it meanwhile."""
         stored: Upload | None = upload

@@ -31,12 +31,22 @@ class Connection:
         What the client has not yet room for stays with us. What is on its way is not bounded: with a small send buffer
         instead, a client 300 ms away would get 100 KB a second.
         """
+        if self.is_closed:
+            return
         self._transport.set_write_buffer_limits(high=0)
         connected: socket.socket | None = self._transport.get_extra_info("socket")
-        if connected is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-        elif connected is not None:
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if connected is None:
+            return
+        with contextlib.suppress(OSError):  # the client has just left
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+            else:
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody is left to read a response."""
+        return self._transport.is_closing()
 
     def abort(self) -> None:
         """End the connection now. What waits in the process and in the system's send buffer is dropped, not sent."""

@@ -20,6 +20,7 @@ from firsthand.shared.store import AlreadyExists, Conflict, NoRoom, NoSuchPlace,
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import KeyErased
 from firsthand.shared.web.accept import accepted
+from firsthand.shared.web.connection import connection_of
 from firsthand.shared.web.languages import Language
 from firsthand.shared.web.pages import pages_of
 
@@ -158,6 +159,9 @@ class IncidentMiddleware:
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:
+            connection = connection_of(scope)
+            if isinstance(error, OSError) and connection and connection.is_closed:
+                return  # that the client has left is no fault of ours
             if is_no_room(error) and not started:
                 _log.exception("no room on the disk")
                 await answer_with(Request(scope, receive), Problem(507))(scope, receive, send)

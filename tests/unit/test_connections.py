@@ -10,7 +10,8 @@ import pytest
 import uvicorn
 
 from firsthand.shared.serving import raise_file_limit
-from firsthand.shared.web.connection import HEAD_LIMIT, BoundedProtocol
+from firsthand.shared.web.connection import HEAD_LIMIT, BoundedProtocol, connection_of
+from firsthand.shared.web.problems import IncidentMiddleware
 
 WITHIN = 0.3  # seconds; the program gives 20
 
@@ -35,9 +36,9 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @contextlib.asynccontextmanager
-async def served(protocol: type[BoundedProtocol] = Quick) -> AsyncIterator[int]:
+async def served(app: Any = answer) -> AsyncIterator[int]:
     server = uvicorn.Server(
-        uvicorn.Config(answer, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+        uvicorn.Config(app, port=0, http=Quick, ws="none", lifespan="off", log_config=None, access_log=False)
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
@@ -155,6 +156,30 @@ async def test_other_visitors_are_answered_while_heads_without_end_come_in() -> 
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             async with asyncio.timeout(5):
                 assert await status_of(reader) == 200
+
+
+async def test_a_client_that_leaves_is_no_incident(caplog: pytest.LogCaptureFixture) -> None:
+    ended = asyncio.get_running_loop().create_future()
+
+    async def play(scope: Any, receive: Any, send: Any) -> None:
+        connection = connection_of(scope)
+        assert connection
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        try:
+            connection.hold_back()
+            connection.abort()
+            raise BrokenPipeError
+        finally:
+            ended.set_result(connection.is_closed)
+
+    async with served(app=IncidentMiddleware(play)) as port, connected(port) as (_, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await writer.drain()
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            assert await ended
+    assert [record.message for record in caplog.records if hasattr(record, "incident")] == []
 
 
 def test_a_process_may_open_as_many_files_as_the_system_lets_it() -> None:

@@ -29,6 +29,7 @@ _WRITE: Final = 1024 * 1024  # bytes handed to the disk at once
 _SYNC: Final = 16 * 1024 * 1024  # bytes after which what came is made safe, though the request goes on
 _CHECK_TAKES: Final = timedelta(minutes=2)  # after so long somebody else takes up the checking of a complete upload
 _REMEMBERED: Final = timedelta(days=1)  # how long a completed or refused upload is still answered for
+MOST_OPEN: Final = 50  # uploads of one person or machine that have begun and are not complete
 _KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
 
 
@@ -71,6 +72,9 @@ async def begin_upload(
             due_at=expires_at,
         )
     )
+    if await Uploads(context, institution).open_of(by) > MOST_OPEN:  # counted with this one, so that none slips by
+        await Uploads(context, institution).forget(upload)
+        raise not_taken_in("too-many")
     try:
         key = await context.vault.media_key(institution, contact_id)
         await _shelf(context, upload).begin(upload.file, key)

@@ -91,7 +91,7 @@ async def options(contact_id: Id, _: Public) -> Response:  # noqa: ARG001 - the 
 )
 async def create(request: Request, contact_id: Id, staff: Tutor, _: Bulk, upload_length: Length = None) -> Response:
     """Begin an upload. `Upload-Metadata` is not kept: a file's name may be somebody's name."""
-    if upload_length is None:
+    if upload_length is None or length_of(request.headers["upload-length"]) is None:  # `+5` is a number to pydantic
         raise Problem(400, N_("Give the size of the recording"), N_("The header Upload-Length is missing."))
     with told():
         upload = await begin_upload(

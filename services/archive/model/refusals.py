@@ -15,6 +15,7 @@ RefusalCode = Literal[
     "empty",
     "too-large",
     "too-long",
+    "too-many",
     "not-media",
     "too-demanding",
     "no-room",
@@ -29,6 +30,7 @@ _TEXTS: Final[Mapping[RefusalCode, str]] = {
     "empty": N_("The file is empty. Choose the recording and try again."),
     "too-large": N_("The file is too large. Make a smaller version and try again."),
     "too-long": N_("We received more data than announced, or more than we can accept. Start the upload again."),
+    "too-many": N_("You have too many unfinished uploads. Finish or cancel some of them, then try again."),
     "not-media": N_(
         "We cannot play this file as video or sound. Choose the recording itself, for example an MP4 or M4A file. We "
         "did not keep the file."

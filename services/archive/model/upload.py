@@ -13,7 +13,7 @@ class Upload(Document):
     """A recording on its way in. How much of it is safe, the sealed file itself says."""
 
     kind: ClassVar[str] = "upload"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"), Index.on("by", "stage"))
 
     contact_id: str
     length: int  # bytes of the plain content; -1 while a form sends it without saying

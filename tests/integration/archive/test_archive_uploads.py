@@ -14,6 +14,7 @@ import pytest
 from firsthand.services.archive import probing
 from firsthand.services.archive.decoding import QUESTION, STARTED
 from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.handlers import uploads
 from firsthand.services.archive.handlers.uploads import begin_upload, receive
 from firsthand.services.archive.repository import Recordings
 from firsthand.shared.clock import ManualClock
@@ -275,3 +276,40 @@ async def test_an_upload_is_held_under_a_consent_that_the_store_does_not_know_ye
         "granted",
         hashlib.sha256(film).hexdigest(),
     )
+
+
+NO_NUMBERS = ("²", "٣", "1e3", "-1", "+5", "", "9" * 5000, "0x1", "1_0")
+
+
+async def test_a_header_that_is_no_number_is_refused_in_words(archive: Archive) -> None:
+    await archive.awaiting()
+    headers, path = {**archive.tutor(), **TUS}, "/archive/api/v1/recordings/c1/uploads"
+    made = await archive.http.post(path, headers={**headers, "Upload-Length": "10"})
+    piece = {**headers, "Content-Type": "application/offset+octet-stream"}
+    for given in NO_NUMBERS:
+        begun = await archive.http.post(path, headers=[*headers.items(), ("Upload-Length", given.encode())])
+        assert begun.status_code in {400, 422}, given
+        offset = [*piece.items(), ("Upload-Offset", given.encode())]
+        patched = await archive.http.patch(made.headers["location"], headers=offset, content=b"x")
+        assert (patched.status_code, patched.headers["content-type"]) == (400, "application/problem+json"), given
+
+
+async def test_one_person_has_no_more_than_so_many_unfinished_uploads(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two thousand were taken from one token."""
+    monkeypatch.setattr(uploads, "MOST_OPEN", 3)
+    await archive.awaiting()
+    headers = {**archive.tutor(), **TUS, "Upload-Length": "10"}
+    path = "/archive/api/v1/recordings/c1/uploads"
+    answers = await asyncio.gather(*(archive.http.post(path, headers=headers) for _ in range(12)))
+    made = [answer for answer in answers if answer.status_code == 201]
+    assert len(made) <= 3
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    while len(made) < 3:
+        made.append(await archive.http.post(path, headers=headers))
+        assert made[-1].status_code == 201
+    refused = await archive.http.post(path, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:firsthand:archive:too-many")
+    await archive.http.delete(made[0].headers["location"], headers={**archive.tutor(), **TUS})
+    assert (await archive.http.post(path, headers=headers)).status_code == 201
