@@ -127,10 +127,15 @@ def _complete(route: APIRoute, method: str, operation: Schema) -> None:
         "507": writes,
     }
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    own = {str(status): told["description"] for status, told in route.responses.items() if str(status) >= "400"}
     for status, can in statuses.items():
         operation["responses"].pop(status, None)
-        if can:
-            operation["responses"][status] = {"description": _MEANS[status], "content": content}
+        if can or status in own:
+            operation["responses"][status] = {"description": own.get(status, _MEANS[status]), "content": content}
+    for status in own.keys() - statuses.keys() - {"416"}:  # which says it all by its header
+        operation["responses"][status]["content"] = content
+    if not route.path.startswith("/api/") and operation["security"]:
+        operation["responses"]["303"] = {"description": "the session has ended; a browser gets a new one there"}
 
 
 def _checks(dependant: Dependant) -> Iterator[Any]:

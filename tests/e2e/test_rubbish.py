@@ -1,5 +1,7 @@
 """Rubbish at every door: each answer is a clear refusal, nothing breaks, and nothing of it is told to anybody."""
 
+import asyncio
+import contextlib
 import json
 import random
 import re
@@ -8,11 +10,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 import httpx
 import nats
 import pytest
 import pytest_asyncio
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.errors import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from firsthand.example import journey as play
 from firsthand.shared.bus.dead_letters import DeadLetters
@@ -61,6 +74,11 @@ HEADERS: tuple[dict[str, str | bytes], ...] = (
 ENDLESS = {"GET /portal/api/v1/journeys/stream"}
 # What ends the session or the journey that the other doors are tried with.
 ENDS = re.compile(r"sign-out|leave|withdraw|decline|/no$|close|revoke|active|uploads/{upload_id}$")
+
+
+# Requests of an operation: right by its description, and wrong.
+EXAMPLES = {schemathesis.GenerationMode.POSITIVE: 2, schemathesis.GenerationMode.NEGATIVE: 1}
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @dataclass
@@ -199,6 +217,65 @@ async def test_no_rubbish_at_any_door_breaks_anything_or_reaches_the_log(world: 
     assert CANARY not in log
     assert "boundary" not in log  # a parser of forms would quote what it cannot read
     assert CANARY not in world.system.everything.log.read_text()
+
+
+def cases_of(operation: Any) -> list[Any]:
+    """Some requests of an operation, right by its description, and some that break it."""
+    found: list[Any] = []
+
+    def keep(case: Any) -> None:
+        found.append(case)
+
+    for mode, number in EXAMPLES.items():
+        quick = settings(
+            max_examples=number, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        with contextlib.suppress(SkipTest, Unsatisfiable):  # nothing of it can be broken
+            quick(given(operation.as_strategy(generation_mode=mode))(keep))()
+    return found
+
+
+def asked(world: World, door: Door, case: Any, *, known: bool) -> Any:
+    """Send it as somebody who may; with `known`, about things that are there."""
+    if known:
+        case.path_parameters.update({name: world.things[name] for name in case.path_parameters if name in world.things})
+    http = world.callers[door.who]._http
+    headers = {"Origin": world.system.url} if not world.callers[door.who]._token else {}
+    if case.operation.path.endswith(("uploads", "{upload_id}")):
+        headers |= TUS
+    if token := world.callers[door.who]._token:
+        headers["Authorization"] = f"Bearer {token()}"
+    return case.call(
+        base_url=f"{world.system.url}/{door.service}",
+        headers=headers,
+        cookies=dict(http.cookies),
+        allow_redirects=False,
+    )
+
+
+def undescribed(world: World) -> Iterator[str]:
+    """Every answer that its description does not have, and every one that is our fault."""
+    by_name = {str(door): door for door in doors()}
+    for service in SERVICES:
+        schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi" / f"{service}.json")
+        found = [one.ok() for one in schema.get_all_operations()]
+        for operation in sorted(found, key=lambda one: (bool(ENDS.search(one.path)), one.method == "delete")):
+            door = by_name[f"{operation.method.upper()} /{service}{operation.path}"]
+            if str(door) in ENDLESS:
+                continue
+            for index, case in enumerate(cases_of(operation)):
+                answer = asked(world, door, case, known=bool(index % 4))
+                try:
+                    case.validate_response(answer, checks=CHECKS)
+                except FailureGroup as group:
+                    told = "; ".join(str(one).replace("\n", " ")[:300] for one in group.exceptions)
+                    yield f"{door} {answer.status_code}: {told}: {answer.text[:200]}"
+
+
+async def test_every_interface_answers_what_it_describes_and_nothing_else(world: World) -> None:
+    wrong = await asyncio.to_thread(lambda: list(undescribed(world)))
+    assert not wrong, "\n".join(wrong)
 
 
 async def test_rubbish_on_the_bus_becomes_dead_letters_and_the_chain_goes_on(world: World) -> None:

@@ -85,6 +85,18 @@ async def test_a_get_of_the_link_changes_nothing_and_says_nothing(house: House) 
     assert (await page(house, "POST", f"/i/{SLUG}/{'x' * 43}")).status_code == 404
 
 
+async def test_a_personal_link_opens_with_what_a_message_put_behind_it(house: House) -> None:
+    token, _ = await house.linked()
+    for behind in ("/", ".", ").", "%E2%80%8B", "/)", "%20%E2%81%A9", "_"):
+        shown = await page(house, "GET", f"/i/{SLUG}/{token}{behind}")
+        assert (shown.status_code, f'"/consent/i/{SLUG}/{token}"' in shown.text) == (200, True), behind
+        await enter(house, token + behind)
+    opened = await house.site.post(
+        "/consent/api/v1/links/open", json={"institution": SLUG, "token": f" \u2068{token}\u2069. "}
+    )
+    assert opened.status_code == 200
+
+
 async def test_the_familys_way_works_without_scripts_one_question_a_page(house: House) -> None:
     token, _ = await house.linked()
     await enter(house, token)

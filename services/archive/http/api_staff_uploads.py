@@ -67,7 +67,14 @@ class TusRoute(APIRoute):
         return speak
 
 
-router = APIRouter(prefix="/api/v1", route_class=TusRoute)
+router = APIRouter(
+    prefix="/api/v1",
+    route_class=TusRoute,
+    responses={
+        412: {"description": "another version of tus; Tus-Version names ours"},
+        423: {"description": "another request writes to this upload; see Retry-After"},
+    },
+)
 
 
 @router.options("/recordings/{contact_id}/uploads", status_code=204)
@@ -117,7 +124,15 @@ async def offset(request: Request, upload_id: Id, staff: Tutor) -> Response:
     )
 
 
-@router.patch("/uploads/{upload_id}", status_code=204)
+@router.patch(
+    "/uploads/{upload_id}",
+    status_code=204,
+    responses={
+        408: {"description": "nothing came for a while; what came is safe"},
+        415: {"description": "the body is not application/offset+octet-stream"},
+        _CHECKSUM_MISMATCH: {"description": "the bytes are not those of Upload-Checksum; none was kept"},
+    },
+)
 async def patch(request: Request, upload_id: Id, staff: Tutor, chunks: Streamed) -> Response:
     """Take bytes from `Upload-Offset` on. With the last one the recording is checked and held, or refused: 422."""
     context = context_of(request)

@@ -34,7 +34,7 @@ class LinkGiven(BaseModel):
     token: PastedSecret
 
 
-@router.post("/api/v1/links/open")
+@router.post("/api/v1/links/open", responses={404: {"description": "this link does not open, for any reason"}})
 async def exchange_link(request: Request, given: LinkGiven, _: Public) -> SessionOut:
     """Exchange a personal link for a session of 15 minutes; 404 for every link that does not open, for any reason."""
     journey = await _behind(request, given.institution, given.token)

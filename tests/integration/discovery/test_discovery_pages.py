@@ -2,12 +2,13 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.integration.discovery.house import CASE, ELM, House, bring, mastodon
+from firsthand.services.discovery.repository import Repository
+from tests.integration.discovery.house import CASE, ELM, OAK, House, bring, mastodon
 
 EXAMPLE = Path(__file__).parents[3] / "example" / "posts"
 FORM = {
@@ -40,6 +41,25 @@ async def test_a_coordinator_opens_a_case_enters_its_approvals_and_closes_it(hou
         assert "Keep it open" in (await browser.get(f"/cases/{case}/close")).text
         assert "The case is closed" in (await browser.post(f"/cases/{case}/close")).text
         assert "The case is open again" in (await browser.post(f"/cases/{case}/open")).text
+
+
+async def test_an_approval_without_end_is_refused_and_one_of_an_earlier_release_breaks_no_page(house: House) -> None:
+    case = await house.case()
+    async with house.browser("coordinator-1", "coordinator") as browser:
+        for day in ("9999-12-31", "2100-01-01", "1926-12-01", "²", "2026-02-30"):
+            page = await browser.post(f"/cases/{case}/approvals/ethics", data={"number": "A-1", "day": day})
+            assert "Choose the day the approval expires" in page.text, day
+        refused = {"number": "A-1", "expires_at": "9999-12-31T23:59:59Z"}
+        answer = await house.refused("PUT", f"/cases/{case}/approvals/ethics", refused, **BOSS)
+        assert answer["status"] == 422
+        repository = Repository(house.context, OAK)
+        kept = await repository.case(case)
+        never = kept.approvals["ethics"].model_copy(update={"expires_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC)})
+        kept.approve("ethics", never)
+        await repository.cases.save(kept)
+        for path in ("/cases", f"/cases/{case}", f"/cases/{case}/edit"):
+            assert (await browser.get(path)).status_code == 200, path
+    assert (await house.call("GET", f"/cases/{case}"))["approvals"][0]["expires_at"].startswith("2100-01-01")
 
 
 @pytest.mark.parametrize(
