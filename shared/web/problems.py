@@ -36,6 +36,7 @@ _PLAIN: Final[Mapping[int, tuple[str, str]]] = {
     ),
     404: (N_("Page not found"), N_("The address may be incomplete, or the page may have been removed.")),
     405: (N_("This request is not possible here"), N_("This address does not accept that kind of request.")),
+    408: (N_("The request took too long"), N_("Nothing was changed. Check your connection and try again.")),
     409: (
         N_("Someone else changed this at the same time"),
         N_("Your changes were not saved. Open the page again to see the current version, and try again."),

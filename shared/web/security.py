@@ -1,5 +1,6 @@
 """Guards around every service: headers of the answers, requests from other sites, the size of what is sent."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
@@ -16,6 +17,7 @@ from firsthand.shared.web.shedding import refuse_bulk
 
 # A form or a JSON document of ours is a few kilobytes; a consent text in one language under 100 (measured generously).
 BODY_LIMIT: Final = 1024 * 1024  # bytes
+BODY_WITHIN: Final = 60.0  # seconds: 1 MiB at the pace of an old phone network
 _UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORWARDED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"x-original-", b"x-rewrite-")
 
@@ -93,10 +95,14 @@ def _is_ours(request: Request) -> bool:
 
 
 class BodyLimitMiddleware:
-    """Stops reading a body beyond `BODY_LIMIT`, unless the route takes it as `Streamed`."""
+    """Stops reading a body beyond `BODY_LIMIT`, unless the route takes it as `Streamed`, and one that does not come.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `within`: seconds for a whole body; for each piece of one that is streamed.
+    """
+
+    def __init__(self, app: ASGIApp, *, within: float = BODY_WITHIN) -> None:
         self._app = app
+        self._within = within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,13 +111,21 @@ class BodyLimitMiddleware:
         state = scope.setdefault("state", {})
         state["streamed"] = False
         declared = Headers(scope=scope).get("content-length", "0")
-        taken = 0
+        taken, complete = 0, False
+        end = asyncio.get_running_loop().time() + self._within
 
         async def receive_limited() -> Message:
-            nonlocal taken
+            nonlocal taken, complete
+            if complete:  # from now on somebody waits for the client to leave
+                return await receive()
             if not state["streamed"] and (length_of(declared) or 0) > BODY_LIMIT:
                 raise Problem(413)
-            message = await receive()
+            try:
+                async with asyncio.timeout(self._within) if state["streamed"] else asyncio.timeout_at(end):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem(408) from None
+            complete = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > BODY_LIMIT and not state["streamed"]:
                 raise Problem(413)

@@ -45,7 +45,7 @@ from firsthand.shared.web.languages import language, negotiate
 from firsthand.shared.web.logging import JsonLines
 from firsthand.shared.web.pages import Pages
 from firsthand.shared.web.problems import Problem
-from firsthand.shared.web.security import BODY_LIMIT, Streamed
+from firsthand.shared.web.security import BODY_LIMIT, BodyLimitMiddleware, Streamed
 from firsthand.shared.web.shedding import Bulk
 
 STAFF = {
@@ -581,6 +581,24 @@ async def test_a_request_without_a_trace_is_given_one_of_its_own(
     one, another = [line["trace"] for line in lines() if line["message"] == "request"]
     assert one != another
     assert re.fullmatch("[0-9a-f]{32}", one)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_body_that_does_not_come_is_given_up(streamed: bool) -> None:
+    pieces = [{"type": "http.request", "body": b"a", "more_body": True}]
+
+    async def receive() -> Any:
+        return pieces.pop() if pieces else await asyncio.Event().wait()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"]["streamed"] = streamed
+        assert (await receive())["body"] == b"a"
+        await receive()
+
+    with pytest.raises(Problem) as given_up:
+        async with asyncio.timeout(5):
+            await BodyLimitMiddleware(app, within=0.05)({"type": "http", "headers": []}, receive, receive)
+    assert given_up.value.status_code == 408
 
 
 async def test_a_body_beyond_the_limit_is_refused_unless_the_route_streams(site: httpx.AsyncClient) -> None:
