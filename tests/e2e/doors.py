@@ -52,7 +52,8 @@ def doors() -> list[Door]:
             places = tuple(parameter.alias for parameter in route.dependant.path_params)
             who = next(_checks(route.dependant))
             found += [
-                Door(service, method, f"/{service}{route.path}", places, who) for method in sorted(route.methods or ())
+                Door(service, method, f"/{service}{(route.path or '').replace(':path}', '}')}", places, who)
+                for method in sorted(route.methods or ())
             ]
     return found
 
