@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firsthand.services.discovery.http.multipart import Upload
 from firsthand.services.discovery.model.addresses import read_address
 from firsthand.services.discovery.model.cases import CaseDetails
 from firsthand.services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
@@ -357,3 +359,13 @@ def test_an_address_in_any_script_names_the_host_that_a_browser_opens() -> None:
     assert read_address("https://Bücher.example/@noor").url == "https://xn--bcher-kva.example/@noor"
     with pytest.raises(Refused):
         read_address("https://-a\u200d.example/@noor")
+
+
+async def test_a_form_of_fields_without_end_fills_no_memory() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for number in range(2000):
+            yield b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n%s\r\n' % (number, b"y" * 900)
+
+    upload = Upload("multipart/form-data; boundary=x", chunks())
+    assert [piece async for piece in upload.file()] == []
+    assert len(upload.fields) == 20

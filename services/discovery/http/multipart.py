@@ -10,6 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from firsthand.shared.web.problems import Problem
 
 _LONGEST_FIELD: Final = 1000  # bytes of an ordinary field
+_MOST_FIELDS: Final = 20
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Upload:
             self._text += data[start:end]
 
     def _end(self) -> None:
-        if not self._is_file:
+        if not self._is_file and len(self.fields) < _MOST_FIELDS:
             self.fields[self._name] = self._text.decode("utf-8", "replace")
 
 
