@@ -91,6 +91,7 @@ async def test_a_personal_link_opens_with_what_a_message_put_behind_it(house: Ho
         shown = await page(house, "GET", f"/i/{SLUG}/{token}{behind}")
         assert (shown.status_code, f'"/consent/i/{SLUG}/{token}"' in shown.text) == (200, True), behind
         await enter(house, token + behind)
+    house.site.cookies.clear()
     opened = await house.site.post(
         "/consent/api/v1/links/open", json={"institution": SLUG, "token": f" \u2068{token}\u2069. "}
     )
