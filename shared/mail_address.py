@@ -7,6 +7,8 @@ from typing import Annotated, Final, NewType
 import idna
 from pydantic import AfterValidator, Field
 
+from firsthand.shared.texts import normalized
+
 # Cleaned. Only `mail_address` makes one, and nothing else can be handed to the mailer.
 MailAddress = NewType("MailAddress", str)
 
@@ -16,8 +18,7 @@ _LONGEST_TYPED: Final = 512  # an address with what a clipboard puts around it
 # A dot-atom (RFC 5322, 3.2.3), with any letter beyond ASCII (RFC 6531). Quoted local parts are nobody's.
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+"
 _LOCAL: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+$){_LABEL}")
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Shown as nothing though Unicode does not call them format characters: joiners, fillers, variation selectors.
 _UNSEEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -40,7 +41,7 @@ def mail_address(text: str, *, inside: bool = False) -> MailAddress:
         raise NotMailAddress("too long for a mail address")
     seen = "".join(letter for letter in _UNSEEN.sub("", text) if unicodedata.category(letter) != "Cf").strip()
     local, at, domain = seen.removeprefix("mailto:").replace("\N{FULLWIDTH COMMERCIAL AT}", "@").rpartition("@")
-    local = unicodedata.normalize("NFC", local)
+    local = normalized("NFC", local)
     if not at or not _LOCAL.fullmatch(local) or _blank(local):
         raise NotMailAddress("not one mail address")
     domain = _ascii(domain)
@@ -74,7 +75,8 @@ def _ascii(domain: str) -> str:
     except (idna.IDNAError, UnicodeError):
         raise NotMailAddress("not the domain of a mail address") from None
     domain = domain.lower()
-    if not _DOMAIN.fullmatch(domain):
+    *labels, last = domain.split(".")
+    if last.isdigit() or not all(map(_LABEL.fullmatch, (*labels, last))):
         raise NotMailAddress("not the domain of a mail address")
     return domain
 
