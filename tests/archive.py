@@ -58,8 +58,8 @@ class Archive:
 
     # -- who asks
 
-    def tutor(self, institution: InstitutionId = QU) -> dict[str, str]:
-        return self._staff(institution, "tutor1", "tutor", ())
+    def tutor(self, institution: InstitutionId = QU, person: str = "tutor1") -> dict[str, str]:
+        return self._staff(institution, person, "tutor", ())
 
     def student(self, cohort: str = "year-3", institution: InstitutionId = QU) -> dict[str, str]:
         return self._staff(institution, f"student-{cohort}", "student", (cohort,))

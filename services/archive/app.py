@@ -21,7 +21,7 @@ SERVICE = Service(
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,
-    renewals={Recording: Renewal("shown_to", Recording.name_audience)},
+    renewals={Recording: Renewal("case_id", Recording.name_audience)},
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
     settings=ArchiveSettings,
 )

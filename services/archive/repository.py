@@ -7,12 +7,13 @@ from typing import Final
 from firsthand.services.archive.model import Recording, RecordingEvent, Upload, Viewing
 from firsthand.services.archive.model.recording import STAGES
 from firsthand.services.archive.storage import Shelf
+from firsthand.shared.acting import Sight
 from firsthand.shared.bucket import bucket_of
 from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
-from firsthand.shared.store import AlreadyExists, Conflict, OneOf, Page, Where
+from firsthand.shared.store import AlreadyExists, AnyOf, Conflict, OneOf, Page, Where
 
 # Every consent makes a recording, most of which nobody will ever expect.
 _EXPECTED: Final = OneOf.of(stage for stage in STAGES if stage != "unexpected")
@@ -57,12 +58,12 @@ class Recordings:
     async def put_with(self, recording: Recording, event: AnyEvent | None) -> Recording:
         return await self._documents.put(recording, event)
 
-    async def expected(self, after: str | None, limit: int) -> Page[Recording]:
-        """The recordings that are or were expected, the last changed first. Raises NoSuchPlace."""
-        return await self._latest({"state": _EXPECTED}, after, limit)
+    async def expected(self, sight: Sight, after: str | None, limit: int) -> Page[Recording]:
+        """Those seen that are or were expected, the last changed first. Raises NoSuchPlace, Refused."""
+        return await self._latest(sight.where({"state": _EXPECTED}), after, limit)
 
-    async def count_expected(self) -> int:
-        return await self._documents.count({"state": _EXPECTED})
+    async def count_expected(self, sight: Sight) -> int:
+        return await self._documents.count(sight.where({"state": _EXPECTED}))
 
     async def shown_to(self, audiences: Sequence[str], after: str | None, limit: int) -> Page[Recording]:
         """The recordings of these audiences, the last changed first. Raises NoSuchPlace."""
@@ -71,7 +72,7 @@ class Recordings:
     async def count_shown_to(self, audiences: Sequence[str]) -> int:
         return await self._documents.count({"shown_to": OneOf.of(audiences)})
 
-    async def _latest(self, where: Where, after: str | None, limit: int) -> Page[Recording]:
+    async def _latest(self, where: Where | AnyOf, after: str | None, limit: int) -> Page[Recording]:
         return await self._documents.find(where, sort="changed_at", order="desc", limit=limit, after=after)
 
 

@@ -9,7 +9,7 @@ from firsthand.services.scheduling.menu import MENU
 from firsthand.services.scheduling.model import Availability, Calendar, Meeting
 from firsthand.services.scheduling.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy, InstitutionCopy
-from firsthand.shared.service import Service, Timer
+from firsthand.shared.service import Renewal, Service, Timer
 
 SERVICE: Final = Service(
     name="scheduling",
@@ -20,4 +20,5 @@ SERVICE: Final = Service(
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,
+    renewals={Meeting: Renewal("case_id", Meeting.name_case)},
 )

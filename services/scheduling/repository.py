@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from firsthand.services.scheduling.model import Availability, Calendar, Meeting, availability_id
+from firsthand.shared.acting import Sight
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.envelope import AnyEvent
@@ -36,6 +37,7 @@ class Scheduling:
 
     def __init__(self, context: Context, institution: InstitutionId) -> None:
         self.institution = institution
+        self._clock = context.clock
         self._availability = context.store.collection(Availability, institution)
         self._calendars = context.store.collection(Calendar, institution)
         self._cases = context.store.collection(CaseCopy, institution)
@@ -80,16 +82,18 @@ class Scheduling:
         return meeting
 
     async def put_meeting(self, meeting: Meeting, event: AnyEvent | None = None) -> Meeting:
+        meeting.name_case(self._clock.now())
         return await self._meetings.put(meeting, event)
 
     async def meetings(
-        self, part: Part, *, tutor_id: str | None, now: datetime, after: str | None = None, limit: int
+        self, part: Part, *, sight: Sight, now: datetime, after: str | None = None, limit: int
     ) -> Page[Meeting]:
-        """A page of a part of the meetings, of one tutor or all: what is planned the earliest first, all else the
-        latest changed first. Raises NoSuchPlace.
+        """A page of a part of the meetings that are seen: what is planned the earliest first, all else the latest
+        changed first. Raises NoSuchPlace, Refused.
         """
         sort, order = _ORDER[part]
-        return await self._meetings.find(_where(part, tutor_id, now), sort=sort, order=order, limit=limit, after=after)
+        where = sight.where(_where(part, now))
+        return await self._meetings.find(where, sort=sort, order=order, limit=limit, after=after)
 
     async def mail_waits(self) -> Waiting:
         """How many families wait for mail that could not be sent, and since when the first of them does."""
@@ -102,27 +106,26 @@ class Scheduling:
             first = []
         return Waiting(count, first[0].mail_waits_since if first else None)
 
-    async def count(self, part: Part, *, tutor_id: str | None, now: datetime) -> int:
-        """How many meetings a part has."""
+    async def count(self, part: Part, *, sight: Sight, now: datetime) -> int:
+        """How many meetings a part has of those that are seen. Raises Refused."""
         if part == "coming":  # so that what is counted one by one is only what waits to be closed
-            planned = await self.count("planned", tutor_id=tutor_id, now=now)
-            return planned - await self.count("to-close", tutor_id=tutor_id, now=now)
-        return await self._meetings.count(_where(part, tutor_id, now))
+            planned = await self.count("planned", sight=sight, now=now)
+            return planned - await self.count("to-close", sight=sight, now=now)
+        return await self._meetings.count(sight.where(_where(part, now)))
 
 
-def _where(part: Part, tutor_id: str | None, now: datetime) -> Where:
-    whose: Where = {} if tutor_id is None else {"tutor_id": tutor_id}
+def _where(part: Part, now: datetime) -> Where:
     match part:
         case "to-close":
-            return {**whose, "state": "scheduled", "starts_at": Range(to=now)}
+            return {"state": "scheduled", "starts_at": Range(to=now)}
         case "coming":
-            return {**whose, "state": "scheduled", "starts_at": Range(from_=now)}
+            return {"state": "scheduled", "starts_at": Range(from_=now)}
         case "planned":
-            return {**whose, "state": "scheduled"}
+            return {"state": "scheduled"}
         case "waiting":
-            return {**whose, "state": "offered"}
+            return {"state": "offered"}
         case "ended":
-            return {**whose, "state": OneOf.of(("finished", "cancelled"))}
+            return {"state": OneOf.of(("finished", "cancelled"))}
 
 
 __all__ = ["Part", "Scheduling"]

@@ -2,15 +2,19 @@
 
 `async def cases(request: Request, staff: Tutor) -> ...` gets a verified `Staff`, with the institution to ask the
 repository for; `family: FamilySession` gets a verified `Family`; `_: Public` says that anybody may come.
+
+A tutor's route about one contact or case takes what `acting_on` makes, in place of `Tutor`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, Request
 
+from firsthand.shared.acting import Responsible
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
+from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Family, SessionVerifier, Staff
 from firsthand.shared.texts import N_
@@ -118,6 +122,26 @@ Operator = Annotated[Staff, Depends(_operator)]
 FamilySession = Annotated[Family, Depends(_family_session)]
 Public = Annotated[None, Depends(_anybody)]
 
+Find = Callable[[Context, InstitutionId, str], Awaitable[Responsible | None]]
+
+
+def acting_on(place: str, find: Find, missing: Callable[[], Exception] = NotFound) -> Callable[..., Any]:
+    """Make the check for one who may act on what the path names at `place`: a contact, a case, or a part of one.
+
+    `find` tells who is responsible for it, None if there is no such thing. To everybody else it is `missing`, exactly
+    as what is not there: use it as `TheirContact = Annotated[Staff, Depends(acting_on("contact_id", find))]`.
+    """
+
+    async def acting(request: Request, staff: Tutor) -> Staff:
+        responsible = await find(request.app.state.context, staff.institution, request.path_params[place])
+        if responsible is None or not responsible.include(staff):
+            raise missing()
+        return staff
+
+    acting.place = place  # type: ignore[attr-defined] # what the route lint looks for
+    return acting
+
+
 # What the route lint looks for.
 CHECKS: Final[frozenset[Callable[..., Any]]] = frozenset(
     {_any_staff, _student, _tutor, _coordinator, _operator, _family_session, _anybody}
@@ -142,6 +166,7 @@ __all__ = [
     "Public",
     "Student",
     "Tutor",
+    "acting_on",
     "is_api",
     "safe_next",
 ]

@@ -51,7 +51,8 @@ def folders(root: Path = ROOT) -> dict[str, Path]:
 def texts_of(folder: Path) -> Texts:
     """Find every text that is marked for translation in a folder's code and templates, in the order of the files."""
     found: Texts = {}
-    for path in sorted(folder.rglob("*.py")):
+    said_by_all = _SHELL.parent.glob("*.py") if folder == _SHELL else ()  # rules that every service has
+    for path in sorted([*folder.rglob("*.py"), *said_by_all]):
         found.update(dict.fromkeys(_in_python(path)))
     for path in sorted([*folder.glob("pages/**/*"), *folder.glob("templates/**/*")]):
         if path.suffix in {".html", ".txt"}:

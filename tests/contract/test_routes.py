@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import pytest
+from fastapi import Depends
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIRouter, iter_route_contexts
 from jinja2 import Environment
 
-from firsthand.shared.web.access import CHECKS, FamilySession, Public
+from firsthand.shared.sessions import Staff
+from firsthand.shared.web.access import CHECKS, AnyStaff, Coordinator, FamilySession, Public, Student, Tutor, acting_on
 from firsthand.shared.web.health import health_routes
 from firsthand.shared.web.security import STREAMS
 from firsthand.shared.web.shedding import SHEDS
@@ -55,6 +57,18 @@ MAY_NAME_AN_INSTITUTION = {
 }
 
 
+# What the places of a path name. Who acts on something of a case needs the gate of `acting_on`: nobody forgets it.
+OF_A_CASE = {"case_id", "contact_id", "lead_id", "upload_id"}
+OF_AN_INSTITUTION = {"_action", "cohort_id", "kind", "language", "name", "number", "person_id", "slug"}
+ASKS_BY_ITSELF = {
+    "archive/media/{contact_id}": "the consent gate: the audience that the family allowed",
+    "archive/watch/{contact_id}": "the consent gate: the audience that the family allowed",
+    "archive/api/v1/recordings/{contact_id}/plays": "the consent gate: the audience that the family allowed",
+    "discovery/cases/{case_id}/nominations": "students name people too, for the cases that they learn from",
+    "discovery/api/v1/cases/{case_id}/nominations": "students name people too, for the cases that they learn from",
+}
+
+
 class Anything:
     """A context for making routes, not for calling them: whatever is asked of it is there."""
 
@@ -85,6 +99,57 @@ def checks_of(dependant: Dependant) -> Iterator[Any]:
 def test_every_route_says_who_may_use_it(service: str) -> None:
     module = importlib.import_module(f"firsthand.services.{service}.app")
     assert routes_without_one_check(module.SERVICE.router) == []
+
+
+def gates_of(dependant: Dependant) -> Iterator[str]:
+    """The places of the path that are looked at by who may act on them."""
+    for dependency in dependant.dependencies:
+        if place := getattr(dependency.call, "place", None):
+            yield place
+        yield from gates_of(dependency)
+
+
+def routes_without_gate(router: APIRouter) -> list[str]:
+    """Routes for tutors or students about something of a case that do not look whose it is, or not only once."""
+    open_to_all = {get_args(access)[1].dependency for access in (AnyStaff, Student, Tutor)}
+    found = []
+    for context in iter_route_contexts(router.routes):
+        places = {parameter.alias for parameter in context.dependant.path_params}
+        unknown = places - OF_A_CASE - OF_AN_INSTITUTION
+        if open_to_all.isdisjoint(checks_of(context.dependant)):
+            continue
+        if unknown or (places & OF_A_CASE and list(gates_of(context.dependant)) != sorted(places & OF_A_CASE)):
+            found.append(context.path or "")
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_route_about_a_contact_opens_only_to_who_may_act_on_it(service: str) -> None:
+    module = importlib.import_module(f"firsthand.services.{service}.app")
+    found = {f"{service}{path}" for path in routes_without_gate(module.SERVICE.router)}
+    assert found == {path for path in ASKS_BY_ITSELF if path.startswith(f"{service}/")}
+
+
+def test_a_route_that_forgets_whose_a_contact_is_is_found_and_one_with_an_unknown_place() -> None:
+    router = APIRouter()
+
+    async def nobodys(*_: object) -> None: ...
+
+    gated = Annotated[Staff, Depends(acting_on("contact_id", nobodys))]
+
+    @router.get("/forgets/{contact_id}")
+    async def forgets(_: Tutor, contact_id: str) -> None: ...
+
+    @router.get("/unknown/{thing_id}")
+    async def unknown(_: AnyStaff, thing_id: str) -> None: ...
+
+    @router.get("/asks/{contact_id}")
+    async def asks(_: gated, contact_id: str) -> None: ...  # type: ignore[valid-type]
+
+    @router.get("/leads/{contact_id}")
+    async def leads(_: Coordinator, contact_id: str) -> None: ...
+
+    assert routes_without_gate(router) == ["/forgets/{contact_id}", "/unknown/{thing_id}"]
 
 
 def test_the_health_routes_say_who_may_use_them() -> None:

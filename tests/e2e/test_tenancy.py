@@ -60,6 +60,8 @@ OWN_WORDS = {
 }
 # A door where a stranger with a good session is led on, whatever the address: it shows nothing.
 LED_ON = {"GET /scheduling/meetings/{contact_id}/{_action}"}
+# What is of one case: another tutor finds none of it.
+OF_A_CASE = frozenset({"case_id", "contact_id", "lead_id", "upload_id"})
 # Streams do not end.
 ENDLESS = {"GET /portal/api/v1/journeys/stream"}
 
@@ -73,6 +75,7 @@ class World:
     things: dict[str, str]
     strangers: dict[str, Caller]
     student: Caller
+    colleague: Caller  # a tutor of Oak, but of another case
 
     async def snapshot(self) -> list[Any]:
         """All of Oak that a stranger might change."""
@@ -116,6 +119,9 @@ async def world(system: System) -> AsyncIterator[World]:
         await elm.operator.call("POST", f"/portal/api/v1/institutions/{elm.slug}/people", person)
         everything = await stack.enter_async_context(play.sign_in(system.url, elm.operator, elm.slug, person["email"]))
         token = (await elm.coordinator.call("POST", "/portal/api/v1/tokens", {"label": "x"}))["token"]
+        other = {"name": "Other", "email": "other@oak.example", "roles": ["tutor"]}
+        await oak.operator.call("POST", f"/portal/api/v1/institutions/{oak.slug}/people", other)
+        colleague = await stack.enter_async_context(play.sign_in(system.url, oak.operator, oak.slug, other["email"]))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=system.url, timeout=30))
         yield World(
             oak=oak,
@@ -135,6 +141,7 @@ async def world(system: System) -> AsyncIterator[World]:
                 "nobody": Caller(http),
             },
             student=oak.student,
+            colleague=colleague,
         )
 
 
@@ -213,12 +220,36 @@ async def test_a_door_opens_to_whom_it_names_and_to_nobody_else(world: World) ->
     assert await world.snapshot() == before
 
 
-async def test_a_tutor_of_another_case_neither_sees_nor_touches_an_invitation(world: World, system: System) -> None:
-    oak = world.oak
-    person = {"name": "Other", "email": "other@oak.example", "roles": ["tutor"]}
-    await oak.operator.call("POST", f"/portal/api/v1/institutions/{oak.slug}/people", person)
-    async with play.sign_in(system.url, oak.operator, oak.slug, person["email"]) as other:
-        for door in doors():
-            if door.service == "consent" and "contact_id" in door.places and door.who == "tutor":
-                assert (await ask(door, other, world.things)).status_code == 404, str(door)
-        assert (await other.call("GET", "/consent/api/v1/invitations"))["invitations"] == []
+async def test_at_every_door_a_tutor_of_another_case_finds_nothing_and_changes_nothing(world: World) -> None:
+    before, wrong = await world.snapshot(), []
+    missing = world.things | {name: new_id() for name in OF_A_CASE}
+    for door in doors():
+        if OF_A_CASE & set(door.places) and door.who in {"staff", "student", "tutor"}:
+            theirs, none = await ask(door, world.colleague, world.things), await ask(door, world.colleague, missing)
+            if theirs.status_code != 404:
+                wrong.append(f"{door} answers {theirs.status_code}: {theirs.text[:200]}")
+            if same(theirs, world.things) != same(none, missing):
+                wrong.append(f"{door} tells what there is: {theirs.status_code} {none.status_code}")
+    assert not wrong, "\n".join(wrong)
+    assert await world.snapshot() == before
+
+
+async def test_no_list_and_no_page_shows_a_tutor_anything_of_another_case(world: World) -> None:
+    wrong, told = [], [CANARY, *(world.things[name] for name in OF_A_CASE)]
+    asked_for = ("", f"?case={world.oak.case_id}", "?whose=all", "?state=cleared", "?show=ended&whose=all")
+    for door in doors():
+        if door.method != "GET" or of_things(door) or str(door) in ENDLESS:
+            continue
+        for query in asked_for:
+            answer = await world.colleague.send("GET", door.at(**OWN_WORDS, slug="x", secret="x", token="x") + query)
+            text = answer.text.replace(query.partition("=")[2] or "·", "")
+            wrong += [f"{door}{query} shows {one}" for one in told if one in text]
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_a_tutor_of_the_case_finds_what_another_tutor_does_not(world: World) -> None:
+    seen = {str(door): door for door in doors() if door.method == "GET" and OF_A_CASE & set(door.places)}
+    for name in sorted(seen):
+        if seen[name].who == "tutor" and "number" not in seen[name].places:
+            answer = await ask(seen[name], world.oak.tutor, world.things)
+            assert answer.status_code in {200, 303}, f"{name} answers {answer.status_code}: {answer.text[:200]}"

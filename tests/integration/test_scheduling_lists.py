@@ -32,9 +32,11 @@ async def world(tmp_path: Path, nats_url: str) -> AsyncIterator[World]:
 
 def meeting(id_: str, tutor: str, state: Any, **fields: Any) -> Meeting:
     contact = ContactReference(contact_id=id_, case_id="case1", reference=id_, language="en", tutor_id=tutor)
-    return Meeting(
+    made = Meeting(
         id=id_, institution=QU, contact=contact, tutor_id=tutor, language="en", state=state, allowed=True, **fields
     )
+    made.name_case(NOW)
+    return made
 
 
 async def fill(world: World) -> dict[str, list[str]]:
@@ -91,7 +93,9 @@ async def test_each_part_is_whole_in_order_and_counted_a_tutors_own_and_everybod
     for who, whose, expected in (
         (world.staff("tutor2"), "mine", of("tutor2", parts)),
         (world.staff("tutor1"), "mine", of("tutor1", parts)),
-        (world.staff("tutor2"), "all", parts),
+        (world.staff("tutor2"), "all", of("tutor2", parts)),
+        (world.staff("tutor1"), "all", parts),
+        (world.staff("tutor3"), "all", {part: [] for part in parts}),
         (world.staff("boss", "coordinator"), "all", parts),
     ):
         for part, ids in expected.items():

@@ -1,4 +1,6 @@
-"""List recordings: the team sees all that are or were expected, students those that play to them now."""
+"""List recordings: tutors see those of their contacts that are or were expected, coordinators all of these; a list of
+what to watch has those that play to its reader now.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,9 +9,11 @@ from firsthand.services.archive.gate import CannotTell, Gate, NotOpen, gate_of
 from firsthand.services.archive.model import Learners, Recording, Viewer
 from firsthand.services.archive.model.recording import INSTITUTION, cohorts_of
 from firsthand.services.archive.repository import Recordings
+from firsthand.shared.acting import Sight
 from firsthand.shared.copies import cases_of
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
 
 # Pages that are looked through for one that plays: what the store has as open and the gate does not yet believe.
 _LOOKS: Final = 10
@@ -24,11 +28,12 @@ class Listed:
     next: str | None
 
 
-async def list_for_team(context: Context, institution: InstitutionId, *, after: str | None, limit: int) -> Listed:
-    """The last changed first. Raises NoSuchPlace."""
-    recordings = Recordings(context, institution)
-    page = await recordings.expected(after, limit)
-    return Listed(page.items, await recordings.count_expected(), page.next)
+async def list_for_team(context: Context, staff: Staff, *, after: str | None, limit: int) -> Listed:
+    """The last changed first. Raises NoSuchPlace, Refused."""
+    recordings = Recordings(context, staff.institution)
+    sight = Sight.of(staff, await cases_of(context, staff.institution))
+    page = await recordings.expected(sight, after, limit)
+    return Listed(page.items, await recordings.count_expected(sight), page.next)
 
 
 async def list_for_viewer(

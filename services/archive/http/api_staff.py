@@ -1,18 +1,18 @@
 """Recordings in the JSON API: students see those they may watch now, tutors and coordinators see all."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
-from firsthand.services.archive.http.doors import context_of, told, viewer_of
+from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
 from firsthand.services.archive.http.shapes import CardOut, PlaysOut, RecordingOut, RecordingsOut
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
-from firsthand.shared.web.access import Student, Tutor
+from firsthand.shared.web.access import Student
 
 router = APIRouter(prefix="/api/v1")
 
@@ -24,12 +24,16 @@ def is_team(staff: Staff) -> bool:
 
 
 @router.get("/recordings")
-async def recordings(request: Request, staff: Student, after: Cursor | None = None) -> RecordingsOut:
-    """`{"recordings": [...], ...}`; tutors get every one, students those that play to them now."""
-    context = context_of(request)
+async def recordings(
+    request: Request, staff: Student, show: Literal["watch"] | None = None, after: Cursor | None = None
+) -> RecordingsOut:
+    """`{"recordings": [...], ...}`; tutors get those of their contacts, coordinators every one. Students, and everybody
+    who asks to `watch`, get those that play to them now.
+    """
+    context, works = context_of(request), is_team(staff) and show is None
     with told():
-        found = await listed(context, staff, after, limit=_A_PAGE)
-        if is_team(staff):
+        found = await listed(context, staff, after, works=works, limit=_A_PAGE)
+        if works:
             shown = [await RecordingOut.of(context, one) for one in found.recordings]
             return RecordingsOut(recordings=shown, next=found.next, total=found.total)
         cards = [await CardOut.of(context, one) for one in found.recordings]
@@ -37,7 +41,7 @@ async def recordings(request: Request, staff: Student, after: Cursor | None = No
 
 
 @router.get("/recordings/{contact_id}")
-async def recording(request: Request, contact_id: Id, staff: Tutor) -> RecordingOut:
+async def recording(request: Request, contact_id: Id, staff: ContactTutor) -> RecordingOut:
     context = context_of(request)
     found = await gate_of(context).standing(staff.institution, contact_id)
     with told():
@@ -58,8 +62,8 @@ async def plays(
     return PlaysOut(plays=True, sha256=found.media.sha256 if found.media else "")
 
 
-async def listed(context: Context, staff: Staff, after: str | None, *, limit: int) -> Listed:
-    """One page of what this person may know of. Raises CannotTell for students, whose list depends on the gate."""
-    if is_team(staff):
-        return await list_for_team(context, staff.institution, after=after, limit=limit)
+async def listed(context: Context, staff: Staff, after: str | None, *, works: bool, limit: int) -> Listed:
+    """One page of what this person works on, or may watch. Raises CannotTell for the latter, which the gate decides."""
+    if works:
+        return await list_for_team(context, staff, after=after, limit=limit)
     return await list_for_viewer(context, staff.institution, viewer_of(staff), after=after, limit=limit)

@@ -24,7 +24,7 @@ from firsthand.services.archive.handlers.uploads import (
     offset_of,
     receive,
 )
-from firsthand.services.archive.http.doors import context_of, told
+from firsthand.services.archive.http.doors import ContactTutor, UploadTutor, context_of, told
 from firsthand.services.archive.model import Upload
 from firsthand.services.archive.repository import Uploads
 from firsthand.services.archive.settings import ArchiveSettings
@@ -34,7 +34,7 @@ from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
-from firsthand.shared.web.access import Public, Tutor
+from firsthand.shared.web.access import Public
 from firsthand.shared.web.problems import Problem, answer_with, problem_of
 from firsthand.shared.web.security import Streamed
 from firsthand.shared.web.shedding import Bulk
@@ -96,7 +96,9 @@ async def options(contact_id: Id, _: Public) -> Response:  # noqa: ARG001 - the 
     response_class=Response,
     responses={201: {"description": "begun", "headers": {"Location": {"schema": {"type": "string"}}}}},
 )
-async def create(request: Request, contact_id: Id, staff: Tutor, _: Bulk, upload_length: Length = None) -> Response:
+async def create(
+    request: Request, contact_id: Id, staff: ContactTutor, _: Bulk, upload_length: Length = None
+) -> Response:
     """Begin an upload. `Upload-Metadata` is not kept: a file's name may be somebody's name."""
     if upload_length is None or length_of(request.headers["upload-length"]) is None:  # `+5` is a number to pydantic
         raise Problem(400, N_("Give the size of the recording"), N_("The header Upload-Length is missing."))
@@ -114,7 +116,7 @@ async def create(request: Request, contact_id: Id, staff: Tutor, _: Bulk, upload
     response_class=Response,
     responses={200: {"description": "how much is safe", "headers": {"Upload-Offset": {"schema": {"type": "integer"}}}}},
 )
-async def offset(request: Request, upload_id: Id, staff: Tutor) -> Response:
+async def offset(request: Request, upload_id: Id, staff: UploadTutor) -> Response:
     context = context_of(request)
     with told():
         upload = await _upload(context, staff, upload_id)
@@ -133,7 +135,7 @@ async def offset(request: Request, upload_id: Id, staff: Tutor) -> Response:
         _CHECKSUM_MISMATCH: {"description": "the bytes are not those of Upload-Checksum; none was kept"},
     },
 )
-async def patch(request: Request, upload_id: Id, staff: Tutor, chunks: Streamed) -> Response:
+async def patch(request: Request, upload_id: Id, staff: UploadTutor, chunks: Streamed) -> Response:
     """Take bytes from `Upload-Offset` on. With the last one the recording is checked and held, or refused: 422."""
     context = context_of(request)
     if request.headers.get("content-type") != CONTENT_TYPE:
@@ -166,7 +168,7 @@ async def patch(request: Request, upload_id: Id, staff: Tutor, chunks: Streamed)
 
 
 @router.delete("/uploads/{upload_id}", status_code=204)
-async def delete(request: Request, upload_id: Id, staff: Tutor) -> Response:
+async def delete(request: Request, upload_id: Id, staff: UploadTutor) -> Response:
     context = context_of(request)
     with told():
         await end_upload(context, await _upload(context, staff, upload_id))

@@ -1,6 +1,6 @@
 """The pages of students, tutors and coordinators: the list, one recording, the player."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.uploads import receive_whole
 from firsthand.services.archive.http.api_staff import is_team, listed
-from firsthand.services.archive.http.doors import context_of, told, viewer_of
+from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
 from firsthand.services.archive.http.multipart import NotAForm, file_of
 from firsthand.services.archive.http.pages import pages
 from firsthand.services.archive.http.shapes import CardOut
@@ -34,7 +34,7 @@ from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
-from firsthand.shared.web.access import Student, Tutor
+from firsthand.shared.web.access import Student
 from firsthand.shared.web.problems import Problem, status_of
 from firsthand.shared.web.security import Streamed
 
@@ -44,20 +44,24 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/recordings")
-async def recordings(request: Request, staff: Student, after: Cursor | None = None) -> Response:
-    context = context_of(request)
+async def recordings(
+    request: Request, staff: Student, show: Literal["watch"] | None = None, after: Cursor | None = None
+) -> Response:
+    context, works = context_of(request), is_team(staff) and show is None
     try:
-        found = await listed(context, staff, after, limit=_A_PAGE)
+        found = await listed(context, staff, after, works=works, limit=_A_PAGE)
     except CannotTell:
         return pages.render(
             request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path
         )
+    address = request.url.path + (f"?show={show}" if show else "")
     page: dict[str, Any] = {
         "total": found.total,
-        "next_url": f"{request.url.path}?after={found.next}" if found.next else "",
-        "first_url": request.url.path if after else "",
+        "next_url": f"{address}{'&' if show else '?'}after={found.next}" if found.next else "",
+        "first_url": address if after else "",
+        "is_team": is_team(staff),
     }
-    if is_team(staff):
+    if works:
         rows = [await _row(context, one) for one in found.recordings]
         return pages.render(request, "recordings_team.html", rows=rows, **page)
     cards = [await CardOut.of(context, one) for one in found.recordings]
@@ -66,12 +70,12 @@ async def recordings(request: Request, staff: Student, after: Cursor | None = No
 
 
 @router.get("/recordings/{contact_id}")
-async def recording(request: Request, contact_id: Id, staff: Tutor, done: Word = "") -> Response:
+async def recording(request: Request, contact_id: Id, staff: ContactTutor, done: Word = "") -> Response:
     return await _shown(request, staff, contact_id, done=done)
 
 
 @router.post("/recordings/{contact_id}/upload")
-async def upload(request: Request, contact_id: Id, staff: Tutor, chunks: Streamed) -> Response:
+async def upload(request: Request, contact_id: Id, staff: ContactTutor, chunks: Streamed) -> Response:
     """Take a recording in from a plain form, where no script can send it in pieces."""
     content = file_of(request.headers.get("content-type", ""), chunks, "recording")
     try:

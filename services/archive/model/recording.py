@@ -99,7 +99,13 @@ class Recording(Document):
     """The recording of one contact; id = contact id."""
 
     kind: ClassVar[str] = "recording"
-    indexes: ClassVar[tuple[Index, ...]] = (Index.on("state", "changed_at"), Index.on("shown_to", "changed_at"))
+    indexes: ClassVar[tuple[Index, ...]] = (
+        Index.on("state", "changed_at"),
+        Index.on("shown_to", "changed_at"),
+        Index.on("case_id", "state", "changed_at"),
+        Index.on("tutor_id", "state", "changed_at"),
+        Index.on("tutor_id", "case_id", "state"),  # so that what is seen for both reasons counts once
+    )
     counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",),)
 
     contact: ContactReference
@@ -112,8 +118,11 @@ class Recording(Document):
     consent_sequence: int = 0
     allowed: list[Scope] = []  # the scopes last granted; a pause empties the consent's own list
     audience: list[Scope] = []
-    # The widest audience that has a door, for lists; None in what a release stored that did not know it.
+    # For lists: the widest audience that has a door, and the contact's; None in what a release stored that did not know
+    # them (`name_audience`).
     shown_to: str | None = None
+    case_id: str | None = None
+    tutor_id: str | None = None
     refused_because: Literal["wider-than-allowed"] | None = None
     released_at: AwareDatetime | None = None
     keep_until: AwareDatetime | None = None  # the institution's policy, counted from taking in
@@ -180,7 +189,8 @@ class Recording(Document):
         return _told_by(before[0], self.state)
 
     def name_audience(self, at: datetime) -> None:  # noqa: ARG002 - a renewal's shape
-        """Derive `shown_to` from the audience."""
+        """Derive `shown_to` from the audience, and case and tutor from the contact."""
+        self.case_id, self.tutor_id = self.contact.case_id, self.contact.tutor_id
         if "share-institution" in self.audience:
             self.shown_to = INSTITUTION
         else:

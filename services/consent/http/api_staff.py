@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from firsthand.services.consent.handlers import decisions, invitations, reading, texts
 from firsthand.services.consent.handlers.sight import count_of, page_of, sight_of
 from firsthand.services.consent.handlers.templates import PLACES, languages
-from firsthand.services.consent.http.doors import context_of, guided
+from firsthand.services.consent.http.doors import CaseTutor, ContactTutor, context_of
 from firsthand.services.consent.http.shapes import (
     AnswerGiven,
     Approval,
@@ -27,7 +27,7 @@ from firsthand.services.consent.http.shapes import (
 )
 from firsthand.services.consent.http.urls import link_url
 from firsthand.services.consent.model import STEPS, Stage, steps_of
-from firsthand.services.consent.repository import Texts
+from firsthand.services.consent.repository import Journeys, Texts
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor, Word
 from firsthand.shared.service import Context
@@ -41,7 +41,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/cases/{case_id}/texts")
-async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> TextsOut:
+async def texts_of_case(request: Request, staff: CaseTutor, case_id: Id) -> TextsOut:
     """The newest and the approved version by language, and the places that may stand in a text."""
     context = context_of(request)
     await texts.demand_case(context, staff.institution, case_id)
@@ -58,7 +58,7 @@ async def texts_of_case(request: Request, staff: Tutor, case_id: Id) -> TextsOut
 
 @router.get("/cases/{case_id}/texts/{language}")
 async def text_versions(
-    request: Request, staff: Tutor, case_id: Id, language: LanguageCode, after: Cursor | None = None
+    request: Request, staff: CaseTutor, case_id: Id, language: LanguageCode, after: Cursor | None = None
 ) -> TextVersionsOut:
     """A page of the versions, the newest first, and the text that a case without one begins with."""
     context = context_of(request)
@@ -95,42 +95,39 @@ async def list_invitations(
     """A page of those that this person may see, the latest moved first; `next` is the cursor of the following page."""
     context = context_of(request)
     sight, steps = await sight_of(context, staff), steps_of(state) if state else STEPS
-    page = await page_of(context, sight, steps, after=after, limit=_A_PAGE)
+    page = await page_of(context, staff, sight, steps, after=after, limit=_A_PAGE)
     shown = [InvitationOut.of(context, journey) for journey in page.items]
-    return InvitationsOut(invitations=shown, next=page.next, total=await count_of(context, sight, steps))
+    return InvitationsOut(invitations=shown, next=page.next, total=await count_of(context, staff, sight, steps))
 
 
 @router.get("/invitations/{contact_id}")
-async def one_invitation(request: Request, staff: Tutor, contact_id: Id) -> WholeInvitationOut:
+async def one_invitation(request: Request, staff: ContactTutor, contact_id: Id) -> WholeInvitationOut:
     context = context_of(request)
-    return await WholeInvitationOut.of_journey(context, await guided(context, staff, contact_id))
+    return await WholeInvitationOut.of_journey(context, await Journeys(context, staff.institution).demand(contact_id))
 
 
 @router.post("/invitations/{contact_id}/sent")
 async def mark_sent(
-    request: Request, staff: Tutor, contact_id: Id, sent: MessageSent | None = None
+    request: Request, staff: ContactTutor, contact_id: Id, sent: MessageSent | None = None
 ) -> WholeInvitationOut:
     """A person sent the message that `GET` showed: the first one, or the one reminder."""
     context = context_of(request)
-    await guided(context, staff, contact_id)
     copied = invitations.Copied(sent.language, sent.text_version) if sent else None
     journey = await invitations.mark_sent(context, staff, contact_id, copied)
     return await WholeInvitationOut.of_journey(context, journey)
 
 
 @router.post("/invitations/{contact_id}/answer")
-async def log_answer(request: Request, staff: Tutor, contact_id: Id, given: AnswerGiven) -> WholeInvitationOut:
+async def log_answer(request: Request, staff: ContactTutor, contact_id: Id, given: AnswerGiven) -> WholeInvitationOut:
     context = context_of(request)
-    await guided(context, staff, contact_id)
     journey = await invitations.log_answer(context, staff, contact_id, given.answer, given.later_at)
     return await WholeInvitationOut.of_journey(context, journey)
 
 
 @router.post("/invitations/{contact_id}/link")
-async def make_link(request: Request, staff: Tutor, contact_id: Id) -> LinkOut:
+async def make_link(request: Request, staff: ContactTutor, contact_id: Id) -> LinkOut:
     """Make a new personal link; the one before opens nothing any more. `usable` says where it leads to us."""
     context = context_of(request)
-    await guided(context, staff, contact_id)
     token = await invitations.make_link(context, staff, contact_id)
     usable: Literal["everywhere", "this machine only"] = (
         "this machine only" if context.settings.address_is_loopback else "everywhere"
@@ -139,18 +136,16 @@ async def make_link(request: Request, staff: Tutor, contact_id: Id) -> LinkOut:
 
 
 @router.post("/consents/{contact_id}/withdraw")
-async def withdraw(request: Request, staff: Tutor, contact_id: Id, told: WithdrawalTold) -> InvitationOut:
+async def withdraw(request: Request, staff: ContactTutor, contact_id: Id, told: WithdrawalTold) -> InvitationOut:
     context = context_of(request)
-    await guided(context, staff, contact_id)
     by = decisions.Told(staff.person_id, told.how_told, told.told_at)
     journey = await decisions.withdraw(context, staff.institution, contact_id, told.erase, told=by)
     return InvitationOut.of(context, journey)
 
 
 @router.post("/consents/{contact_id}/change")
-async def change(request: Request, staff: Tutor, contact_id: Id, told: ChangeTold) -> InvitationOut:
+async def change(request: Request, staff: ContactTutor, contact_id: Id, told: ChangeTold) -> InvitationOut:
     context = context_of(request)
-    await guided(context, staff, contact_id)
     by = decisions.Told(staff.person_id, told.how_told, told.told_at)
     journey = await decisions.change(context, staff.institution, contact_id, told.scopes, told=by)
     return InvitationOut.of(context, journey)
@@ -160,7 +155,6 @@ async def change(request: Request, staff: Tutor, contact_id: Id, told: ChangeTol
 async def receipt(request: Request, staff: Coordinator, contact_id: Id) -> ReceiptOut:
     """The consent record for an audit (ISO/IEC TS 27560)."""
     context = context_of(request)
-    await guided(context, staff, contact_id)
     return await _receipt(context, staff, contact_id)
 
 

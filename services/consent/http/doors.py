@@ -1,13 +1,15 @@
-"""What the doors of consent share: the context of a request, and who may see a journey."""
+"""What the doors of consent share: the context of a request, and who may act on a journey or on a case's texts."""
 
-from fastapi import Request
+from typing import Annotated
 
-from firsthand.services.consent.handlers.sight import may_see
-from firsthand.services.consent.model import Journey
+from fastapi import Depends, Request
+
 from firsthand.services.consent.repository import Journeys
-from firsthand.shared.refused import NotFound
+from firsthand.shared.acting import Responsible, responsible_for, responsible_for_case
+from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
+from firsthand.shared.web.access import acting_on
 
 
 def context_of(request: Request) -> Context:
@@ -15,9 +17,14 @@ def context_of(request: Request) -> Context:
     return context
 
 
-async def guided(context: Context, staff: Staff, contact_id: str) -> Journey:
-    """The journey, if this person may see it; else 404, as if it were not there."""
-    journey = await Journeys(context, staff.institution).get(contact_id)
-    if journey is None or not await may_see(context, staff, journey):
-        raise NotFound
-    return journey
+async def _of_journey(context: Context, institution: InstitutionId, contact_id: str) -> Responsible | None:
+    journey = await Journeys(context, institution).get(contact_id)
+    if journey is None:
+        return None
+    return await responsible_for(context, institution, journey.case_id, journey.contact.tutor_id)
+
+
+ContactTutor = Annotated[Staff, Depends(acting_on("contact_id", _of_journey))]
+CaseTutor = Annotated[Staff, Depends(acting_on("case_id", responsible_for_case))]
+
+__all__ = ["CaseTutor", "ContactTutor", "context_of"]

@@ -11,11 +11,12 @@ from firsthand.services.consent.handlers import decisions, invitations, reading
 from firsthand.services.consent.handlers.policies import ground_of
 from firsthand.services.consent.handlers.sight import count_of, page_of, sight_of
 from firsthand.services.consent.http import words
-from firsthand.services.consent.http.doors import context_of, guided
+from firsthand.services.consent.http.doors import ContactTutor, context_of
 from firsthand.services.consent.http.history import history_of
 from firsthand.services.consent.http.pages import pages
 from firsthand.services.consent.http.urls import link_path, link_url
 from firsthand.services.consent.model import Erase, Journey, Step
+from firsthand.services.consent.repository import Journeys
 from firsthand.shared.events.consent import Answer
 from firsthand.shared.events.contact import SCOPES, Scope
 from firsthand.shared.identifiers import Id
@@ -45,9 +46,9 @@ GROUPS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
 async def list_page(request: Request, staff: Tutor, show: Word = "", after: Cursor | None = None) -> Response:
     context = context_of(request)
     sight = await sight_of(context, staff)
-    counts = {name: await count_of(context, sight, steps) for name, (_, steps) in GROUPS.items()}
+    counts = {name: await count_of(context, staff, sight, steps) for name, (_, steps) in GROUPS.items()}
     shown = show if show in GROUPS else next((name for name in ("to-send", "answered") if counts[name]), "waiting")
-    page = await page_of(context, sight, GROUPS[shown][1], after=after, limit=_A_PAGE)
+    page = await page_of(context, staff, sight, GROUPS[shown][1], after=after, limit=_A_PAGE)
     return pages.render(
         request,
         "invitations.html",
@@ -61,20 +62,19 @@ async def list_page(request: Request, staff: Tutor, show: Word = "", after: Curs
 
 
 @router.get("/{contact_id}")
-async def one_page(request: Request, staff: Tutor, contact_id: Id) -> Response:
-    return await _page(request, await guided(context_of(request), staff, contact_id))
+async def one_page(request: Request, staff: ContactTutor, contact_id: Id) -> Response:
+    return await _page(request, await _journey(context_of(request), staff, contact_id))
 
 
 @router.post("/{contact_id}/sent")
 async def mark_sent(
     request: Request,
-    staff: Tutor,
+    staff: ContactTutor,
     contact_id: Id,
     language: Annotated[str, Form(max_length=20)] = "",
     text_version: Annotated[str, Form(max_length=100)] = "",
 ) -> Response:
     context = context_of(request)
-    await guided(context, staff, contact_id)
     copied = invitations.Copied(language, text_version)
     await invitations.mark_sent(context, staff, contact_id, copied)
     return _back(contact_id, "sent")
@@ -83,13 +83,13 @@ async def mark_sent(
 @router.post("/{contact_id}/answer")
 async def log_answer(
     request: Request,
-    staff: Tutor,
+    staff: ContactTutor,
     contact_id: Id,
     answer: Annotated[Answer | None, Form()] = None,
     later: Annotated[Word, Form()] = "",
 ) -> Response:
     context = context_of(request)
-    journey = await guided(context, staff, contact_id)
+    journey = await _journey(context, staff, contact_id)
     if answer is None:
         return await _page(
             request, journey, Refused("no-answer", N_("Choose what they answered."), fields=("answer",), kind="invalid")
@@ -103,25 +103,28 @@ async def log_answer(
 
 
 @router.post("/{contact_id}/link")
-async def make_link(request: Request, staff: Tutor, contact_id: Id) -> Response:
+async def make_link(request: Request, staff: ContactTutor, contact_id: Id) -> Response:
     context = context_of(request)
-    await guided(context, staff, contact_id)
     await invitations.make_link(context, staff, contact_id)
     return _back(contact_id, "linked")
 
 
 @router.post("/{contact_id}/told")
-async def log_told(request: Request, staff: Tutor, contact_id: Id) -> Response:
+async def log_told(request: Request, staff: ContactTutor, contact_id: Id) -> Response:
     """A change to less, or the end, that reached this person by message."""
     context = context_of(request)
-    journey = await guided(context, staff, contact_id)
+    journey = await _journey(context, staff, contact_id)
     form = {key: tidy(str(value)[:2000]) for key, value in (await request.form()).items()}
     try:
         told = decisions.Told(staff.person_id, form.get("how_told", "")[:200], await _told_at(context, journey, form))
         await _log(context, staff, journey, form, told)
     except Refused as refused:
-        return await _page(request, await guided(context, staff, contact_id), refused, given=form)
+        return await _page(request, await _journey(context, staff, contact_id), refused, given=form)
     return _back(contact_id, "logged")
+
+
+async def _journey(context: Context, staff: Staff, contact_id: str) -> Journey:
+    return await Journeys(context, staff.institution).demand(contact_id)
 
 
 async def _log(context: Context, staff: Staff, journey: Journey, form: dict[str, str], told: decisions.Told) -> None:

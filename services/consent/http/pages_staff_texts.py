@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from firsthand.services.consent.handlers import texts
 from firsthand.services.consent.handlers.templates import PLACES, languages
 from firsthand.services.consent.http import words
-from firsthand.services.consent.http.doors import context_of
+from firsthand.services.consent.http.doors import CaseTutor, context_of
 from firsthand.services.consent.http.pages import pages
 from firsthand.services.consent.model.scopes import ASKED
 from firsthand.services.consent.model.texts import TextBody
@@ -20,7 +20,7 @@ from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
-from firsthand.shared.web.access import Coordinator, Tutor
+from firsthand.shared.web.access import Coordinator
 from firsthand.shared.web.problems import Problem, status_of
 
 router = APIRouter(prefix="/texts", include_in_schema=False)
@@ -45,7 +45,7 @@ FIELDS: tuple[tuple[str, str, str, int], ...] = (
 
 @router.get("/{case_id}")
 async def show_texts(
-    request: Request, staff: Tutor, case_id: Id, language: Word = "en", done: Word = "", after: Cursor | None = None
+    request: Request, staff: CaseTutor, case_id: Id, language: Word = "en", done: Word = "", after: Cursor | None = None
 ) -> Response:
     return await _page(request, staff, case_id, _known(language), done=done, after=after)
 
@@ -85,7 +85,7 @@ async def approve(
 
 
 @router.get("/{case_id}/{language}/{number}")
-async def preview(request: Request, staff: Tutor, case_id: Id, language: Word, number: Count) -> Response:
+async def preview(request: Request, staff: CaseTutor, case_id: Id, language: Word, number: Count) -> Response:
     """Show a version as families read it."""
     text = await Texts(context_of(request), staff.institution).get(case_id, _known(language), number)
     if text is None:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from firsthand.services.discovery.handlers.sight import sight_of
 from firsthand.services.discovery.model.leads import Content, Lead, LeadState
 from firsthand.services.discovery.repository import Repository
-from firsthand.shared.refused import Refused
+from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
-from firsthand.shared.store import Page, Scalar, Where
+from firsthand.shared.store import Operand, Page, Where
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import Sealed
 
@@ -37,15 +38,20 @@ async def list_leads(
     limit: int = 50,
     most_bytes: int | None = None,
 ) -> Listed:
-    """List leads, the newest first, of all cases or of one, and there of one language if it is named.
+    """List leads, the newest first, of all cases that this person may see or of one; there of one language if named.
 
     A page ends before `limit` where it would hold more than `most_bytes`, but not before its first lead. Raises Refused
-    when there is no such case, or a language is named without a case; NoSuchPlace.
+    when there is no such case for this person, or a language is named without a case; NoSuchPlace.
     """
     repository = Repository(context, staff.institution)
-    where: dict[str, Scalar] = {"state": state}
+    where: dict[str, Operand] = {"state": state}
     if case_id:
-        where["case_id"] = (await repository.case(case_id)).id
+        case = await repository.case(case_id)
+        if not case.responsible().include(staff):
+            raise NotFound
+        where["case_id"] = case.id
+    else:
+        where |= (await sight_of(context, staff)).leads({})
     if language:
         if not case_id:
             raise Refused(

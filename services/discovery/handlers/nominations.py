@@ -16,13 +16,14 @@ from firsthand.shared.store import AlreadyExists
 async def nominate(context: Context, staff: Staff, case_id: str, given: str, note: str = "") -> Lead:
     """Take in one address that a person found. The same address again gives the same lead.
 
-    Raises Refused: no such case (or one of other students), closed, not an address or one that names nobody, or the
+    Raises Refused: no such case (or one of other people), closed, not an address or one that names nobody, or the
     person is not available.
     """
     repository = Repository(context, staff.institution)
-    case = opened(await repository.case(case_id))
-    if staff.roles == {"student"} and not staff.cohorts & set(case.details.cohorts):
+    case = await repository.case(case_id)
+    if not case.takes_names_from(staff):
         raise NotFound
+    opened(case)
     address = read_address(given)
     if await repository.asked_before(address.owners, address.spelled):
         raise not_available()

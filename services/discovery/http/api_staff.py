@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from firsthand.services.discovery.handlers import cases, leads, listing, nominations, people, posts
+from firsthand.services.discovery.handlers.sight import sight_of
+from firsthand.services.discovery.http.doors import CaseTutor, ContactTutor, LeadTutor
 from firsthand.services.discovery.http.shapes import (
     ApprovalGiven,
     CaseOut,
@@ -48,13 +50,14 @@ async def open_case(context: ContextDep, staff: Coordinator, draft: CaseDraft) -
 @router.get("/cases")
 async def list_cases(context: ContextDep, staff: Tutor, after: Cursor | None = None) -> CasesOut:
     cases_of = Repository(context, staff.institution).cases
-    page = await cases_of.find(limit=_CASES_A_PAGE, after=after)
+    sight = await sight_of(context, staff)
+    page = await cases_of.find(sight.cases(), sort=sight.sort, limit=_CASES_A_PAGE, after=after)
     items = [await _said(context, case) for case in page.items]
-    return CasesOut(items=items, next=page.next, total=await cases_of.count())
+    return CasesOut(items=items, next=page.next, total=await cases_of.count(sight.cases()))
 
 
 @router.get("/cases/{case_id}")
-async def show_case(context: ContextDep, staff: Tutor, case_id: Id) -> CaseOut:
+async def show_case(context: ContextDep, staff: CaseTutor, case_id: Id) -> CaseOut:
     return await _said(context, await Repository(context, staff.institution).case(case_id))
 
 
@@ -73,7 +76,7 @@ async def approve_case(
 @router.post("/cases/{case_id}/posts")
 async def import_posts(
     context: ContextDep,
-    staff: Tutor,
+    staff: CaseTutor,
     case_id: Id,
     chunks: Streamed,
     format: Format | None = None,  # noqa: A002 - the address's word
@@ -114,24 +117,24 @@ async def list_leads(
 
 
 @router.get("/leads/{lead_id}")
-async def show_lead(context: ContextDep, staff: Tutor, lead_id: Id) -> LeadOut:
+async def show_lead(context: ContextDep, staff: LeadTutor, lead_id: Id) -> LeadOut:
     repository = Repository(context, staff.institution)
     lead = await repository.lead(lead_id)
     return LeadOut.of(lead, await repository.content_of(lead))
 
 
 @router.post("/leads/{lead_id}/clear")
-async def clear(context: ContextDep, staff: Tutor, lead_id: Id, clearing: Clearing) -> ContactOut:
+async def clear(context: ContextDep, staff: LeadTutor, lead_id: Id, clearing: Clearing) -> ContactOut:
     return ContactOut.of(await leads.clear(context, staff, lead_id, clearing))
 
 
 @router.post("/leads/{lead_id}/refuse", status_code=204, response_class=Response)
-async def refuse(context: ContextDep, staff: Tutor, lead_id: Id, given: Refusal) -> None:
+async def refuse(context: ContextDep, staff: LeadTutor, lead_id: Id, given: Refusal) -> None:
     await leads.refuse(context, staff, lead_id, given.reason)
 
 
 @router.get("/contacts/{contact_id}/label")
-async def label(context: ContextDep, staff: Tutor, contact_id: Id) -> LabelOut:
+async def label(context: ContextDep, staff: ContactTutor, contact_id: Id) -> LabelOut:
     """Name a contact for pages of other services, if the visitor may know."""
     shown = await people.show(context, staff, contact_id)
     return LabelOut(label=shown.label, profile_url=shown.profile, platform=shown.person.platform)

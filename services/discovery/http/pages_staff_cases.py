@@ -12,6 +12,8 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.discovery.handlers import cases, nominations, posts
 from firsthand.services.discovery.handlers.cases import faults_of
+from firsthand.services.discovery.handlers.sight import STATES, sight_of
+from firsthand.services.discovery.http.doors import CaseTutor
 from firsthand.services.discovery.http.multipart import Upload
 from firsthand.services.discovery.http.pages import pages, zone_of
 from firsthand.services.discovery.http.shapes import WRONG, case_fields, day_ends, filled, what_is_wrong
@@ -69,9 +71,10 @@ async def list_cases(
     after: Cursor | None = None,
 ) -> Response:
     now, repository = context.clock.now(), Repository(context, staff.institution)
-    counts = {one: await repository.cases.count({"state": one}) for one in ("open", "closed")}
+    sight = await sight_of(context, staff)
+    counts = {one: await repository.cases.count(sight.cases(one)) for one in STATES}
     shown = state or ("open" if counts["open"] or not counts["closed"] else "closed")
-    page = await repository.cases.find({"state": shown}, sort="prefix", limit=_A_PAGE, after=after)
+    page = await repository.cases.find(sight.cases(shown), sort=sight.sort, limit=_A_PAGE, after=after)
     return pages.render(
         request,
         "cases.html",
@@ -95,7 +98,7 @@ async def new_case(request: Request, staff: Coordinator) -> Response:  # noqa: A
 
 
 @router.get("/cases/{case_id}")
-async def show_case(request: Request, context: ContextDep, staff: Tutor, case_id: Id) -> Response:
+async def show_case(request: Request, context: ContextDep, staff: CaseTutor, case_id: Id) -> Response:
     return await show(request, context, staff, case_id)
 
 
@@ -210,7 +213,9 @@ async def approve(
 
 
 @router.post("/cases/{case_id}/import")
-async def import_file(request: Request, context: ContextDep, staff: Tutor, case_id: Id, chunks: Streamed) -> Response:
+async def import_file(
+    request: Request, context: ContextDep, staff: CaseTutor, case_id: Id, chunks: Streamed
+) -> Response:
     upload = Upload(request.headers.get("content-type", ""), chunks)
     try:
         report = await posts.import_posts(context, staff, case_id, None, upload.file())
@@ -241,11 +246,7 @@ async def nominate(
 async def nominate_page(request: Request, context: ContextDep, staff: Student) -> Response:
     """For students, who see no leads: name a person in a case of their own."""
     repository = Repository(context, staff.institution)
-    mine = [
-        case
-        async for case in repository.cases.all()
-        if case.state == "open" and (staff.roles != {"student"} or staff.cohorts & set(case.details.cohorts))
-    ]
+    mine = [case async for case in repository.cases.all() if case.state == "open" and case.takes_names_from(staff)]
     return pages.render(request, "nominate.html", cases=mine, told=request.query_params.get("told", ""))
 
 

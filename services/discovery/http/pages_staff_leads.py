@@ -6,6 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.discovery.handlers import leads, listing, people
+from firsthand.services.discovery.http.doors import ContactTutor, LeadTutor
 from firsthand.services.discovery.http.pages import pages, zone_of
 from firsthand.services.discovery.model.authors import asks_for
 from firsthand.services.discovery.model.cases import Case
@@ -39,7 +40,7 @@ async def list_leads(
     after: Cursor | None = None,
 ) -> Response:
     repository = Repository(context, staff.institution)
-    cases = {one.id: one async for one in repository.cases.all()}
+    cases = {one.id: one async for one in repository.cases.all() if one.responsible().include(staff)}
     chosen = cases.get(case) or (next(iter(cases.values())) if len(cases) == 1 else None)
     language = language if chosen else ""
     case_id = chosen.id if chosen else ""
@@ -60,7 +61,7 @@ async def list_leads(
 
 
 @router.get("/leads/{lead_id}")
-async def show_lead(request: Request, context: ContextDep, staff: Tutor, lead_id: Id) -> Response:
+async def show_lead(request: Request, context: ContextDep, staff: LeadTutor, lead_id: Id) -> Response:
     return await _show(request, context, staff, lead_id)
 
 
@@ -68,7 +69,7 @@ async def show_lead(request: Request, context: ContextDep, staff: Tutor, lead_id
 async def clear(
     request: Request,
     context: ContextDep,
-    staff: Tutor,
+    staff: LeadTutor,
     lead_id: Id,
     profile: Text = "",
     language: Text = "",
@@ -87,13 +88,15 @@ async def clear(
 
 
 @router.post("/leads/{lead_id}/refuse")
-async def refuse(context: ContextDep, staff: Tutor, lead_id: Id, reason: Annotated[RefusalReason, Form()]) -> Response:
+async def refuse(
+    context: ContextDep, staff: LeadTutor, lead_id: Id, reason: Annotated[RefusalReason, Form()]
+) -> Response:
     lead = await leads.refuse(context, staff, lead_id, reason)
     return RedirectResponse(f"/discovery/leads?case={lead.case_id}&told=refused", 303)
 
 
 @router.get("/contacts/{contact_id}")
-async def show_contact(request: Request, context: ContextDep, staff: Tutor, contact_id: Id) -> Response:
+async def show_contact(request: Request, context: ContextDep, staff: ContactTutor, contact_id: Id) -> Response:
     shown = await people.show(context, staff, contact_id)
     case = await Repository(context, staff.institution).case(shown.person.case_id)
     return pages.render(

@@ -6,11 +6,13 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from firsthand.services.discovery.model.hashtags import is_hashtag
+from firsthand.shared.acting import Responsible
 from firsthand.shared.events.contact import Language
 from firsthand.shared.events.discovery import ApprovalKind, ApprovalState, CaseState
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import KeptInstant, Tidy
 from firsthand.shared.refused import Refused
+from firsthand.shared.sessions import Staff
 from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
 
@@ -110,6 +112,15 @@ class Case(Document):
 
     def approve(self, kind: ApprovalKind, approval: Approval) -> None:
         self.approvals = {**self.approvals, kind: approval}
+
+    def responsible(self, tutor_id: str = "") -> Responsible:
+        """The people responsible for the case, or for a contact of it with this tutor."""
+        return Responsible(self.details.tutors, tutor_id)
+
+    def takes_names_from(self, staff: Staff) -> bool:
+        """Whether this person may name somebody for the case: who acts on it, and the students who learn from it."""
+        learns = "student" in staff.roles and not staff.cohorts.isdisjoint(self.details.cohorts)
+        return learns or self.responsible().include(staff)
 
     def may_contact(self, now: datetime) -> None:
         """Check that a person may be contacted for this case now. Raises Refused with the missing part."""

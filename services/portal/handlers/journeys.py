@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from firsthand.services.portal.model.journey import STAGES, Journey, Stage
 from firsthand.services.portal.repository import Journeys, cases_of
+from firsthand.shared.acting import Responsible, leads
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
@@ -55,11 +56,10 @@ class Sight:
 
 
 async def sight_of(context: Context, staff: Staff) -> Sight:
-    """A tutor sees those whom it guides, and those of the cases that it teaches; a coordinator all."""
-    sees_all = bool(staff.roles & {"coordinator", "machine"})
+    """What this person may see, by the one rule (`shared.acting`)."""
     cases = await cases_of(context, staff.institution)
     return Sight(
-        {case.case_id: case for case in cases if sees_all or staff.person_id in case.tutors}, sees_all, staff.person_id
+        {case.case_id: case for case in cases if Responsible(case.tutors).include(staff)}, leads(staff), staff.person_id
     )
 
 
@@ -94,10 +94,10 @@ async def counts_of(context: Context, staff: Staff, sight: Sight, *, case_id: st
     return {stage: await journeys.count(sight.where(stage, case_id)) for stage in STAGES}
 
 
-async def journey_of(context: Context, staff: Staff, contact_id: str) -> Journey:
-    """Raises Refused (404), also for a journey that this person may not see."""
-    journey = await Journeys(context, staff.institution).get(contact_id)
-    if journey is None or not (await sight_of(context, staff)).of(journey):
+async def journey_of(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
+    """Raises Refused (404)."""
+    journey = await Journeys(context, institution).get(contact_id)
+    if journey is None:
         raise NotFound
     return journey
 

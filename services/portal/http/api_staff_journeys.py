@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
 from firsthand.services.portal.handlers import journeys
+from firsthand.services.portal.http.doors import ContactTutor
 from firsthand.services.portal.http.shapes import JourneyOut, JourneysOut, WholeJourneyOut
 from firsthand.services.portal.live import LivePages, stream
 from firsthand.services.portal.model.journey import Stage
@@ -58,6 +59,6 @@ async def updates(request: Request, context: ContextDep, staff: Tutor) -> Stream
 
 
 @router.get("/{contact_id}")
-async def one(context: ContextDep, contact_id: Id, staff: Tutor) -> WholeJourneyOut:
-    journey = await journeys.journey_of(context, staff, contact_id)
+async def one(context: ContextDep, contact_id: Id, staff: ContactTutor) -> WholeJourneyOut:
+    journey = await journeys.journey_of(context, staff.institution, contact_id)
     return WholeJourneyOut(**JourneyOut.of(journey).model_dump(), timeline=journey.timeline)

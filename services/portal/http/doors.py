@@ -1,19 +1,31 @@
-"""What the doors of the portal share: forms, sign-in links and tokens."""
+"""What the doors of the portal share: forms, sign-in links and tokens, and who may see a journey."""
 
 from collections.abc import Awaitable, Mapping
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.portal.handlers import people
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.http.shapes import NewToken, TokenOut
+from firsthand.services.portal.repository import Journeys
+from firsthand.shared.acting import Responsible, responsible_for
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.inputs import number_of
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
+from firsthand.shared.web.access import acting_on
 from firsthand.shared.web.problems import status_of
+
+
+async def _of_journey(context: Context, institution: InstitutionId, contact_id: str) -> Responsible | None:
+    journey = await Journeys(context, institution).get(contact_id)
+    return await responsible_for(context, institution, journey.case_id, journey.tutor_id) if journey else None
+
+
+ContactTutor = Annotated[Staff, Depends(acting_on("contact_id", _of_journey))]
 
 
 async def submit(

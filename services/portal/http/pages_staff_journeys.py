@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from firsthand.services.portal.handlers import institutions, journeys
 from firsthand.services.portal.handlers.today import tasks_of, today_of
 from firsthand.services.portal.http import words
+from firsthand.services.portal.http.doors import ContactTutor
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.model.journey import ON_THE_WAY, STAGES, Stage
 from firsthand.services.portal.model.today import TASK_LISTS, TaskList, approvals_to_renew
@@ -99,8 +100,8 @@ async def board(
 
 
 @router.get("/journeys/{contact_id}")
-async def one(request: Request, context: ContextDep, contact_id: Id, staff: Tutor) -> Response:
-    journey = await journeys.journey_of(context, staff, contact_id)
+async def one(request: Request, context: ContextDep, contact_id: Id, staff: ContactTutor) -> Response:
+    journey = await journeys.journey_of(context, staff.institution, contact_id)
     sight = await journeys.sight_of(context, staff)
     return pages.render(
         request,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from firsthand.services.scheduling.model import Availability, AvailabilityRules, availability_id
 from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.acting import leads
 from firsthand.shared.copies import case_of
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.identifiers import InstitutionId
@@ -22,18 +23,10 @@ async def case_named(context: Context, institution: InstitutionId, case_id: str)
     return case
 
 
-def tutor_meant(case: CaseState, staff: Staff, tutor_id: str = "") -> str:
-    """Whose availability it is: one's own, or, for a coordinator, anybody's. Raises Refused.
-
-    A case that names no tutors is everybody's; a coordinator may guide a contact without being named.
-    """
-    if staff.roles.isdisjoint({"coordinator", "machine"}):
-        if tutor_id not in {"", staff.person_id}:
-            raise Refused("not-yours", N_("Only a coordinator can set another tutor's hours."), kind="forbidden")
-        if case.tutors and staff.person_id not in case.tutors:
-            raise Refused(
-                "no-tutor", N_("You are not a tutor of this case. A coordinator can add you."), kind="forbidden"
-            )
+def tutor_meant(staff: Staff, tutor_id: str = "") -> str:
+    """Whose availability it is: one's own, or, for a coordinator, anybody's. Raises Refused."""
+    if not leads(staff) and tutor_id not in {"", staff.person_id}:
+        raise Refused("not-yours", N_("Only a coordinator can set another tutor's hours."), kind="forbidden")
     return tutor_id or staff.person_id
 
 
@@ -58,14 +51,14 @@ class HoursListed:
 async def hours_of(context: Context, staff: Staff, *, after: str | None = None, limit: int) -> HoursListed:
     """List the open cases of a tutor; of a coordinator, every tutor's of every case. Raises NoSuchPlace."""
     scheduling = Scheduling(context, staff.institution)
-    leads = "coordinator" in staff.roles
+    everybodys = leads(staff)
     asked = {
         availability_id(case.case_id, tutor_id): (case, tutor_id)
         for case in await scheduling.cases()
         for tutor_id in (case.tutors or [staff.person_id])
-        if leads or tutor_id == staff.person_id
+        if everybodys or tutor_id == staff.person_id
     }
-    given = await scheduling.hours_given(None if leads else asked)
+    given = await scheduling.hours_given(None if everybodys else asked)
     ids = sorted(asked, key=lambda id_: id_ in given)  # else by the titles of their cases
     if after is not None and after not in asked:
         raise NoSuchPlace("this case and tutor are not, or no longer, in the list")

@@ -13,6 +13,7 @@ from firsthand.services.scheduling.letters import Mail, Particulars, compose, co
 from firsthand.services.scheduling.model import Meeting
 from firsthand.services.scheduling.model.calendar_file import EntryIdentity
 from firsthand.services.scheduling.repository import Scheduling
+from firsthand.shared.acting import Sight
 from firsthand.shared.copies import institution_of
 from firsthand.shared.mail import MailRefused, MailUnavailable
 from firsthand.shared.mail_watch import Waiting, keep_watch
@@ -191,7 +192,7 @@ async def _settle_entries(context: Context, scheduling: Scheduling) -> None:
     """Raises Unreadable."""
     after: str | None = None
     while True:
-        page = await scheduling.meetings("planned", tutor_id=None, now=context.clock.now(), after=after, limit=100)
+        page = await scheduling.meetings("planned", sight=Sight(None), now=context.clock.now(), after=after, limit=100)
         for meeting in page.items:
             if meeting.entry is None:
                 meeting.entry = await known_by(context, meeting)

@@ -11,6 +11,8 @@ from firsthand.services.scheduling.handlers.rooms import join_url
 from firsthand.services.scheduling.model import Calendar, Meeting, NotHeldBecause, Participant
 from firsthand.services.scheduling.model.slots import Slot
 from firsthand.services.scheduling.repository import Part, Scheduling
+from firsthand.shared.acting import Sight
+from firsthand.shared.copies import cases_of
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, use_case
@@ -61,19 +63,19 @@ class Listed:
 async def list_part(
     context: Context, staff: Staff, part: Part, *, everybody: bool, after: str | None = None, limit: int
 ) -> Listed:
-    """List a part of the meetings, a tutor's own or everybody's. Raises NoSuchPlace."""
+    """List a part of the meetings, a tutor's own or all that they may see. Raises NoSuchPlace, Refused."""
     scheduling, now = Scheduling(context, staff.institution), context.clock.now()
-    tutor_id = None if everybody else staff.person_id
-    page = await scheduling.meetings(part, tutor_id=tutor_id, now=now, after=after, limit=limit)
-    total = await scheduling.count(part, tutor_id=tutor_id, now=now)
+    sight = await _sight(context, staff, everybody=everybody)
+    page = await scheduling.meetings(part, sight=sight, now=now, after=after, limit=limit)
+    total = await scheduling.count(part, sight=sight, now=now)
     return Listed(await _views(context, staff.institution, page.items), total, page.next)
 
 
 async def list_all(context: Context, staff: Staff, *, everybody: bool, after: str | None = None, limit: int) -> Listed:
-    """List all meetings, one part after the other: planned, waiting for the family, ended. Raises NoSuchPlace."""
+    """List the same, one part after the other: planned, waiting for the family, ended. Raises NoSuchPlace, Refused."""
     scheduling, now = Scheduling(context, staff.institution), context.clock.now()
-    tutor_id = None if everybody else staff.person_id
-    totals = {part: await scheduling.count(part, tutor_id=tutor_id, now=now) for part in _ONE_AFTER_ANOTHER}
+    sight = await _sight(context, staff, everybody=everybody)
+    totals = {part: await scheduling.count(part, sight=sight, now=now) for part in _ONE_AFTER_ANOTHER}
     begin, _, place = (after or f"{_ONE_AFTER_ANOTHER[0]}.").partition(".")
     if begin not in totals:
         raise NoSuchPlace("this cursor belongs to another list")
@@ -83,15 +85,19 @@ async def list_all(context: Context, staff: Staff, *, everybody: bool, after: st
         if len(found) == limit:
             following = f"{part}." if totals[part] else None
         elif totals[part] or place:
-            page = await scheduling.meetings(
-                part, tutor_id=tutor_id, now=now, after=place or None, limit=limit - len(found)
-            )
+            page = await scheduling.meetings(part, sight=sight, now=now, after=place or None, limit=limit - len(found))
             found += page.items
             following = f"{part}.{page.next}" if page.next else None
         place = ""
         if following:
             break
     return Listed(await _views(context, staff.institution, found), sum(totals.values()), following)
+
+
+async def _sight(context: Context, staff: Staff, *, everybody: bool) -> Sight:
+    if not everybody:
+        return Sight(staff.person_id)
+    return Sight.of(staff, await cases_of(context, staff.institution))
 
 
 async def _views(context: Context, institution: InstitutionId, meetings: list[Meeting]) -> list[StaffView]:

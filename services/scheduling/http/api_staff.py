@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from firsthand.services.scheduling.handlers import availability, meetings
+from firsthand.services.scheduling.http.doors import CaseTutor, ContactTutor
 from firsthand.services.scheduling.http.shapes import (
     AvailabilityBody,
     AvailabilityOut,
@@ -29,9 +30,8 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/cases/{case_id}/availability")
-async def get_availability(context: ContextDep, case_id: Id, staff: Tutor, tutor_id: Word = "") -> AvailabilityOut:
-    case = await availability.case_named(context, staff.institution, case_id)
-    tutor = availability.tutor_meant(case, staff, tutor_id)
+async def get_availability(context: ContextDep, case_id: Id, staff: CaseTutor, tutor_id: Word = "") -> AvailabilityOut:
+    tutor = availability.tutor_meant(staff, tutor_id)
     found = await availability.availability_of(context, staff.institution, case_id, tutor)
     if found is None:
         raise NotFound(N_("This tutor has not set any hours for this case yet."))
@@ -39,9 +39,10 @@ async def get_availability(context: ContextDep, case_id: Id, staff: Tutor, tutor
 
 
 @router.put("/cases/{case_id}/availability")
-async def put_availability(context: ContextDep, case_id: Id, staff: Tutor, body: AvailabilityBody) -> AvailabilityOut:
-    case = await availability.case_named(context, staff.institution, case_id)
-    tutor = availability.tutor_meant(case, staff, body.tutor_id or "")
+async def put_availability(
+    context: ContextDep, case_id: Id, staff: CaseTutor, body: AvailabilityBody
+) -> AvailabilityOut:
+    tutor = availability.tutor_meant(staff, body.tutor_id or "")
     rules = body.rules_only()
     await availability.set_availability(context, staff.institution, case_id, tutor, rules)
     return AvailabilityOut.of_tutor(case_id, tutor, rules)
@@ -61,17 +62,17 @@ async def list_meetings(
 
 
 @router.get("/meetings/{contact_id}")
-async def get_meeting(context: ContextDep, contact_id: Id, staff: Tutor) -> MeetingOut:
+async def get_meeting(context: ContextDep, contact_id: Id, staff: ContactTutor) -> MeetingOut:
     return await _seen(context, staff, contact_id)
 
 
 @router.get("/meetings/{contact_id}/close")
-async def get_close(context: ContextDep, contact_id: Id, staff: Tutor) -> CloseOut:
+async def get_close(context: ContextDep, contact_id: Id, staff: ContactTutor) -> CloseOut:
     return CloseOut.of(await meetings.see(context, staff.institution, contact_id))
 
 
 @router.post("/meetings/{contact_id}/close")
-async def post_close(context: ContextDep, contact_id: Id, staff: Tutor, body: CloseBody) -> MeetingOut:
+async def post_close(context: ContextDep, contact_id: Id, staff: ContactTutor, body: CloseBody) -> MeetingOut:
     if body.held:
         await meetings.close_held(context, staff, contact_id, body.as_held())
     else:
@@ -83,7 +84,9 @@ async def post_close(context: ContextDep, contact_id: Id, staff: Tutor, body: Cl
 
 
 @router.post("/meetings/{contact_id}/cancel")
-async def post_cancel(context: ContextDep, contact_id: Id, staff: Tutor, body: CancelBody | None = None) -> MeetingOut:
+async def post_cancel(
+    context: ContextDep, contact_id: Id, staff: ContactTutor, body: CancelBody | None = None
+) -> MeetingOut:
     note = body.reason if body else ""
     await meetings.cancel(context, staff, contact_id, note)
     return await _seen(context, staff, contact_id)
@@ -91,7 +94,7 @@ async def post_cancel(context: ContextDep, contact_id: Id, staff: Tutor, body: C
 
 @router.post("/meetings/{contact_id}/reschedule")
 async def post_reschedule(
-    context: ContextDep, contact_id: Id, staff: Tutor, body: MoveBody | None = None
+    context: ContextDep, contact_id: Id, staff: ContactTutor, body: MoveBody | None = None
 ) -> MeetingOut:
     starts_at, note = (body.starts_at, body.note) if body else (None, "")
     if starts_at is None:
@@ -102,7 +105,7 @@ async def post_reschedule(
 
 
 @router.post("/meetings/{contact_id}/offer")
-async def post_offer(context: ContextDep, contact_id: Id, staff: Tutor) -> MeetingOut:
+async def post_offer(context: ContextDep, contact_id: Id, staff: ContactTutor) -> MeetingOut:
     await meetings.offer_again(context, staff, contact_id)
     return await _seen(context, staff, contact_id)
 

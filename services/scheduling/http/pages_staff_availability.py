@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability
+from firsthand.services.scheduling.http.doors import CaseTutor
 from firsthand.services.scheduling.http.pages_staff_meetings import LIST
 from firsthand.services.scheduling.http.shapes import AvailabilityBody
 from firsthand.services.scheduling.http.words import part_of_night, short_when
@@ -59,7 +60,7 @@ async def everything(request: Request, context: ContextDep, staff: Tutor, after:
 
 @router.get("/{case_id}")
 async def hours(
-    request: Request, context: ContextDep, case_id: Id, staff: Tutor, tutor: Word = "", done: Word = ""
+    request: Request, context: ContextDep, case_id: Id, staff: CaseTutor, tutor: Word = "", done: Word = ""
 ) -> Response:
     case, tutor_id = await _whose(context, staff, case_id, tutor)
     found = await availability.availability_of(context, staff.institution, case_id, tutor_id)
@@ -69,7 +70,7 @@ async def hours(
 
 
 @router.post("/{case_id}")
-async def save(request: Request, context: ContextDep, case_id: Id, staff: Tutor, tutor: Word = "") -> Response:
+async def save(request: Request, context: ContextDep, case_id: Id, staff: CaseTutor, tutor: Word = "") -> Response:
     case, tutor_id = await _whose(context, staff, case_id, tutor)
     form = await request.form(max_fields=200)
     given = _given(form)
@@ -87,7 +88,7 @@ async def save(request: Request, context: ContextDep, case_id: Id, staff: Tutor,
 
 async def _whose(context: Context, staff: Staff, case_id: Id, tutor: str) -> tuple[CaseState, str]:
     case = await availability.case_named(context, staff.institution, case_id)
-    return case, availability.tutor_meant(case, staff, tutor)
+    return case, availability.tutor_meant(staff, tutor)
 
 
 async def _first(context: Context, staff: Staff) -> AvailabilityRules:

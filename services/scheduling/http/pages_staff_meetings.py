@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.scheduling.handlers import availability, meetings
+from firsthand.services.scheduling.http.doors import ContactTutor
 from firsthand.services.scheduling.http.shapes import Shown, Whose
 from firsthand.services.scheduling.http.words import part_of_night
 from firsthand.services.scheduling.model import NotHeldBecause, Participant
@@ -85,12 +86,12 @@ async def everything(
 
 
 @router.get("/{contact_id}")
-async def one(request: Request, context: ContextDep, contact_id: Id, staff: Tutor, done: Word = "") -> Response:
+async def one(request: Request, context: ContextDep, contact_id: Id, staff: ContactTutor, done: Word = "") -> Response:
     return await _page(request, context, staff, contact_id, done=_DONE.get(done, ""))
 
 
 @router.get("/{contact_id}/{_action}")
-async def back(contact_id: Id, _action: Word, staff: Tutor) -> Response:  # noqa: ARG001 - who may
+async def back(contact_id: Id, _action: Word, staff: ContactTutor) -> Response:  # noqa: ARG001 - who may
     """Where a form was refused, another language is asked for by its own address."""
     return RedirectResponse(f"{LIST}/{contact_id}", 303)
 
@@ -100,7 +101,7 @@ async def move(
     request: Request,
     context: ContextDep,
     contact_id: Id,
-    staff: Tutor,
+    staff: ContactTutor,
     slot: Annotated[Instant | Literal[""], Form()] = "",
     at: Annotated[Word, Form()] = "",
     night: Annotated[Literal["yes", ""], Form()] = "",
@@ -124,7 +125,7 @@ async def anew(
     request: Request,
     context: ContextDep,
     contact_id: Id,
-    staff: Tutor,
+    staff: ContactTutor,
     note: Annotated[Note, Form(max_length=1000)] = "",
 ) -> Response:
     return await _done(
@@ -137,7 +138,7 @@ async def cancel(
     request: Request,
     context: ContextDep,
     contact_id: Id,
-    staff: Tutor,
+    staff: ContactTutor,
     note: Annotated[Note, Form(max_length=1000)] = "",
 ) -> Response:
     return await _done(
@@ -146,7 +147,7 @@ async def cancel(
 
 
 @router.post("/{contact_id}/offer")
-async def offer(request: Request, context: ContextDep, contact_id: Id, staff: Tutor) -> Response:
+async def offer(request: Request, context: ContextDep, contact_id: Id, staff: ContactTutor) -> Response:
     return await _done(request, context, staff, contact_id, meetings.offer_again(context, staff, contact_id), "offered")
 
 
@@ -155,7 +156,7 @@ async def held(
     request: Request,
     context: ContextDep,
     contact_id: Id,
-    staff: Tutor,
+    staff: ContactTutor,
     person: Annotated[list[Word], Form()],
     agrees: Annotated[list[Count] | None, Form()] = None,
     begun: Annotated[Word, Form()] = "",
@@ -178,7 +179,7 @@ async def not_held(
     request: Request,
     context: ContextDep,
     contact_id: Id,
-    staff: Tutor,
+    staff: ContactTutor,
     reason: Annotated[NotHeldBecause, Form()],
     again: Annotated[Literal["yes", ""], Form()] = "",
 ) -> Response:

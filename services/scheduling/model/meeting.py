@@ -66,10 +66,14 @@ class Meeting(Document):
         Index.on("state", "changed_at"),
         Index.on("tutor_id", "state", "changed_at"),
         Index.on("mail_waits_since"),
+        Index.on("case_id", "state", "starts_at"),
+        Index.on("case_id", "state", "changed_at"),
+        Index.on("tutor_id", "case_id", "state", "starts_at"),  # so that what is seen for both reasons counts once
     )
     counts: ClassVar[tuple[tuple[str, ...], ...]] = (("state",),)  # a tutor's own are few enough to be counted
 
     contact: ContactReference
+    case_id: str | None = None  # derived before each save, for lists; None in what a release stored that did not
     tutor_id: str
     language: str  # in which the family read and decided
     state: Literal["none", "offered", "scheduled", "finished", "cancelled", "erased"] = "none"
@@ -115,6 +119,10 @@ class Meeting(Document):
     mail_waits_for: str = ""  # what it last failed with; names nobody
     invited: bool | None = None  # whether the address holds the planned time; None: an older release saved this
     erased: list[str] = []  # codes of what was erased
+
+    def name_case(self, at: datetime) -> None:  # noqa: ARG002 - a renewal's shape
+        """Derive `case_id` from the contact."""
+        self.case_id = self.contact.case_id
 
     # -- the consent
 

@@ -104,6 +104,21 @@ async def test_everyone_sees_all_that_is_theirs_to_see_in_order_and_no_page_is_e
     assert f"{len(there['student'])} recordings" in await shown(archive, archive.student(), "/archive/recordings")
 
 
+async def test_a_tutor_of_another_case_works_on_none_and_watches_what_the_whole_institution_may(
+    archive: Archive,
+) -> None:
+    there = await fill(archive)
+    await until_the_case_is_known(archive)
+    other, watch = archive.tutor(person="tutor2"), f"{API}?show=watch"
+    assert (await ask(archive, other, API))["recordings"] == []
+    for who, ids in ((other, there["other"]), (archive.tutor(), there["student"])):
+        found, totals = await paging.walk(partial(ask, archive, who), watch, "recordings", "contact_id")
+        assert found == ids
+        assert set(totals) == {len(ids)}
+        row = r'card-title"><a href="/archive/watch/(\w+)"'
+        assert await paging.walk_pages(partial(shown, archive, who), "/archive/recordings?show=watch", row) == ids
+
+
 async def test_a_page_is_not_empty_though_the_gate_has_closed_all_that_would_stand_on_it(archive: Archive) -> None:
     there = await fill(archive)
     await until_the_case_is_known(archive)

@@ -122,7 +122,7 @@ async def test_tutors_see_the_journeys_of_their_cases_and_students_none(college:
     tutor_id = await college.person("t@school.example", "tutor")
     await college.person("s@school.example", "student")
     await case(college, "k1", tutor_id)
-    await case(college, "k2")
+    await case(college, "k2", "another")
     for contact_id, case_id in (("c1", "k1"), ("c2", "k2"), ("c3", "k2")):
         await discovered(college, contact_id, case_id=case_id, tutor_id=tutor_id if contact_id == "c3" else "")
     async with (
