@@ -28,7 +28,7 @@ from firsthand.shared.mail import mailer_of
 from firsthand.shared.metrics import Metrics
 from firsthand.shared.renewals import keep_renewing
 from firsthand.shared.service import Context, Service, use_case
-from firsthand.shared.sessions import FAMILY_LIFE, SessionIssuer, SessionVerifier
+from firsthand.shared.sessions import FAMILY_LIFE, LONGEST_SESSION, SessionIssuer, SessionVerifier
 from firsthand.shared.settings import CannotStart, Settings
 from firsthand.shared.status import COUNTED_UP_TO, ClockStatus, Status, answer_the_operator, disks_of, host, version
 from firsthand.shared.store import Store, StoreError
@@ -245,6 +245,8 @@ async def _running(
         await bus.listen("note_sign_out", _revocation(context), unreadable=_sign_out(context), since="all")
         replaced = _replacement(context)
         await bus.listen("note_new_link", replaced, unreadable=replaced, since=trusted.sure() - FAMILY_LIFE)
+        ended = _end(context)
+        await bus.listen("note_session_end", ended, unreadable=ended, since=trusted.sure() - LONGEST_SESSION)
         await answer_the_operator(bus, running.status)
         load.watch(f"handlers of {service.name}", bus.behind, _EVENTS_BEHIND)
         load.watch(f"outbox of {service.name}", context.relay.behind, _EVENTS_WAIT)
@@ -324,6 +326,17 @@ def _sign_out(context: Context) -> Callable[[Envelope, int], Coroutine[Any, Any,
         context.verifier.revoke(envelope.institution, envelope.subject, int(envelope.time.timestamp()) + 1)
 
     return revoke
+
+
+def _end(context: Context) -> Callable[[AnyEvent | Envelope, int], Coroutine[Any, Any, None]]:
+    """A browser signed out, or a page was locked on a device: the event's subject is the session, also where a newer
+    release tells more of it.
+    """
+
+    async def end(event: AnyEvent | Envelope, _stream_sequence: int) -> None:
+        context.verifier.end(event.institution, event.subject)
+
+    return end
 
 
 def _replacement(context: Context) -> Callable[[AnyEvent | Envelope, int], Coroutine[Any, Any, None]]:

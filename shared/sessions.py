@@ -5,7 +5,7 @@ and neither passes for the other. A token says which institution it is of: from 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Final, Literal, TypeVar, get_args
 
@@ -24,6 +24,7 @@ from firsthand.shared.keys import KeysError, SigningKey, Who
 
 STAFF_LIFE: Final = timedelta(minutes=10)  # renewed by the portal
 FAMILY_LIFE: Final = timedelta(minutes=15)  # renewed by the personal link
+LONGEST_SESSION: Final = max(STAFF_LIFE, FAMILY_LIFE)
 MACHINE_LIFE: Final = timedelta(days=90)  # the longest that may be chosen
 
 _ALGORITHM: Final = "Ed25519"  # RFC 9864; `EdDSA` names the same signature less exactly
@@ -41,6 +42,8 @@ class Staff:
     person_id: str
     roles: frozenset[Role]
     cohorts: frozenset[str]
+    session_id: str = ""  # of one sign-in, over all its renewals; empty in a machine's token and in those of 0.1.0
+    issued_at: int = field(default=0, compare=False)  # seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Family:
     institution: InstitutionId
     contact_id: str
     language: str
+    session_id: str = ""  # of one device, until it is locked; empty in tokens of 0.1.0
+    issued_at: int = field(default=0, compare=False)
 
 
 class _Claims(BaseModel):
@@ -61,6 +66,7 @@ class _Claims(BaseModel):
     iat: int
     exp: int
     jti: Id
+    sid: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = ""
 
 
 class _StaffClaims(_Claims):
@@ -99,9 +105,13 @@ class SessionIssuer:
         *,
         roles: frozenset[Role],
         cohorts: frozenset[str] = frozenset(),
+        session_id: str = "",
     ) -> str:
-        """Sign a session of 10 minutes for a person."""
-        return self._sign("staff", institution, person_id, STAFF_LIFE, roles=sorted(roles), cohorts=sorted(cohorts))
+        """Sign a session of 10 minutes for a person. `session_id` names the sign-in; with it, all its tokens end."""
+        named = {"sid": session_id} if session_id else {}
+        return self._sign(
+            "staff", institution, person_id, STAFF_LIFE, roles=sorted(roles), cohorts=sorted(cohorts), **named
+        )
 
     def machine(self, institution: InstitutionId, person_id: str, *, life: timedelta) -> str:
         """Sign a token for a machine, for at most 90 days (ValueError). It has the role `machine` and no other."""
@@ -109,9 +119,10 @@ class SessionIssuer:
             raise ValueError(f"A machine's token lives for at most {MACHINE_LIFE.days} days.")
         return self._sign("staff", institution, person_id, life, roles=["machine"], cohorts=[])
 
-    def family(self, institution: InstitutionId, contact_id: str, *, language: str) -> str:
-        """Sign a session of 15 minutes for a family that opened its personal link."""
-        return self._sign("family", institution, contact_id, FAMILY_LIFE, lang=language)
+    def family(self, institution: InstitutionId, contact_id: str, *, language: str, session_id: str = "") -> str:
+        """Sign a session of 15 minutes for a family that opened its personal link. `session_id`: as of staff."""
+        named = {"sid": session_id} if session_id else {}
+        return self._sign("family", institution, contact_id, FAMILY_LIFE, lang=language, **named)
 
     def _sign(
         self,
@@ -146,18 +157,20 @@ class SessionVerifier:
         }
         self._clock = clock
         self._void_before: dict[tuple[str, str], int] = {}
+        self._ended: dict[tuple[str, str], int] = {}  # sessions, the longest ended first, with when they ended
 
     def staff(self, token: str) -> Staff | None:
         """The person of a staff session or machine token; None if it is not one, expired, or revoked."""
         claims = self._claims("staff", token, _StaffClaims)
         if claims is None:
             return None
-        return Staff(InstitutionId(claims.inst), claims.sub, _known(claims.roles), frozenset(claims.cohorts))
+        cohorts = frozenset(claims.cohorts)
+        return Staff(InstitutionId(claims.inst), claims.sub, _known(claims.roles), cohorts, claims.sid, claims.iat)
 
     def family(self, token: str) -> Family | None:
         """The family of a family session; None if it is not one, expired, or of a link that was replaced."""
         claims = self._claims("family", token, _FamilyClaims)
-        return Family(InstitutionId(claims.inst), claims.sub, claims.lang) if claims else None
+        return Family(InstitutionId(claims.inst), claims.sub, claims.lang, claims.sid, claims.iat) if claims else None
 
     def revoke(self, institution: InstitutionId, subject: str, before: int) -> None:
         """Make the tokens of a person, a machine or a family issued before this time (seconds since 1970) void.
@@ -167,6 +180,27 @@ class SessionVerifier:
         """
         key = (institution, subject)
         self._void_before[key] = max(before, self._void_before.get(key, 0))
+
+    def end(self, institution: InstitutionId, session_id: str) -> None:
+        """Make the tokens of one session void: of a browser that signed out, or a device on which a page was locked.
+
+        Kept in memory for as long as such a token may live; every replica listens to what tells of it for as long.
+        """
+        now = int(self._clock.now().timestamp())
+        gone = now - int(LONGEST_SESSION.total_seconds()) - 2 * _LEEWAY
+        while self._ended and (oldest := next(iter(self._ended))) and self._ended[oldest] < gone:
+            del self._ended[oldest]
+        self._ended[institution, session_id] = self._ended.pop((institution, session_id), now)
+
+    def is_void(self, session: Staff | Family) -> bool:
+        """Return whether a session that was verified has ended or was revoked since: for answers that take long."""
+        subject = session.person_id if isinstance(session, Staff) else session.contact_id
+        return self._is_void(session.institution, subject, session.issued_at, session.session_id)
+
+    def _is_void(self, institution: str, subject: str, issued_at: int, session_id: str) -> bool:
+        if (institution, session_id) in self._ended:
+            return True
+        return issued_at < self._void_before.get((institution, subject), 0)
 
     def _claims(self, who: Who, token: str, shape: type[_C]) -> _C | None:
         if who not in self._keys:
@@ -179,7 +213,7 @@ class SessionVerifier:
         now = int(self._clock.now().timestamp())
         lives = claims.iat - _LEEWAY <= now < claims.exp + _LEEWAY
         short = claims.exp - claims.iat <= claims.longest_life.total_seconds()
-        void = claims.iat < self._void_before.get((claims.inst, claims.sub), 0)
+        void = self._is_void(claims.inst, claims.sub, claims.iat, claims.sid)
         return claims if read.header.get("typ") == _TYPES[who] and lives and short and not void else None
 
 

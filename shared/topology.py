@@ -14,7 +14,7 @@ from firsthand.shared.events import EVENTS, AnyEvent, archive, consent, discover
 from firsthand.shared.events.envelope import SUBJECT_ROOT
 from firsthand.shared.identifiers import InstitutionId
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 # Every service, whether or not it has a stream of its own.
 SERVICES: Final = ("portal", "discovery", "consent", "scheduling", "archive")
@@ -144,6 +144,8 @@ def _of(module: object) -> tuple[type[AnyEvent], ...]:
     return tuple(event for event in EVENTS.values() if event.__module__ == getattr(module, "__name__", ""))
 
 
+# What is told of a contact; that a page was locked names none.
+_CONSENT = tuple(event for event in _of(consent) if event is not consent.PageLockedV1)
 _CONSENT_RULES = (
     consent.ConsentGrantedV1,
     consent.ConsentDeclinedV1,
@@ -168,7 +170,7 @@ _RECORDINGS = (
 
 DURABLES: Final[tuple[Durable, ...]] = (
     Durable("discovery", "keep_institution", (portal.InstitutionChangedV1,)),
-    Durable("discovery", "follow_consent", _of(consent)),
+    Durable("discovery", "follow_consent", _CONSENT),
     Durable("consent", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("consent", "keep_case", (discovery.CaseChangedV1,)),
     Durable("consent", "prepare_invitation", (discovery.ContactDiscoveredV1,)),
@@ -186,7 +188,7 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("archive", "follow_consent", _CONSENT_RULES, ("consent", "erasure")),
     Durable("archive", "await_recording", (scheduling.MeetingFinishedV1,)),
     Durable("portal", "follow_discovery", _of(discovery)),
-    Durable("portal", "follow_consent", _of(consent)),
+    Durable("portal", "follow_consent", _CONSENT),
     Durable("portal", "follow_scheduling", _of(scheduling)),
     Durable("portal", "follow_archive", _of(archive)),
 )
@@ -201,9 +203,14 @@ _CONTACTS = tuple(
     if event not in (discovery.CaseChangedV1, scheduling.CalendarChangedV1)
 )
 
-# Every service ends sessions at once: of who was signed out, and of who opened a link that was replaced.
+# Every service ends sessions at once: of a person who was signed out, of a browser that signed out or was locked, and
+# of whoever opened a link that was replaced.
 LISTENINGS: Final[tuple[Listening, ...]] = (
     *(Listening(service, "note_sign_out", (portal.PersonChangedV1,), ("person",)) for service in SERVICES),
+    *(
+        Listening(service, "note_session_end", (portal.SessionEndedV1, consent.PageLockedV1), ("session", "page"))
+        for service in SERVICES
+    ),
     *(Listening(service, "note_new_link", (consent.InvitationLinkedV1,)) for service in SERVICES),
     Listening("archive", "watch_consent", _of(consent), ("invitation", "consent", "erasure")),
     # The urgent ones of them a second time, so that none waits behind what others tell.

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from firsthand.services.consent.model import Journey
-from firsthand.services.consent.model.records import Link, Record
+from firsthand.services.consent.model.records import LINK_KEPT, Link, PageLock, Record
 from firsthand.services.consent.model.texts import Text
-from firsthand.shared.events.consent import ConsentState
+from firsthand.shared.events.consent import ConsentState, LockedState, PageLockedV1
 from firsthand.shared.events.envelope import AnyEvent, Event
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.refused import NotFound
@@ -123,8 +123,10 @@ class Links:
     """The personal links of one institution."""
 
     def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._context = context
         self._institution = institution
         self._links = context.store.collection(Link, institution)
+        self.locks = context.store.collection(PageLock, institution)
 
     @staticmethod
     def id_of(token: str) -> str:
@@ -136,6 +138,16 @@ class Links:
 
     async def add(self, link: Link) -> None:
         await self._links.insert(link)
+
+    async def lock(self, session_id: str) -> None:
+        """Keep, for as long as it could be renewed, that a device's session has ended, with its event. Raises
+        AlreadyExists.
+        """
+        now = self._context.clock.now()
+        locked = PageLock(id=session_id, institution=self._institution, due_at=now + LINK_KEPT)
+        told = PageLockedV1.of(locked, LockedState(session_id=session_id), at=now, actor="family")
+        await self.locks.insert(locked, told)
+        self._context.verifier.end(self._institution, session_id)
 
     async def remove(self, link_id: str) -> None:
         if link := await self._links.get(link_id):

@@ -1,5 +1,7 @@
 """What the portal keeps of ONE institution. Nothing here can be made without naming it."""
 
+from datetime import datetime
+
 from firsthand.services.portal.model.institutions import Cohort, Institution
 from firsthand.services.portal.model.journey import Journey
 from firsthand.services.portal.model.people import Person, one_spelling
@@ -7,7 +9,7 @@ from firsthand.services.portal.model.sign_in import SignIn, SignInLink, hashed
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.events.discovery import CaseState
 from firsthand.shared.events.envelope import AnyEvent
-from firsthand.shared.events.portal import InstitutionChangedV1, PersonChangedV1
+from firsthand.shared.events.portal import EndedState, InstitutionChangedV1, PersonChangedV1, SessionEndedV1
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.mail_address import as_typed
 from firsthand.shared.refused import NotFound
@@ -117,6 +119,8 @@ class SignIns:
     """One-time links and sign-ins of one institution, found by their secrets."""
 
     def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._context = context
+        self._institution = institution
         self.links = context.store.collection(SignInLink, institution)
         self.sign_ins = context.store.collection(SignIn, institution)
 
@@ -125,6 +129,12 @@ class SignIns:
 
     async def sign_in(self, secret: str) -> SignIn | None:
         return await self.sign_ins.get(hashed(secret))
+
+    async def end(self, begun: SignIn, *, at: datetime) -> None:
+        """Save one that has ended, with its event; here it is heard at once. Raises Conflict."""
+        told = SessionEndedV1.of(begun, EndedState(session_id=begun.id), at=at, actor=begun.person_id)
+        await self.sign_ins.save(begun, told)
+        self._context.verifier.end(self._institution, begun.id)
 
 
 class Journeys:

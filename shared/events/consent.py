@@ -158,3 +158,18 @@ class ErasureCompletedV1(_Consent):
     entity: ClassVar[str] = "erasure"
     name: ClassVar[str] = "completed"
     type: Literal["firsthand.erasure.completed.v1"]
+
+
+class LockedState(State):
+    """A device on which the family's page was locked. Nobody is named, and no contact."""
+
+    session_id: Annotated[str, Field(description="the `sid` of the session tokens that are void from now on")]
+
+
+class PageLockedV1(Event[LockedState]):
+    """A family locked its page on one device; tokens of that device's session open nothing any more."""
+
+    service: ClassVar[str] = "consent"
+    entity: ClassVar[str] = "page"
+    name: ClassVar[str] = "locked"
+    type: Literal["firsthand.page.locked.v1"]

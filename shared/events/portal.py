@@ -50,6 +50,12 @@ class PersonState(State):
     ] = 0
 
 
+class EndedState(State):
+    """A sign-in that has ended. Nobody is named."""
+
+    session_id: Annotated[str, Field(description="the `sid` of the session tokens that are void from now on")]
+
+
 class InstitutionChangedV1(Event[InstitutionState]):
     service: ClassVar[str] = "portal"
     entity: ClassVar[str] = "institution"
@@ -62,3 +68,12 @@ class PersonChangedV1(Event[PersonState]):
     entity: ClassVar[str] = "person"
     name: ClassVar[str] = "changed"
     type: Literal["firsthand.person.changed.v1"]
+
+
+class SessionEndedV1(Event[EndedState]):
+    """Somebody signed out in one browser; tokens of that sign-in open nothing any more."""
+
+    service: ClassVar[str] = "portal"
+    entity: ClassVar[str] = "session"
+    name: ClassVar[str] = "ended"
+    type: Literal["firsthand.session.ended.v1"]

@@ -18,11 +18,10 @@ from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Family, SessionVerifier, Staff
 from firsthand.shared.texts import N_
+from firsthand.shared.web.cookies import FAMILY, STAFF, Cookie
 from firsthand.shared.web.problems import ElsewhereFirst, Problem
 from firsthand.shared.web.shedding import put_off_bulk
 
-STAFF_COOKIE: Final = "fh_staff"
-FAMILY_COOKIE: Final = "fh_family"
 RENEW_STAFF: Final = "/portal/session/renew"
 RENEW_FAMILY: Final = "/consent/family/renew"
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -42,9 +41,10 @@ def is_api(request: Request) -> bool:
     return path.removeprefix(request.scope.get("root_path", "")).startswith("/api/")
 
 
-def _token(request: Request, cookie: str) -> str:
+def token_of(request: Request, cookie: Cookie) -> str:
+    """The token that a request came with, as a bearer or in a cookie; empty if there is none."""
     kind, _, bearer = request.headers.get("authorization", "").partition(" ")
-    return bearer.strip() if kind.lower() == "bearer" else request.cookies.get(cookie, "")
+    return bearer.strip() if kind.lower() == "bearer" else cookie.read(request)
 
 
 def _verifier(request: Request) -> SessionVerifier:
@@ -72,7 +72,7 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
     wanted = frozenset(roles)
 
     async def staff_session(request: Request) -> Staff:
-        token = _token(request, STAFF_COOKIE)
+        token = token_of(request, STAFF)
         staff = _verifier(request).staff(token) if token else None
         if staff is None:
             raise _missing(request, RENEW_STAFF)
@@ -95,7 +95,7 @@ def _staff_with(*roles: str) -> Callable[[Request], Any]:
 
 
 async def _family_session(request: Request) -> Family:
-    token = _token(request, FAMILY_COOKIE)
+    token = token_of(request, FAMILY)
     family = _verifier(request).family(token) if token else None
     if family is None:
         raise _missing(request, RENEW_FAMILY)
@@ -156,8 +156,6 @@ def safe_next(target: str, otherwise: str) -> str:
 
 __all__ = [
     "CHECKS",
-    "FAMILY_COOKIE",
-    "STAFF_COOKIE",
     "AnyStaff",
     "ContextDep",
     "Coordinator",
@@ -169,4 +167,5 @@ __all__ = [
     "acting_on",
     "is_api",
     "safe_next",
+    "token_of",
 ]

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from firsthand.shared.web import access
-from firsthand.shared.web.access import FAMILY_COOKIE, STAFF_COOKIE
+from firsthand.shared.web.cookies import FAMILY, STAFF
 
 Schema = dict[str, Any]
 
@@ -23,9 +23,9 @@ _STAFF: Final = frozenset({access._any_staff, access._student, access._tutor, ac
 _FAMILY: Final = access._family_session  # noqa: SLF001
 _SCHEMES: Final[Schema] = {
     "staff": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a staff or machine token"},
-    "staffCookie": {"type": "apiKey", "in": "cookie", "name": STAFF_COOKIE},
+    "staffCookie": {"type": "apiKey", "in": "cookie", "name": STAFF.name},
     "family": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a family session"},
-    "familyCookie": {"type": "apiKey", "in": "cookie", "name": FAMILY_COOKIE},
+    "familyCookie": {"type": "apiKey", "in": "cookie", "name": FAMILY.name},
 }
 _MEANS: Final = {
     "400": "the request cannot be read",

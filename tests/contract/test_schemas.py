@@ -78,8 +78,12 @@ def test_every_event_has_a_name_of_its_own_and_a_producing_service() -> None:
 
 def test_every_event_but_internal_ones_is_followed_by_somebody() -> None:
     followed = {event for durable in DURABLES for event in durable.events}
-    # every replica hears who was signed out; no durable is needed for it
-    assert {event.event_type() for event in set(EVENTS.values()) - followed} == {"firsthand.person.changed.v1"}
+    # every replica hears which sessions have ended; no durable is needed for it
+    assert {event.event_type() for event in set(EVENTS.values()) - followed} == {
+        "firsthand.person.changed.v1",
+        "firsthand.session.ended.v1",
+        "firsthand.page.locked.v1",
+    }
 
 
 # Of JSON Schema 2020-12, what our schemas use. Strict validators (AJV) refuse a word that they do not know.

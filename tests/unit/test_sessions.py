@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.keys import KeysError, SigningKey
-from firsthand.shared.sessions import Family, SessionIssuer, SessionVerifier, Staff
+from firsthand.shared.sessions import LONGEST_SESSION, Family, SessionIssuer, SessionVerifier, Staff
 
 QU = InstitutionId("qu-cdm")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -236,3 +236,51 @@ def test_a_family_that_opened_a_link_before_the_newest_one_is_out(
     assert verifier.family(old) is None
     assert verifier.family(issuer.family(QU, "c1", language="en")) is not None
     assert verifier.family(issuer.family(QU, "c2", language="en")) is not None
+
+
+def test_a_session_that_ended_opens_nothing_and_no_other_one_ends_with_it(
+    clock: ManualClock, issuer: SessionIssuer, verifier: SessionVerifier
+) -> None:
+    def staff(session_id: str) -> Staff | None:
+        return verifier.staff(issuer.staff(QU, "p1", roles=frozenset({"tutor"}), session_id=session_id))
+
+    verifier.end(QU, "s1")
+    clock.advance(timedelta(seconds=30))
+    assert staff("s1") is None, "also one that was renewed meanwhile"
+    assert (ours := staff("s2")) is not None
+    assert ours.session_id == "s2"
+    assert staff("") is not None, "as 0.1.0 signs them"
+    assert verifier.family(issuer.family(QU, "c1", language="en", session_id="s1")) is None
+    assert verifier.family(issuer.family(QU, "c1", language="en", session_id="s2")) is not None
+    elsewhere = issuer.family(InstitutionId("akl-dent"), "c1", language="en", session_id="s1")
+    assert verifier.family(elsewhere) is not None, "each institution's sessions are its own"
+
+
+def test_what_ended_is_remembered_as_long_as_its_last_token_lives_and_then_forgotten(
+    clock: ManualClock, issuer: SessionIssuer, verifier: SessionVerifier
+) -> None:
+    token = issuer.family(QU, "c1", language="en", session_id="s1")
+    verifier.end(QU, "s1")
+    clock.advance(LONGEST_SESSION)
+    verifier.end(QU, "s2")
+    assert verifier.family(token) is None
+    clock.advance(timedelta(minutes=1))
+    verifier.end(QU, "s3")
+    assert [session_id for _, session_id in verifier._ended] == ["s2", "s3"]
+
+
+def test_an_answer_that_takes_long_can_ask_whether_its_session_goes_on(
+    clock: ManualClock, issuer: SessionIssuer, verifier: SessionVerifier
+) -> None:
+    asking = [
+        verifier.staff(issuer.staff(QU, "p1", roles=frozenset({"student"}), session_id="s1")),
+        verifier.staff(issuer.staff(QU, "p2", roles=frozenset({"student"}), session_id="s2")),
+        verifier.family(issuer.family(QU, "c1", language="en", session_id="s3")),
+    ]
+    clock.advance(LONGEST_SESSION * 2)  # it began while the token lived, and goes on
+    assert [one and verifier.is_void(one) for one in asking] == [False, False, False]
+    verifier.end(QU, "s1")
+    verifier.revoke(QU, "p2", int(clock.now().timestamp()))
+    assert [one and verifier.is_void(one) for one in asking] == [True, True, False]
+    verifier.end(QU, "s3")
+    assert [one and verifier.is_void(one) for one in asking] == [True, True, True]

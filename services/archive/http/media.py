@@ -1,5 +1,6 @@
 """The recording itself, in ranges. Students by the audience that is allowed now, the family by its own session."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -11,7 +12,8 @@ from firsthand.services.archive.http.doors import context_of, family_viewer, tol
 from firsthand.services.archive.http.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
 from firsthand.services.archive.model import Viewer
 from firsthand.services.archive.repository import shelf_of
-from firsthand.shared.identifiers import Id, InstitutionId
+from firsthand.shared.identifiers import Id
+from firsthand.shared.sessions import Family, Staff
 from firsthand.shared.web.access import FamilySession, Student
 
 router = APIRouter()
@@ -29,20 +31,20 @@ MEDIA: Final[dict[int | str, dict[str, Any]]] = {
 async def media(
     request: Request, contact_id: Id, staff: Student, download: Annotated[bool, Query()] = False
 ) -> Response:
-    return await _play(request, staff.institution, contact_id, viewer_of(staff), download=download)
+    return await _play(request, staff, contact_id, viewer_of(staff), download=download)
 
 
 @router.head("/family/media", include_in_schema=False)
 @router.get("/family/media", response_class=Response, responses=MEDIA)
 async def family_media(request: Request, family: FamilySession, download: Annotated[bool, Query()] = False) -> Response:
     """The family's own recording, also before its release, until it is erased."""
-    return await _play(request, family.institution, family.contact_id, family_viewer(family), download=download)
+    return await _play(request, family, family.contact_id, family_viewer(family), download=download)
 
 
 async def _play(
-    request: Request, institution: InstitutionId, contact_id: str, viewer: Viewer, *, download: bool
+    request: Request, session: Staff | Family, contact_id: str, viewer: Viewer, *, download: bool
 ) -> Response:
-    context = context_of(request)
+    context, institution = context_of(request), session.institution
     gate = gate_of(context)
     with told():
         recording = await gate.admit(institution, contact_id, viewer, download=download)
@@ -62,4 +64,5 @@ async def _play(
             seconds = sent / shown.bytes * shown.duration_seconds
             await context.own(ViewLog).note(institution, contact_id, viewer, seconds)
 
-    return PlayResponse(Showing(gate, recording, viewer, shown, download), reader, span, seen=seen)
+    showing = Showing(gate, recording, viewer, shown, download, partial(context.verifier.is_void, session))
+    return PlayResponse(showing, reader, span, seen=seen)

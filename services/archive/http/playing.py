@@ -58,16 +58,21 @@ def span_of(size: int, range_header: str | None, if_range: str | None, etag: str
 
 @dataclass(frozen=True)
 class Showing:
-    """The recording, as it was admitted, and its viewer. One that was replaced meanwhile is no longer admitted."""
+    """The recording, as it was admitted, and its viewer. One that was replaced meanwhile is no longer admitted, nor a
+    viewer who has signed out (`is_void`).
+    """
 
     gate: Gate
     recording: Recording
     viewer: Viewer
     media: Media
     download: bool
+    is_void: Callable[[], bool]
 
     async def still_admitted(self) -> None:
         """Raises CannotTell, NotOpen."""
+        if self.is_void():
+            raise NotOpen
         admitted = self.recording
         recording = await self.gate.admit(
             admitted.institution, admitted.id, self.viewer, download=self.download, within=CATCH_UP

@@ -11,11 +11,12 @@ from firsthand.services.consent.http.doors import context_of
 from firsthand.services.consent.http.guesses import Guesses
 from firsthand.services.consent.http.pages import pages
 from firsthand.services.consent.http.shapes import SessionOut
-from firsthand.services.consent.http.urls import LINK_COOKIE, begin_session, end_session, link_path
+from firsthand.services.consent.http.urls import LINK, begin_session, device_session, end_session, link_path
 from firsthand.services.consent.model import Journey
-from firsthand.shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug, PastedSecret
+from firsthand.shared.identifiers import INSTITUTION_PATTERN, InstitutionId, InstitutionSlug, PastedSecret, new_id
 from firsthand.shared.inputs import NextPath
 from firsthand.shared.web.access import Public, safe_next
+from firsthand.shared.web.cookies import FAMILY
 from firsthand.shared.web.problems import Problem
 
 router = APIRouter()
@@ -44,7 +45,7 @@ async def exchange_link(request: Request, given: LinkGiven, _: Public) -> Sessio
             "This link does not work",
             "It may be incomplete, or a newer link may have replaced it. Ask the person who sent it for a new one.",
         )
-    return SessionOut(session=links.session_for(context_of(request), journey))
+    return SessionOut(session=links.session_for(context_of(request), journey, new_id()))
 
 
 @router.get("/i/{slug}/{token:path}", include_in_schema=False)
@@ -58,7 +59,7 @@ async def open_link(request: Request, slug: Slug, token: Token, _: Public) -> Re
     journey = await _behind(request, slug, token)
     if journey is None:
         return pages.render(request, "link_void.html", status=404)
-    return _with_session(request, RedirectResponse(HOME, 303), journey, token)
+    return _with_session(request, RedirectResponse(HOME, 303), journey, token, new_id())
 
 
 @router.get("/family/renew", include_in_schema=False)
@@ -75,23 +76,34 @@ async def renew_for_form(request: Request, _: Public, next: NextPath = HOME) -> 
 
 @router.post("/family/leave", include_in_schema=False)
 async def leave(request: Request, _: Public) -> Response:
-    """Lock the page on this device."""
-    response = pages.render(request, "link_again.html")
-    end_session(response)
+    """Lock the page on this device, and end its session in every service."""
+    context = context_of(request)
+    if family := context.verifier.family(FAMILY.read(request)):
+        await links.lock(context, family)
+    return _locked(request, 200)
+
+
+def _locked(request: Request, status: int) -> Response:
+    response = pages.render(request, "link_again.html", status=status)
+    end_session(context_of(request), response)
     return response
 
 
 async def _renewed(request: Request, target: str, status: int) -> Response:
-    slug, _, token = request.cookies.get(LINK_COOKIE, "").partition(".")
+    slug, _, token = LINK.read(request).partition(".")
     journey = await _behind(request, slug, token) if token else None
     if journey is None:
         return pages.render(request, "link_again.html", status=401)
-    return _with_session(request, RedirectResponse(safe_next(target, HOME), status), journey, token)
+    session_id = device_session(request)
+    if await links.is_locked(context_of(request), journey.institution, session_id):
+        return _locked(request, 401)  # a page in another tab was being renewed, and so this device has its link again
+    return _with_session(request, RedirectResponse(safe_next(target, HOME), status), journey, token, session_id)
 
 
-def _with_session(request: Request, response: Response, journey: Journey, token: str) -> Response:
+def _with_session(request: Request, response: Response, journey: Journey, token: str, session_id: str) -> Response:
     context = context_of(request)
-    begin_session(context, response, links.session_for(context, journey), journey.institution, token)
+    session = links.session_for(context, journey, session_id)
+    begin_session(context, response, session, session_id, journey.institution, token)
     return response
 
 

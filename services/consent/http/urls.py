@@ -1,16 +1,18 @@
-"""Addresses of personal links and what goes with them."""
+"""Addresses of personal links, and the cookies that they leave on a device."""
 
+import re
 from typing import Final
 
-from fastapi import Response
+from fastapi import Request, Response
 
-from firsthand.shared.identifiers import InstitutionId
+from firsthand.services.consent.model.records import LINK_KEPT
+from firsthand.shared.identifiers import ID_PATTERN, InstitutionId, new_id
 from firsthand.shared.service import Context
-from firsthand.shared.web.access import FAMILY_COOKIE
+from firsthand.shared.web.cookies import FAMILY, Cookie
 
-LINK_COOKIE: Final = "fh_link"
-_SESSION_SECONDS: Final = 15 * 60
-_LINK_SECONDS: Final = 12 * 3600  # for so long a browser may renew its session without the link at hand
+LINK: Final = Cookie("fh_link", LINK_KEPT, "/consent")
+# The session of this device over all its renewals: what a lock ends.
+_DEVICE: Final = Cookie("fh_device", LINK_KEPT, "/consent")
 
 
 def link_path(institution: InstitutionId, token: str) -> str:
@@ -21,23 +23,21 @@ def link_url(context: Context, institution: InstitutionId, token: str) -> str:
     return context.settings.address + link_path(institution, token)
 
 
-def begin_session(context: Context, response: Response, session: str, institution: InstitutionId, token: str) -> None:
-    """Set the family's session, and the link by which it is renewed; scripts see neither."""
-    secure = context.settings.address.startswith("https://")
-    response.set_cookie(
-        FAMILY_COOKIE, session, max_age=_SESSION_SECONDS, path="/", secure=secure, httponly=True, samesite="lax"
-    )
-    response.set_cookie(
-        LINK_COOKIE,
-        f"{institution}.{token}",
-        max_age=_LINK_SECONDS,
-        path="/consent",
-        secure=secure,
-        httponly=True,
-        samesite="lax",
-    )
+def device_session(request: Request) -> str:
+    """The session of this device, which goes on through renewals; a new one if it has none."""
+    known = _DEVICE.read(request)
+    return known if re.match(ID_PATTERN, known) else new_id()
 
 
-def end_session(response: Response) -> None:
-    response.delete_cookie(FAMILY_COOKIE, path="/")
-    response.delete_cookie(LINK_COOKIE, path="/consent")
+def begin_session(
+    context: Context, response: Response, session: str, session_id: str, institution: InstitutionId, token: str
+) -> None:
+    """Set the family's session, and the link by which it is renewed."""
+    FAMILY.put(context, response, session)
+    LINK.put(context, response, f"{institution}.{token}")
+    _DEVICE.put(context, response, session_id)
+
+
+def end_session(context: Context, response: Response) -> None:
+    for cookie in (FAMILY, LINK, _DEVICE):
+        cookie.drop(context, response)

@@ -1,6 +1,7 @@
 """Records: the text shown and the decision, one document per act, never changed. Each names the previous one. Pure."""
 
-from typing import ClassVar, Literal
+from datetime import timedelta
+from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel
 
@@ -46,6 +47,17 @@ class Record(Document):
     erase: Literal["now", "in-7-days"] | None = None
     told_at: AwareDatetime | None = None  # when it reached staff, and how
     how_told: Sealed | None = None
+
+
+LINK_KEPT: Final = timedelta(hours=12)  # for so long a device may renew its session without the link at hand
+
+
+class PageLock(Document):
+    """A device's session that was locked; id = the session's. It names nobody. Its timer removes it when the device has
+    forgotten the link anyway.
+    """
+
+    kind: ClassVar[str] = "page_lock"
 
 
 class Link(Document):

@@ -94,7 +94,7 @@ async def sign_in(context: Context, slug: str, secret: str) -> Begun:
         id=hashed(renewing), institution=institution, person_id=person.id, began_at=now, until=until, due_at=until
     )
     await sign_ins.sign_ins.insert(begun)
-    return Begun(_session(context, person), f"{institution}.{renewing}")
+    return Begun(_session(context, person, begun), f"{institution}.{renewing}")
 
 
 async def renew(context: Context, cookie: str) -> str | None:
@@ -113,19 +113,20 @@ async def renew(context: Context, cookie: str) -> str | None:
         return None
     # A change of roles makes every session of its second void, so a new one begins with the next second.
     await asyncio.sleep(min(1.0, max(0.0, person.signed_out_before - now.timestamp())))
-    return _session(context, person)
+    return _session(context, person, begun)
 
 
 async def sign_out(context: Context, cookie: str) -> None:
-    """End this browser's sign-in. Its session ends with it: no other one of the person is touched."""
+    """End this browser's sign-in, and its session in every service: no other one of the person is touched."""
     slug, _, secret = cookie.partition(".")
     try:
         sign_ins = SignIns(context, await known(context, slug))
     except NotFound:
         return
-    if begun := await sign_ins.sign_in(secret):
+    begun, now = await sign_ins.sign_in(secret), context.clock.now()
+    if begun and begun.end(now):
         with suppress(Conflict):  # it was asked twice at once
-            await sign_ins.sign_ins.delete(begun)
+            await sign_ins.end(begun, at=now)
 
 
 async def forget_link(context: Context, link: SignInLink) -> None:
@@ -136,8 +137,12 @@ async def forget_sign_in(context: Context, sign_in: SignIn) -> None:
     await SignIns(context, sign_in.institution).sign_ins.delete(sign_in)
 
 
-def _session(context: Context, person: Person) -> str:
+def _session(context: Context, person: Person, begun: SignIn) -> str:
     assert context.issuer is not None  # the portal signs for staff
     return context.issuer.staff(
-        person.institution, person.id, roles=frozenset(person.roles), cohorts=frozenset(person.cohorts)
+        person.institution,
+        person.id,
+        roles=frozenset(person.roles),
+        cohorts=frozenset(person.cohorts),
+        session_id=begun.id,
     )

@@ -13,7 +13,8 @@ from firsthand.services.portal.live import LivePages, stream
 from firsthand.services.portal.model.journey import Stage
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor
-from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Tutor
+from firsthand.shared.web.access import ContextDep, Tutor, token_of
+from firsthand.shared.web.cookies import STAFF
 
 router = APIRouter(prefix="/api/v1/journeys", tags=["journeys"])
 
@@ -42,9 +43,7 @@ async def board(
     },
 )
 async def updates(request: Request, context: ContextDep, staff: Tutor) -> StreamingResponse:
-    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
-    token = bearer.strip() if kind.lower() == "bearer" else request.cookies.get(STAFF_COOKIE, "")
-
+    token = token_of(request, STAFF)
     sight = await journeys.sight_of(context, staff)
 
     def signed_in() -> bool:

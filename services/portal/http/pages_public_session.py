@@ -15,11 +15,11 @@ from firsthand.services.portal.model.sign_in import SIGN_IN_LIFE
 from firsthand.shared.identifiers import Id, PastedSecret
 from firsthand.shared.inputs import NextPath
 from firsthand.shared.service import Context
-from firsthand.shared.sessions import STAFF_LIFE
-from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Public, safe_next
+from firsthand.shared.web.access import ContextDep, Public, safe_next
+from firsthand.shared.web.cookies import STAFF, Cookie
 from firsthand.shared.web.problems import Problem
 
-SIGN_IN_COOKIE: Final = "fh_signin"
+_SIGN_IN: Final = Cookie("fh_signin", SIGN_IN_LIFE, "/portal")
 TODAY: Final = "/portal/today"
 
 
@@ -45,16 +45,8 @@ async def link_page(
 async def use_link(context: ContextDep, slug: Id, secret: PastedSecret, _: Public, next: NextPath = "") -> Response:  # noqa: A002
     begun = await sign_in.sign_in(context, slug, secret)
     answer = RedirectResponse(safe_next(next, TODAY), 303)
-    _set_session(context, answer, begun.session)
-    answer.set_cookie(
-        SIGN_IN_COOKIE,
-        begun.sign_in,
-        max_age=int(SIGN_IN_LIFE.total_seconds()),
-        path="/portal",
-        httponly=True,
-        samesite="lax",
-        secure=_https(context),
-    )
+    STAFF.put(context, answer, begun.session)
+    _SIGN_IN.put(context, answer, begun.sign_in)
     return answer
 
 
@@ -69,43 +61,27 @@ async def renew_and_repeat(request: Request, context: ContextDep, _: Public, nex
 
 
 async def _renew(request: Request, context: Context, next_: str, status: int) -> Response:
-    session = await sign_in.renew(context, request.cookies.get(SIGN_IN_COOKIE, ""))
+    session = await sign_in.renew(context, _SIGN_IN.read(request))
     answer: Response
     if session is None:
         if not next_ and request.method == "POST":
             raise Problem(401)
         back = safe_next(next_, TODAY) if request.method == "GET" else TODAY  # a form cannot be sent again later
         answer = RedirectResponse(f"/portal/sign-in?next={quote(back, safe='')}", 303)
-        answer.delete_cookie(STAFF_COOKIE, path="/")
+        STAFF.drop(context, answer)
         return answer
     if next_ or request.method == "GET":
         answer = RedirectResponse(safe_next(next_, TODAY), status)
     else:
         answer = Response(status_code=204)
-    _set_session(context, answer, session)
+    STAFF.put(context, answer, session)
     return answer
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request, context: ContextDep, _: Public) -> Response:
-    await sign_in.sign_out(context, request.cookies.get(SIGN_IN_COOKIE, ""))
+    await sign_in.sign_out(context, _SIGN_IN.read(request))
     answer = RedirectResponse("/portal/sign-in", 303)
-    answer.delete_cookie(STAFF_COOKIE, path="/")
-    answer.delete_cookie(SIGN_IN_COOKIE, path="/portal")
+    STAFF.drop(context, answer)
+    _SIGN_IN.drop(context, answer)
     return answer
-
-
-def _set_session(context: Context, answer: Response, session: str) -> None:
-    answer.set_cookie(
-        STAFF_COOKIE,
-        session,
-        max_age=int(STAFF_LIFE.total_seconds()),
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure=_https(context),
-    )
-
-
-def _https(context: Context) -> bool:
-    return context.settings.address.startswith("https://")

@@ -18,7 +18,8 @@ from firsthand.shared.identifiers import DEPLOYMENT
 from firsthand.shared.inputs import Word, tidy
 from firsthand.shared.mail import Letter
 from firsthand.shared.service import Context
-from firsthand.shared.web.access import STAFF_COOKIE, ContextDep, Coordinator, Public
+from firsthand.shared.web.access import ContextDep, Coordinator, Public
+from firsthand.shared.web.cookies import STAFF
 from firsthand.shared.web.languages import NAMES
 
 _TEXTS: Final = ("name", "country", "zone", "website", "account", "verify_address", "reply_address", "reward")
@@ -54,7 +55,7 @@ async def change(request: Request, context: ContextDep, staff: Coordinator) -> R
 @router.get("/mail")
 async def mail(request: Request, context: ContextDep, _: Public) -> Response:
     """A coordinator sees the institution's folder; at the machine of the embedded default, signing in is helped."""
-    staff = context.verifier.staff(request.cookies.get(STAFF_COOKIE, ""))
+    staff = context.verifier.staff(STAFF.read(request))
     if staff and "coordinator" in staff.roles:
         request.state.staff = staff
         letters = await context.mail.list(staff.institution)

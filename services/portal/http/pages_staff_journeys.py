@@ -17,7 +17,8 @@ from firsthand.shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
 from firsthand.shared.topology import SERVICES
-from firsthand.shared.web.access import STAFF_COOKIE, AnyStaff, ContextDep, Public, Tutor
+from firsthand.shared.web.access import AnyStaff, ContextDep, Public, Tutor
+from firsthand.shared.web.cookies import STAFF
 
 _TEAM = frozenset({"tutor", "coordinator"})
 _SHOWN = 40  # journeys or tasks a page: 64 KiB hold them in every language
@@ -29,7 +30,7 @@ router = APIRouter()
 
 @router.get("/")
 async def door(request: Request, _: Public) -> Response:
-    known = STAFF_COOKIE in request.cookies
+    known = bool(STAFF.read(request))
     return RedirectResponse("/portal/today" if known else "/portal/sign-in", 303)
 
 

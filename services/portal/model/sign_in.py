@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from pydantic import AwareDatetime
 
+from firsthand.shared.sessions import STAFF_LIFE
 from firsthand.shared.store import Document, Index
 
 LINK_LIFE: Final = timedelta(minutes=15)
@@ -37,6 +38,13 @@ class SignIn(Document):
     person_id: str
     began_at: AwareDatetime
     until: AwareDatetime
+
+    def end(self, now: datetime) -> bool:
+        """Let it renew nothing any more; False if it has ended before. Its id is told as the session's."""
+        if self.until <= now:
+            return False
+        self.until, self.due_at = now, now + STAFF_LIFE
+        return True
 
 
 def hashed(secret: str) -> str:

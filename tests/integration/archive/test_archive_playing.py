@@ -17,7 +17,8 @@ import pytest
 from firsthand.services.archive.gate import CannotTell, gate_of
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.events import AnyEvent
-from tests.archive import AKL, FULL, Archive, running, served
+from firsthand.shared.events.portal import EndedState, SessionEndedV1
+from tests.archive import AKL, FULL, QU, Archive, running, served
 from tests.patience import PATIENCE
 
 
@@ -306,6 +307,30 @@ async def test_a_withdrawal_waits_behind_nothing_that_was_told_before_it(
         async with asyncio.timeout(PATIENCE):
             await playing
     assert sum(taken) < len(long_film) / 4
+
+
+async def test_a_player_that_is_streaming_stops_when_its_viewer_signs_out(archive: Archive, long_film: bytes) -> None:
+    await archive.released(long_film)
+    one, other = (
+        archive.issuer.staff(QU, "s", roles=frozenset({"student"}), cohorts=frozenset({"year-3"}), session_id=session)
+        for session in ("one", "other")
+    )
+    taken: list[int] = []
+    async with served(archive) as port:
+        playing = asyncio.create_task(_slow_player(port, {"Authorization": f"Bearer {one}"}, taken.append))
+        while sum(taken) < 10_000:
+            await asyncio.sleep(0.01)
+        ended = SessionEndedV1.record(
+            institution=QU, subject="one", sequence=2, at=archive.clock.now(), actor="s",
+            data=EndedState(session_id="one"),
+        )  # fmt: skip
+        await archive.publish(ended)
+        async with asyncio.timeout(PATIENCE):
+            await playing
+    assert sum(taken) < len(long_film) / 4
+    for token, status in ((one, 303), (other, 200)):
+        answer = await archive.http.get("/archive/media/c1", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status
 
 
 @pytest.mark.promise
