@@ -1,12 +1,12 @@
 """People and machines of an institution."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.portal.model.people import Person, check_roles
+from firsthand.services.portal.model.people import LinkMade, Person, check_roles
 from firsthand.services.portal.repository import Institutions, People
 from firsthand.shared.events.portal import Role
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId, new_id
@@ -106,6 +106,8 @@ async def change_person(
             N_("Ask another coordinator, so that someone can give it back."),
             title=N_("You cannot remove this from yourself"),
         )
+    if active is not None and active != person.active:
+        person.check_access_may_change(by.roles)
     given = None if roles is None or person.is_machine else _wanted(person, roles, by)
     changed = person.change(roles=given, cohorts=cohorts, active=active, at=context.clock.now())
     if name is not None and (name := tidy(name)):
@@ -198,6 +200,31 @@ async def label_of(context: Context, institution: InstitutionId, person_id: str)
     return await context.vault.open(institution, person_id, "name", person.name)
 
 
+@dataclass(frozen=True)
+class LinkShown:
+    """A sign-in link that somebody else created: their name, empty for an operator of the deployment."""
+
+    name: str
+    at: datetime
+
+
+async def links_of(context: Context, person: Person, made: Sequence[LinkMade]) -> list[LinkShown]:
+    """Name who created these links for a person, the latest first."""
+    people = People(context, person.institution)
+    found = []
+    for one in reversed(made):
+        maker = None if one.by_operator else await people.get(one.by)
+        name = await context.vault.open(person.institution, one.by, "name", maker.name) if maker else ""
+        found.append(LinkShown(name, one.at))
+    return found
+
+
+async def links_to_tell(context: Context, staff: Staff) -> list[LinkShown]:
+    """The links that colleagues created lately for the person who is signed in."""
+    person = await People(context, staff.institution).get(staff.person_id)
+    return await links_of(context, person, person.links_to_tell(context.clock.now())) if person else []
+
+
 async def shown(context: Context, person: Person) -> Shown:
     fields = {"name": person.name} | ({"email": person.email} if person.email else {})
     opened = await context.vault.open_many(person.institution, person.id, fields)
@@ -215,8 +242,9 @@ async def revoke_token(context: Context, institution: InstitutionId, machine_id:
 
 @use_case
 async def sign_out_everywhere(context: Context, institution: InstitutionId, person_id: str, *, by: Staff) -> None:
-    """End every session and sign-in of a person, e.g. of a lost telephone. Raises Refused (404)."""
+    """End every session and sign-in of a person, e.g. of a lost telephone. Raises Refused."""
     people = People(context, institution)
     person = await people.demand(person_id)
+    person.check_access_may_change(by.roles)
     person.sign_out_everywhere(context.clock.now())
     await people.save(person, actor=by.person_id)

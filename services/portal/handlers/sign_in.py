@@ -4,12 +4,13 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from firsthand.services.portal.model.people import Person
+from firsthand.services.portal.model.people import LinkMade, Person
 from firsthand.services.portal.model.sign_in import LINK_LIFE, SIGN_IN_LIFE, SignIn, SignInLink, hashed
 from firsthand.services.portal.repository import People, SignIns, known
 from firsthand.shared.identifiers import InstitutionId, new_secret
 from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context, use_case
+from firsthand.shared.sessions import Staff
 from firsthand.shared.store import Conflict
 from firsthand.shared.texts import N_
 
@@ -33,12 +34,20 @@ class Asked:
 
 
 @use_case
-async def make_link(context: Context, institution: InstitutionId, email: str) -> str:
-    """Make a one-time link for a person who is here; returns its secret. Raises Refused (404)."""
+async def make_link(context: Context, institution: InstitutionId, email: str, *, by: Staff | None = None) -> str:
+    """Make a one-time link for a person who is here; returns its secret. Raises Refused, NotFound.
+
+    `by`: who made it, where that is not the person who asked to have it mailed. It is noted before there is a link.
+    """
     people = People(context, institution)
     person = await people.known_as(email)
     if person is None or not person.active or person.is_machine:
         raise NotFound
+    if by and by.person_id != person.id:
+        person.check_access_may_change(by.roles)
+        operator = by.institution != institution
+        person.note_link(LinkMade(by=by.person_id, at=context.clock.now(), by_operator=operator))
+        person = await people.save(person, actor=by.person_id)
     secret = new_secret()
     expires_at = context.clock.now() + LINK_LIFE
     link = SignInLink(

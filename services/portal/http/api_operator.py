@@ -48,7 +48,7 @@ async def add_person(context: ContextDep, slug: Word, body: NewPerson, staff: Op
 @router.post("/institutions/{slug}/sign-in-links", status_code=201)
 async def make_link(context: ContextDep, slug: Word, body: Address, staff: Operator) -> UrlOut:
     institution = await _of(context, slug, staff)
-    secret = await sign_in.make_link(context, institution, body.email)
+    secret = await sign_in.make_link(context, institution, body.email, by=staff)
     return UrlOut(url=link_address(context, institution, secret))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from firsthand.services.portal.handlers import institutions, journeys
+from firsthand.services.portal.handlers import institutions, journeys, people
 from firsthand.services.portal.handlers.today import tasks_of, today_of
 from firsthand.services.portal.http import words
 from firsthand.services.portal.http.doors import ContactTutor
@@ -46,6 +46,7 @@ async def today(request: Request, context: ContextDep, staff: AnyStaff) -> Respo
         "today.html",
         now=now,
         zone=await zone_of(context, staff.institution),
+        links=await people.links_to_tell(context, staff),
         day=await today_of(context, staff) if team else None,
         lists=TASK_LISTS,
         counts=[(stage, counts[stage]) for stage in ON_THE_WAY if counts.get(stage)],

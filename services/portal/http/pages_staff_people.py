@@ -12,6 +12,8 @@ from firsthand.services.portal.http.doors import link_address, number, submit
 from firsthand.services.portal.http.pages import pages
 from firsthand.services.portal.http.pages_staff_journeys import zone_of
 from firsthand.services.portal.model.people import GIVEN_BY_COORDINATORS, ROLES
+from firsthand.services.portal.model.sign_in import hashed
+from firsthand.shared.bus.errors import Hopeless, Transient
 from firsthand.shared.events.portal import Role
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor, Line, Word, day_of
@@ -20,9 +22,14 @@ from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Coordinator
+from firsthand.shared.web.problems import status_of
 
 Text = Annotated[Line, Form()]
 _A_PAGE = 50
+_LINK_MADE = N_(
+    "Hello,\n\n%(name)s created a link that signs in to Firsthand as you. It works once, within 15 minutes.\n\n"
+    "If you asked for it, you do not need to do anything. If you did not, tell another coordinator at your institution."
+)
 
 
 class PersonForm(BaseModel):
@@ -72,7 +79,7 @@ async def add(
 @router.get("/people/{person_id}")
 async def one(request: Request, context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
     found = await people.person_of(context, staff.institution, person_id)
-    return pages.render(request, "person.html", one=found, errors={}, link="", **await _choices(context, staff))
+    return pages.render(request, "person.html", errors={}, link="", **await _shown(context, staff, found))
 
 
 @router.post("/people/{person_id}")
@@ -85,7 +92,7 @@ async def change(
         people.change_person(context, staff.institution, person_id, by=staff, **form.model_dump(exclude={"email"})),
         "/portal/people?shown=changed",
         "person.html",
-        {"one": found, "link": ""} | await _choices(context, staff),
+        {"link": ""} | await _shown(context, staff, found),
     )
 
 
@@ -99,7 +106,7 @@ async def set_active(
         people.change_person(context, staff.institution, person_id, active=active == "yes", by=staff),
         "/portal/people?shown=changed",
         "person.html",
-        {"one": found, "link": ""} | await _choices(context, staff),
+        {"link": ""} | await _shown(context, staff, found),
     )
 
 
@@ -113,9 +120,17 @@ async def sign_out(context: ContextDep, person_id: Id, staff: Coordinator) -> Re
 async def link(request: Request, context: ContextDep, person_id: Id, staff: Coordinator) -> Response:
     """Show a one-time link once, for who has no mail at hand."""
     found = await people.person_of(context, staff.institution, person_id)
-    secret = await sign_in.make_link(context, staff.institution, found.email)
+    shown = await _shown(context, staff, found)
+    try:
+        secret = await sign_in.make_link(context, staff.institution, found.email, by=staff)
+    except Refused as refused:
+        words = pages.language(request)
+        errors = {"main": f"{words.gettext(refused.title)}. {words.gettext(refused.text)}"}
+        return pages.render(request, "person.html", status=status_of(refused), errors=errors, link="", **shown)
+    if person_id != staff.person_id:
+        await _tell_of_link(request, context, staff, found, secret)
     url = link_address(context, staff.institution, secret)
-    return pages.render(request, "person.html", one=found, errors={}, link=url, **await _choices(context, staff))
+    return pages.render(request, "person.html", errors={}, link=url, **shown)
 
 
 @router.post("/tokens")
@@ -179,6 +194,29 @@ async def _put_cohort(context: Context, staff: Staff, form: CohortForm) -> None:
     await institutions.put_cohort(
         context, staff.institution, short, label=form.label, size=number(form.size), learns_until=until
     )
+
+
+async def _tell_of_link(request: Request, context: Context, staff: Staff, found: people.Shown, secret: str) -> None:
+    """Mail the person that a colleague can sign in as them. Their first page says it too, should no mail go out."""
+    words = pages.language(request)
+    name = await people.label_of(context, staff.institution, staff.person_id)
+    try:
+        await context.mail.send(
+            staff.institution,
+            found.person.id,
+            f"link-made-{hashed(secret)}",
+            to=found.email,
+            subject=words.gettext(N_("A sign-in link was created for you")),
+            text=words.gettext(_LINK_MADE, name=name),
+        )
+    except (Transient, Hopeless) as error:
+        context.log.warning("a person was not mailed that a sign-in link was made for them: %s", error)
+
+
+async def _shown(context: Context, staff: Staff, found: people.Shown) -> dict[str, Any]:
+    """What a person's page shows, besides the link that was just made."""
+    links = await people.links_of(context, found.person, found.person.links_made)
+    return {"one": found, "links": links} | await _choices(context, staff)
 
 
 _EMPTY: dict[str, Any] = {"name": "", "email": "", "roles": [], "cohorts": []}

@@ -1,10 +1,10 @@
 """A person of an institution, or a machine. Pure: times are passed in, names come sealed."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, get_args
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BaseModel
 
 from firsthand.shared.events.portal import PersonState, Role
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
@@ -19,6 +19,18 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 GIVEN_BY_COORDINATORS: Final[frozenset[Role]] = frozenset({"student", "tutor", "coordinator"})
 # A register of students may add them; a token that leaked makes nobody who may do more, or who outlives it.
 GIVEN_BY_MACHINES: Final[frozenset[Role]] = frozenset({"student"})
+
+
+LINKS_REMEMBERED: Final = 20
+LINK_SHOWN_FOR: Final = timedelta(days=14)  # on the person's own first page
+
+
+class LinkMade(BaseModel):
+    """A sign-in link that somebody else created for a person."""
+
+    by: str  # person id
+    at: AwareDatetime
+    by_operator: bool = False  # of the deployment, whose name this institution does not know
 
 
 class Person(Document):
@@ -36,6 +48,7 @@ class Person(Document):
     expires_at: AwareDatetime | None = None  # of a machine's token
     signed_out_before: int = 0  # session tokens issued before this second are void
     sign_ins_end: AwareDatetime | None = None  # sign-ins begun up to this instant are over
+    links_made: list[LinkMade] = []  # the latest, oldest first
 
     @property
     def is_machine(self) -> bool:
@@ -67,6 +80,25 @@ class Person(Document):
     def sign_out_everywhere(self, at: datetime) -> None:
         self.void_sessions(at)
         self.sign_ins_end = at
+
+    def note_link(self, made: LinkMade) -> None:
+        self.links_made = [*self.links_made, made][-LINKS_REMEMBERED:]
+
+    def links_to_tell(self, now: datetime) -> list[LinkMade]:
+        """The links that colleagues created lately: whoever holds one can sign in as this person."""
+        return [one for one in self.links_made if not one.by_operator and now - one.at < LINK_SHOWN_FOR]
+
+    def check_access_may_change(self, by: frozenset[Role]) -> None:
+        """Raises Refused unless one with these roles may let this person in or keep them out: operators may only be by
+        operators, or a coordinator could become one.
+        """
+        if "operator" in self.roles and "operator" not in by:
+            raise Refused(
+                "an-operators",
+                N_("Ask the people who run this system."),
+                title=N_("Only an operator can change an operator's access"),
+                kind="forbidden",
+            )
 
     def void_sessions(self, at: datetime) -> None:
         """Tokens tell their second of issue only: void are those of the current one, too."""

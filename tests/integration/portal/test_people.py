@@ -208,6 +208,59 @@ async def test_a_change_of_roles_counts_at_once(college: Portal) -> None:
         assert (await tutor.get("/portal/api/v1/people")).status_code == 200
 
 
+async def test_who_creates_a_link_for_a_colleague_is_named_to_them_and_in_their_history(college: Portal) -> None:
+    tutor_id = await college.person("t@school.example", "tutor")
+    me = college.context
+    async with college.signed_in("c@school.example") as coordinator, college.signed_in("t@school.example") as tutor:
+        assert "created a sign-in link" not in (await tutor.get("/portal/today")).text
+        made = await coordinator.post(f"/portal/people/{tutor_id}/link")
+        assert made.status_code == 200
+        assert f"{me.settings.address}/portal/sign-in/qu-cdm/" in made.text
+        (letter,) = await college.letters(1)
+        assert (letter.to, "Name of c@school.example" in letter.text) == ("t@school.example", True)
+        assert "/portal/sign-in/" not in letter.text
+        shown = (await tutor.get("/portal/today")).text
+        assert "Someone created a sign-in link for you" in shown
+        assert "Name of c@school.example" in shown
+        history = (await coordinator.get(f"/portal/people/{tutor_id}")).text.split("Sign-in links that others created")[
+            1
+        ]
+        assert "Name of c@school.example" in history
+        assert "An operator of this system" in history, "who let the tutor in before"
+        mine = (await coordinator.get("/portal/api/v1/people")).json()["items"]
+        own = next(one["person_id"] for one in mine if one["email"] == "c@school.example")
+        assert (await coordinator.post(f"/portal/people/{own}/link")).status_code == 200
+        assert "Someone created" not in (await coordinator.get("/portal/today")).text, "one's own is no news"
+        assert len(await college.letters(1)) == 1
+        college.clock.advance(timedelta(days=15))
+        assert "Someone created" not in (await tutor.get("/portal/today", follow_redirects=True)).text
+
+
+async def test_an_operators_access_is_in_the_hands_of_operators_only(college: Portal) -> None:
+    operator_id = await college.person("op@s.example", "operator", "coordinator")
+    person, api = f"/portal/people/{operator_id}", f"/portal/api/v1/people/{operator_id}"
+    async with college.signed_in("c@school.example") as coordinator, college.signed_in("op@s.example") as operator:
+        page = await coordinator.get(person)
+        assert "Only an operator can change" in page.text
+        assert f"{person}/link" not in page.text
+        refused = [
+            await coordinator.post(f"{person}/link"),
+            await coordinator.post(f"{person}/sign-out"),
+            await coordinator.post(f"{person}/active", data={"active": "no"}),
+            await coordinator.patch(api, json={"active": False}),
+        ]
+        assert [one.status_code for one in refused] == [403] * 4
+        assert not any("/portal/sign-in/qu-cdm/" in one.text for one in refused)
+        assert (await operator.get("/portal/people")).status_code == 200, "and is signed in as before"
+        other = await college.person("op2@s.example", "operator")
+        assert (await operator.patch(f"/portal/api/v1/people/{other}", json={"active": False})).status_code == 200
+        assert (await coordinator.patch(api, json={"cohorts": []})).status_code == 200, "all else is the coordinators'"
+        college.clock.advance(timedelta(seconds=1))
+    async with college.signed_in("op@s.example") as operator:
+        assert (await operator.post(f"/portal/people/{other}/active", data={"active": "yes"})).status_code == 303
+        assert (await operator.post(f"/portal/people/{other}/link")).status_code == 200
+
+
 async def test_coordinators_neither_make_operators_nor_lock_themselves_out(college: Portal) -> None:
     async with college.signed_in("c@school.example") as coordinator:
         body = {"name": "O", "email": "o@s.example", "roles": ["operator"]}
