@@ -188,10 +188,13 @@ async def test_a_new_link_voids_the_old_one(house: House) -> None:
     await house.family(fresh)
 
 
-async def test_guessing_links_is_slowed_down(house: House) -> None:
+async def test_guessing_links_is_slowed_down_and_the_right_link_opens_all_the_same(house: House) -> None:
+    token, _ = await house.linked()
     body = {"institution": SLUG, "token": "x" * 43}
     answers = [(await house.api("POST", "/links/open", body, ok=False)).status_code for _ in range(31)]
     assert answers == [404] * 30 + [429]
+    assert (await house.api("POST", "/links/open", {"institution": SLUG, "token": token}))["session"]
+    assert (await house.api("POST", "/links/open", body, ok=False)).status_code == 429
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------

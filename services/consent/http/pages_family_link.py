@@ -108,11 +108,9 @@ def _with_session(request: Request, response: Response, journey: Journey, token:
 
 
 async def _behind(request: Request, slug: str, token: str) -> Journey | None:
-    """The journey behind a link. Raises Problem 429 for who tried too many."""
+    """The journey behind a link. Raises Problem 429 for a wrong one from a client that tried too many."""
     context = context_of(request)
-    guesses = context.own(Guesses)
-    guesses.demand_few(request)
     journey = await links.journey_behind(context, InstitutionId(slug), token)
     if journey is None:
-        guesses.wrong(request)
+        context.own(Guesses).wrong(request)
     return journey

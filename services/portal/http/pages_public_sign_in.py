@@ -25,12 +25,14 @@ from firsthand.shared.service import Context
 from firsthand.shared.store import StoreError
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Public, safe_next
+from firsthand.shared.web.clients import client_of
 from firsthand.shared.web.problems import Problem
 
 _WITHIN: Final = timedelta(minutes=15)
-_AN_ADDRESS: Final = 5  # links in that time
+_A_CLIENT: Final = 100  # links in that time: a class behind one address of its school signs in at the same time
+_A_CLIENT_FOR_ONE: Final = 5  # for one person
+_A_PERSON: Final = 30  # from all clients; further ones are not needed, because those that were mailed still work
 _AGAIN: Final = 30.0  # seconds until a link that the mail server put off is offered again
-_A_CLIENT: Final = 100  # a class behind one address of its school signs in at the same time
 # Told to everybody alike, whoever they are.
 _NOT_NOW: Final = N_(
     "We cannot send emails at the moment. If no link reaches you, ask a coordinator of your institution for one, or "
@@ -45,19 +47,25 @@ class SignInDesk:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._by_address, self._by_client = Limit(_AN_ADDRESS, _WITHIN), Limit(_A_CLIENT, _WITHIN)
+        self._by_client, self._by_both = Limit(_A_CLIENT, _WITHIN), Limit(_A_CLIENT_FOR_ONE, _WITHIN)
+        self._by_person = Limit(_A_PERSON, _WITHIN)
         self._mailing: set[asyncio.Task[None]] = set()
         self.waiting = 0  # links that could not be mailed so far
 
     def ask(self, request: Request, asked: AskedSignIn, next_: str) -> None:
         """Have a link mailed beside the answer, so that neither its words nor its time tell whom we know. If the
         process ends meanwhile, the person asks again.
+
+        Raises Problem 429 for a client that asks too often. Nobody is refused for what other clients asked: a person
+        who was sent very many links is sent no further one, and has one that works.
         """
-        now = self._context.clock.now()
-        client = request.client.host if request.client else ""
-        address = hashed(f"{asked.institution} {one_spelling(asked.email)}")
-        if seconds := max(self._by_address.wait(address, now), self._by_client.wait(client, now)):
+        now, client = self._context.clock.now(), client_of(request)
+        person = hashed(f"{asked.institution} {one_spelling(asked.email)}")
+        if seconds := self._by_client.wait(client, now) or self._by_both.wait((client, person), now):
             raise Problem(429, headers={"Retry-After": str(seconds)})
+        if self._by_person.wait(person, now):
+            self._context.log.warning("many links are asked for one person", extra={"institution": asked.institution})
+            return
         task = asyncio.create_task(self._mail_link(asked, next_, pages.language(request).code))
         self._mailing.add(task)
         task.add_done_callback(self._mailing.discard)

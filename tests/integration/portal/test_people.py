@@ -157,6 +157,34 @@ async def test_links_are_not_sent_without_end(college: Portal) -> None:
         assert (await browser.post("/portal/api/v1/sign-in", json=body)).status_code == 202
 
 
+async def test_nobody_is_kept_out_by_links_that_others_asked_for(college: Portal) -> None:
+    body, path = {"institution": "qu-cdm", "email": "c@school.example"}, "/portal/api/v1/sign-in"
+    for number in range(1, 41):
+        async with college.client(f"192.0.2.{number}") as other:
+            for _ in range(5):
+                assert (await other.post(path, json=body)).status_code == 202
+            assert (await other.post(path, json=body)).status_code == 429, "by its own asking"
+            assert (await other.post(path, json=body | {"email": "t@school.example"})).status_code == 202
+    mailed = await college.letters(30)
+    async with college.client("198.51.100.1") as person:
+        assert (await person.post(path, json=body)).status_code == 202
+        link = re.search(r"http\S+", mailed[0].text)
+        assert link
+        assert (await person.post(link.group())).status_code == 303, "one that was mailed works"
+    assert len(await college.letters(30)) == 30, "the mailbox is not filled either"
+
+
+async def test_a_client_with_a_network_of_addresses_counts_once(college: Portal) -> None:
+    body, path = {"institution": "qu-cdm", "email": "c@school.example"}, "/portal/api/v1/sign-in"
+    answers = []
+    for number in range(6):
+        async with college.client(f"2001:db8:1:2::{number}") as client:
+            answers.append((await client.post(path, json=body)).status_code)
+    assert answers == [202] * 5 + [429]
+    async with college.client("2001:db8:1:3::1") as neighbour:
+        assert (await neighbour.post(path, json=body)).status_code == 202
+
+
 async def test_a_session_is_renewed_while_the_sign_in_lives_and_not_after(college: Portal) -> None:
     async with college.signed_in("c@school.example") as browser:
         for _ in range(3):
