@@ -134,6 +134,23 @@ class BodyLimitMiddleware:
         await self._app(scope, receive_limited, send)
 
 
+# Headers by which a proxy or a tunnel gives itself away, whether or not anybody configured it.
+_SIGNS_OF_A_PROXY: Final = (
+    *_FORWARDED, b"via", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-", b"fly-", b"x-envoy-",
+    b"x-amzn-trace-id", b"x-cloud-trace-context", b"ngrok-", b"tailscale-", b"x-scheme", b"x-proxy",
+)  # fmt: skip
+
+
+def came_through_a_proxy(scope: Scope) -> bool:
+    """Return whether a request says that somebody passed it on, so that its client is not who asks."""
+    return bool(scope.get("state", {}).get("passed_on"))
+
+
+def _note_proxy(scope: Scope) -> None:
+    passed_on = any(name.lower().startswith(_SIGNS_OF_A_PROXY) for name, _ in scope.get("headers", ()))
+    scope.setdefault("state", {})["passed_on"] = passed_on
+
+
 class ForwardedMiddleware:
     """Drops what a client claims about proxies: only where a proxy of ours is configured does it mean anything."""
 
@@ -142,6 +159,7 @@ class ForwardedMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "headers" in scope:
+            _note_proxy(scope)
             kept = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(_FORWARDED)]
             scope = {**scope, "headers": kept}
         await self._app(scope, receive, send)
@@ -157,6 +175,8 @@ class ProxiedMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            _note_proxy(scope)
         if scope["type"] == "http" and (named := Headers(scope=scope).getlist("x-forwarded-for")):
             scope = {**scope, "client": (named[-1].rpartition(",")[2].strip(), 0)}
         await self._app(scope, receive, send)
@@ -183,4 +203,5 @@ __all__ = [
     "SameSiteMiddleware",
     "SecurityHeadersMiddleware",
     "Streamed",
+    "came_through_a_proxy",
 ]

@@ -27,6 +27,7 @@ from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Public, safe_next
 from firsthand.shared.web.clients import client_of
 from firsthand.shared.web.problems import Problem
+from firsthand.shared.web.security import came_through_a_proxy
 
 _WITHIN: Final = timedelta(minutes=15)
 _A_CLIENT: Final = 100  # links in that time: a class behind one address of its school signs in at the same time
@@ -137,11 +138,13 @@ async def ask_by_form(
 
 def mail_is_shown(context: Context, request: Request) -> bool:
     """Tell whether sign-in links may be shown to whoever sits at this machine: only in the embedded default, to a
-    browser on it that was told to open it (another site's name for this address does not count).
+    browser on it that was told to open it. Another site's name for this address does not count, nor does a request that
+    a proxy or a tunnel passed on.
     """
     client, asked = request.client.host if request.client else "", request.url.hostname or ""
     return (
-        not context.settings.smtp_url
+        not came_through_a_proxy(request.scope)
+        and not context.settings.smtp_url
         and not context.settings.proxied
         and context.settings.address_is_loopback
         and _is_loopback(client)

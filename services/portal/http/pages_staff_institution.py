@@ -54,20 +54,24 @@ async def change(request: Request, context: ContextDep, staff: Coordinator) -> R
 
 @router.get("/mail")
 async def mail(request: Request, context: ContextDep, _: Public) -> Response:
-    """A coordinator sees the institution's folder; at the machine of the embedded default, signing in is helped."""
+    """A coordinator sees the institution's folder; at the machine of the embedded default, signing in is helped.
+
+    Elsewhere than at that machine nobody sees a sign-in link, or a coordinator could ask for a colleague's and use it.
+    """
     staff = context.verifier.staff(STAFF.read(request))
+    here = mail_is_shown(context, request)
     if staff and "coordinator" in staff.roles:
         request.state.staff = staff
-        letters = await context.mail.list(staff.institution)
+        letters = [one for one in await context.mail.list(staff.institution) if here or not _signs_in(one)]
         return _letters(context, request, letters, whole=True)
-    if not mail_is_shown(context, request):
+    if not here:
         return RedirectResponse("/portal/session/renew?next=/portal/mail" if not staff else "/portal/today", 303)
     request.state.staff = staff
     letters = [
         letter
         for institution in [*await all_slugs(context), DEPLOYMENT]
         for letter in await context.mail.list(institution)
-        if letter.key.startswith("sign-in-")
+        if _signs_in(letter)
     ]
     letters.sort(key=lambda letter: letter.sent_at, reverse=True)
     return _letters(context, request, letters, whole=False)
@@ -84,8 +88,12 @@ def _letters(context: Context, request: Request, letters: Sequence[Letter], *, w
     )
 
 
+def _signs_in(letter: Letter) -> bool:
+    return letter.key.startswith("sign-in-")
+
+
 def _sign_in_link(letter: Letter) -> str:
-    found = _LINK.search(letter.text) if letter.key.startswith("sign-in-") else None
+    found = _LINK.search(letter.text) if _signs_in(letter) else None
     return found.group() if found else ""
 
 

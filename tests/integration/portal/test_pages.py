@@ -143,6 +143,29 @@ async def test_sign_in_links_are_shown_at_the_machine_itself_and_nowhere_else(co
         assert (await rebound.get("/portal/mail")).status_code == 303
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "X-Original-URL", "Via",
+        "CF-Connecting-IP", "True-Client-IP", "Fly-Client-IP", "X-Client-IP", "x-forwarded-for",
+    ],
+)  # fmt: skip
+async def test_no_sign_in_link_is_shown_to_who_comes_through_a_proxy(college: Portal, header: str) -> None:
+    body = {"institution": "qu-cdm", "email": "c@school.example"}
+    async with college.client() as browser:
+        await browser.post("/portal/api/v1/sign-in", json=body)
+    await college.letters(1)
+    async with college.client(Accept="text/html", **{header: "127.0.0.1"}) as proxied:
+        closed = await proxied.get("/portal/mail")
+        assert (closed.status_code, closed.headers["Location"]) == (303, "/portal/session/renew?next=/portal/mail")
+        assert "/portal/mail" not in (await proxied.get("/portal/sign-in")).text
+    async with college.signed_in("c@school.example") as coordinator:
+        assert "/portal/sign-in/qu-cdm/" in (await coordinator.get("/portal/mail")).text, "at the machine"
+        seen = await coordinator.get("/portal/mail", headers={header: "127.0.0.1"})
+        assert seen.status_code == 200
+        assert "/portal/sign-in/qu-cdm/" not in seen.text, "a colleague's link is not the coordinator's"
+
+
 @pytest.mark.parametrize("setting", [{"smtp_url": "smtp://mail.example"}, {"public_url": "https://firsthand.example"}])
 async def test_the_mail_page_is_closed_once_the_system_is_for_others(
     tmp_path: Path, nats_url: str, setting: dict[str, str]
