@@ -246,7 +246,7 @@ class LanguageMiddleware:
 
     def __init__(self, app: ASGIApp, *, secure: bool = False) -> None:
         self._app = app
-        self._secure = "; Secure" if secure else ""
+        self._name, self._secure = (f"__Host-{COOKIE}", "; Secure") if secure else (COOKIE, "")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -254,7 +254,7 @@ class LanguageMiddleware:
             return
         headers = Headers(scope=scope)
         asked = (parse_qs(scope.get("query_string", b"").decode("latin-1")).get("lang") or [""])[-1]
-        kept = Request(scope).cookies.get(COOKIE, "")
+        kept = Request(scope).cookies.get(self._name, "")
         chosen = next((code for code in (asked, kept) if code in NAMES), None)
         state = scope.setdefault("state", {})
         state["language_chosen"] = chosen
@@ -269,7 +269,7 @@ class LanguageMiddleware:
                 if asked in NAMES and asked != kept:
                     answer.append(
                         "set-cookie",
-                        f"{COOKIE}={asked}; Path=/; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly{self._secure}",
+                        f"{self._name}={asked}; Path=/; Max-Age={_A_YEAR}; SameSite=Lax; HttpOnly{self._secure}",
                     )
             await send(message)
 

@@ -14,18 +14,19 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from firsthand.shared.web import access
-from firsthand.shared.web.cookies import FAMILY, STAFF
+from firsthand.shared.web.cookies import FAMILY, HOST, STAFF
 
 Schema = dict[str, Any]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _STAFF: Final = frozenset({access._any_staff, access._student, access._tutor, access._coordinator, access._operator})  # noqa: SLF001 - the checks of the one gate
 _FAMILY: Final = access._family_session  # noqa: SLF001
+_UNDER_HTTPS: Final = f"under https its name begins with {HOST}"
 _SCHEMES: Final[Schema] = {
     "staff": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a staff or machine token"},
-    "staffCookie": {"type": "apiKey", "in": "cookie", "name": STAFF.name},
+    "staffCookie": {"type": "apiKey", "in": "cookie", "name": STAFF.name, "description": _UNDER_HTTPS},
     "family": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a family session"},
-    "familyCookie": {"type": "apiKey", "in": "cookie", "name": FAMILY.name},
+    "familyCookie": {"type": "apiKey", "in": "cookie", "name": FAMILY.name, "description": _UNDER_HTTPS},
 }
 _MEANS: Final = {
     "400": "the request cannot be read",

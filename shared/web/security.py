@@ -91,7 +91,8 @@ def _is_ours(request: Request) -> bool:
     origin = headers.get("origin")
     if origin is not None:
         return origin.partition("://")[2] == headers.get("host")  # an origin is a scheme and a host, or `null`
-    return not any(name.startswith("fh_") and name != LANGUAGE_COOKIE for name in request.cookies)
+    ours = {name.removeprefix("__Host-") for name in request.cookies} - {LANGUAGE_COOKIE}
+    return not any(name.startswith("fh_") for name in ours)
 
 
 class BodyLimitMiddleware:

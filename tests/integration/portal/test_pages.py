@@ -178,7 +178,7 @@ async def test_the_mail_page_is_closed_once_the_system_is_for_others(
             assert closed.headers["Location"] == "/portal/session/renew?next=/portal/mail"
 
 
-async def test_cookies_are_for_https_only_where_the_address_is(tmp_path: Path, nats_url: str) -> None:
+async def test_under_https_only_this_host_can_give_a_session_and_only_over_https(tmp_path: Path, nats_url: str) -> None:
     settings = Settings(data=tmp_path / "data", nats_url=nats_url, public_url="https://firsthand.example")
     async with Deployment.started(settings, [SERVICE], create_keys=True) as deployment:
         portal = Portal(deployment, SystemClock())
@@ -186,7 +186,38 @@ async def test_cookies_are_for_https_only_where_the_address_is(tmp_path: Path, n
         await portal.person("c@school.example", "coordinator")
         async with portal.client(base="https://firsthand.example") as browser:
             answer = await browser.post(await portal.link("c@school.example"))
-            for cookie in answer.headers.get_list("set-cookie"):
+            chosen = await browser.get("/portal/sign-in?lang=es", headers={"Accept": "text/html"})
+            set_ = [*answer.headers.get_list("set-cookie"), *chosen.headers.get_list("set-cookie")]
+            assert {"__Host-fh_staff", "__Host-fh_signin", "__Host-fh_lang"} <= {one.partition("=")[0] for one in set_}
+            for cookie in set_:
                 assert "Secure" in cookie
                 assert "HttpOnly" in cookie
-                assert "SameSite=lax" in cookie
+                assert "samesite=lax" in cookie.lower()
+                if cookie.startswith("__Host-"):  # else browsers do not take it
+                    assert "Path=/;" in cookie
+                    assert "Domain" not in cookie
+            assert (await browser.get("/portal/api/v1/people")).status_code == 200
+            mine = {name: browser.cookies[f"__Host-{name}"] for name in ("fh_staff", "fh_signin")}
+        async with portal.client(base="https://firsthand.example") as other:
+            for name, value in mine.items():  # as a neighbour below the same domain can set it
+                other.cookies.set(name, value, domain="firsthand.example", path="/")
+            assert (await other.get("/portal/api/v1/people")).status_code == 401
+            assert (await other.post("/portal/session/renew")).status_code == 401
+            for name, value in mine.items():
+                other.cookies.set(f"__Host-{name}", value, domain="firsthand.example", path="/")
+            out = await other.post("/portal/sign-out")
+            dropped = [one for one in out.headers.get_list("set-cookie") if "Max-Age=0" in one]
+            assert {one.partition("=")[0] for one in dropped} >= {"__Host-fh_staff", "__Host-fh_signin", "fh_staff"}
+            assert all("Secure" in one and "Path=/" in one for one in dropped), "else browsers keep it"
+            assert (await other.post("/portal/session/renew")).status_code == 401
+
+
+async def test_a_post_of_another_site_is_refused_under_https_too(tmp_path: Path, nats_url: str) -> None:
+    settings = Settings(data=tmp_path / "data", nats_url=nats_url, public_url="https://firsthand.example")
+    async with Deployment.started(settings, [SERVICE], create_keys=True) as deployment:
+        portal = Portal(deployment, SystemClock())
+        async with portal.client(base="https://firsthand.example", Cookie="__Host-fh_staff=x") as browser:
+            del browser.headers["Origin"]
+            assert (await browser.post("/portal/sign-out")).status_code == 403
+            browser.headers["Cookie"] = "__Host-fh_lang=es"
+            assert (await browser.post("/portal/sign-out")).status_code == 303
