@@ -14,6 +14,7 @@ from firsthand.services.portal.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, Renewal, Service, Timer
+from firsthand.shared.sessions import STAFF_LIFE
 
 
 async def restore_erasure(context: Context, institution: InstitutionId, owner: str) -> None:
@@ -27,7 +28,7 @@ SERVICE = Service(
     handlers=SUBSCRIBERS,
     timers={
         SignInLink: Timer(forget_link, destroys=True, longest=LINK_LIFE),
-        SignIn: Timer(forget_sign_in, destroys=True, longest=SIGN_IN_LIFE),
+        SignIn: Timer(forget_sign_in, destroys=True, longest=SIGN_IN_LIFE + STAFF_LIFE),
     },
     router=router,
     # Open ones first: the others ask nothing of anybody.

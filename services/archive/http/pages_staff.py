@@ -61,12 +61,12 @@ async def recordings(
         "first_url": address if after else "",
         "is_team": is_team(staff),
     }
+    page["complete"] = await is_complete(context, Recording, "case_id", staff.institution)
     if works:
         rows = [await _row(context, one) for one in found.recordings]
         return pages.render(request, "recordings_team.html", rows=rows, **page)
     cards = [await CardOut.of(context, one) for one in found.recordings]
-    complete = await is_complete(context, Recording, "shown_to", staff.institution)
-    return pages.render(request, "recordings.html", cards=cards, complete=complete, **page)
+    return pages.render(request, "recordings.html", cards=cards, **page)
 
 
 @router.get("/recordings/{contact_id}")

@@ -10,7 +10,7 @@ from firsthand.services.portal.repository import People, SignIns, known
 from firsthand.shared.identifiers import InstitutionId, new_secret
 from firsthand.shared.refused import NotFound, Refused
 from firsthand.shared.service import Context, use_case
-from firsthand.shared.sessions import Staff
+from firsthand.shared.sessions import STAFF_LIFE, Staff
 from firsthand.shared.store import Conflict
 from firsthand.shared.texts import N_
 
@@ -100,7 +100,12 @@ async def sign_in(context: Context, slug: str, secret: str) -> Begun:
     renewing = new_secret()
     until = now + SIGN_IN_LIFE
     begun = SignIn(
-        id=hashed(renewing), institution=institution, person_id=person.id, began_at=now, until=until, due_at=until
+        id=hashed(renewing),
+        institution=institution,
+        person_id=person.id,
+        began_at=now,
+        until=until,
+        due_at=until + STAFF_LIFE,
     )
     await sign_ins.sign_ins.insert(begun)
     return Begun(_session(context, person, begun), f"{institution}.{renewing}")
@@ -125,17 +130,21 @@ async def renew(context: Context, cookie: str) -> str | None:
     return _session(context, person, begun)
 
 
-async def sign_out(context: Context, cookie: str) -> None:
-    """End this browser's sign-in, and its session in every service: no other one of the person is touched."""
+async def sign_out(context: Context, cookie: str, session: Staff | None) -> None:
+    """End this browser's sign-in, and its session in every service: no other one of the person is touched.
+
+    `session`: the one that the browser still has, which may outlive by minutes the `cookie` that renews it.
+    """
     slug, _, secret = cookie.partition(".")
-    try:
-        sign_ins = SignIns(context, await known(context, slug))
-    except NotFound:
-        return
-    begun, now = await sign_ins.sign_in(secret), context.clock.now()
+    begun: SignIn | None = None
+    with suppress(NotFound):
+        begun = await SignIns(context, await known(context, slug)).sign_in(secret)
+    if begun is None and session:
+        begun = await SignIns(context, session.institution).sign_ins.get(session.session_id)
+    now = context.clock.now()
     if begun and begun.end(now):
         with suppress(Conflict):  # it was asked twice at once
-            await sign_ins.end(begun, at=now)
+            await SignIns(context, begun.institution).end(begun, at=now)
 
 
 async def forget_link(context: Context, link: SignInLink) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from firsthand.services.portal.model.journey import TODOS, Journey
 from firsthand.services.portal.model.today import OPEN, TASK_LISTS, TaskList, Tasks, Today, earliest, task_of, waits
 from firsthand.services.portal.repository import Institutions, Journeys
+from firsthand.shared.acting import leads
 from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -48,7 +49,7 @@ async def tasks_of(
 
 
 def _guided(staff: Staff) -> Where:
-    return {} if "coordinator" in staff.roles else {"tutor_id": staff.person_id}
+    return {} if leads(staff) else {"tutor_id": staff.person_id}
 
 
 def _asking(kind: TaskList, until: datetime) -> Where:

@@ -80,7 +80,7 @@ async def _renew(request: Request, context: Context, next_: str, status: int) ->
 
 @router.post("/sign-out")
 async def sign_out(request: Request, context: ContextDep, _: Public) -> Response:
-    await sign_in.sign_out(context, _SIGN_IN.read(request))
+    await sign_in.sign_out(context, _SIGN_IN.read(request), context.verifier.staff(STAFF.read(request)))
     answer = RedirectResponse("/portal/sign-in", 303)
     STAFF.drop(context, answer)
     _SIGN_IN.drop(context, answer)

@@ -30,7 +30,9 @@ class SignInLink(Document):
 
 
 class SignIn(Document):
-    """What a browser that signed in may renew its session by; id = SHA-256 of its secret. Its timer removes it."""
+    """What a browser that signed in may renew its session by; id = SHA-256 of its secret. Its timer removes it when no
+    token of it lives any more.
+    """
 
     kind: ClassVar[str] = "sign_in"
     indexes: ClassVar[tuple[Index, ...]] = (Index.on("person_id"),)
@@ -40,10 +42,10 @@ class SignIn(Document):
     until: AwareDatetime
 
     def end(self, now: datetime) -> bool:
-        """Let it renew nothing any more; False if it has ended before. Its id is told as the session's."""
-        if self.until <= now:
+        """Let it renew nothing any more; False once none of its tokens lives. Its id is told as the session's."""
+        if self.until + STAFF_LIFE <= now:
             return False
-        self.until, self.due_at = now, now + STAFF_LIFE
+        self.until, self.due_at = min(self.until, now), now + STAFF_LIFE
         return True
 
 

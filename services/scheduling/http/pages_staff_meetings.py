@@ -13,12 +13,13 @@ from firsthand.services.scheduling.handlers import availability, meetings
 from firsthand.services.scheduling.http.doors import ContactTutor
 from firsthand.services.scheduling.http.shapes import Shown, Whose
 from firsthand.services.scheduling.http.words import part_of_night
-from firsthand.services.scheduling.model import NotHeldBecause, Participant
+from firsthand.services.scheduling.model import Meeting, NotHeldBecause, Participant
 from firsthand.services.scheduling.model.slots import instants, is_night
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Count, Cursor, Instant, Note, Word, tidy
 from firsthand.shared.refused import Refused
+from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
@@ -79,6 +80,7 @@ async def everything(
         parts=parts,
         hours=None if show else await availability.hours_of(context, staff, limit=_FIRST),
         whose=whose,
+        complete=await is_complete(context, Meeting, "case_id", staff.institution),
         show=show,
         after=after,
         now=context.clock.now(),

@@ -236,6 +236,18 @@ async def test_a_change_of_roles_counts_at_once(college: Portal) -> None:
         assert (await tutor.get("/portal/api/v1/people")).status_code == 200
 
 
+async def test_signing_out_ends_a_session_also_when_what_renews_it_is_over(college: Portal) -> None:
+    async with college.signed_in("c@school.example") as here:
+        college.clock.advance(timedelta(hours=12, seconds=-1))
+        assert (await here.post("/portal/session/renew")).status_code == 204
+        token = here.cookies["fh_staff"]
+        college.clock.advance(timedelta(minutes=5))
+        del here.cookies["fh_signin"]  # as the browser does after 12 hours
+        assert (await here.post("/portal/sign-out")).status_code == 303
+    async with college.client(Authorization=f"Bearer {token}") as copied:
+        assert (await copied.get("/portal/api/v1/people")).status_code == 401
+
+
 async def test_who_creates_a_link_for_a_colleague_is_named_to_them_and_in_their_history(college: Portal) -> None:
     tutor_id = await college.person("t@school.example", "tutor")
     me = college.context
