@@ -648,12 +648,12 @@ async def test_a_booking_survives_a_stop_between_the_calendar_and_the_meeting(tm
 
 
 def cookies(world: World, **more: str) -> dict[str, str]:
-    return {"Cookie": f"fh_family={world.issuer.family(QU, 'c1', language='en')}", "Accept": "text/html", **more}
+    return {"Cookie": f"__Host-fh_family={world.issuer.family(QU, 'c1', language='en')}", "Accept": "text/html", **more}
 
 
 def staff_cookies(world: World) -> dict[str, str]:
     token = world.issuer.staff(QU, "tutor1", roles=frozenset({"tutor"}))
-    return {"Cookie": f"fh_staff={token}", "Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+    return {"Cookie": f"__Host-fh_staff={token}", "Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
 
 
 async def test_a_family_chooses_place_and_time_and_cancels_without_a_script(world: World) -> None:
