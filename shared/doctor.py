@@ -227,11 +227,10 @@ async def _mail_server(settings: Settings) -> Finding:
         told = "FIRSTHAND_MAIL_FROM is not set: other mail servers refuse mail from an address of nowhere"
         return Finding("mail", "fault", told)
     name, port, encryption = SmtpMailer(settings.smtp_url, SystemClock(), settings.mail_from).server
-    if encryption == "none":
-        told = f"the mail server at {name}:{port} takes us, without encryption: leave out ?starttls=0"
-        return Finding("mail", "warning", told)
     letters = "also" if utf8 else "but not"
     told = f"the mail server at {name}:{port} takes mail, {letters} to addresses such as josé@example.org (SMTPUTF8)"
+    if encryption == "none":
+        return Finding("mail", "warning", f"{told}. It is sent without encryption: leave out ?starttls=0")
     return Finding("mail", "ok", told)
 
 

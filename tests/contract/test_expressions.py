@@ -15,6 +15,7 @@ FUNCTIONS = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", 
 # Made of the table of sites, which is tested as it is compiled, or of another place's constants.
 MADE_ELSEWHERE = {
     "services/discovery/model/sites.py": {"pattern", "self.ids", "self.names"},
+    "services/consent/http/urls.py": {"ID_PATTERN"},
 }
 LENGTH: Final = 6_000  # characters; the square of it is half a second
 NOTICED: Final = 0.005  # seconds of the processor, below which a measure says nothing
@@ -64,8 +65,11 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def of_the_sites() -> Iterator[tuple[str, str | bytes, int]]:
-    """What the table of sites is compiled to."""
+    """What the table of sites is compiled to, and the pattern of ids."""
     from firsthand.services.discovery.model import sites
+    from firsthand.shared.identifiers import ID_PATTERN
+
+    yield "shared/identifiers.py: ids", ID_PATTERN, 0
 
     forms: list[sites.Form] = []
     for site in sites.KNOWN.values():

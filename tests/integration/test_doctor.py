@@ -67,9 +67,9 @@ async def test_every_replica_answers_for_itself(tmp_path: Path, nats_url: str) -
         Deployment.started(first, [PORTAL], create_keys=True),
         Deployment.started(second, [PORTAL], create_keys=True) as another,
     ):
-        another.contexts["portal"].impair("disk", ["the disk is nearly full"])
+        another.contexts["portal"].impair("bucket", ["the bucket is away"])
         asked = await ask(first, ["portal"])
-    assert sorted(status.impaired for status in asked.of("portal")) == [[], ["the disk is nearly full"]]
+    assert sorted(status.impaired for status in asked.of("portal")) == [[], ["the bucket is away"]]
     assert asked.silent == []
 
 
@@ -240,6 +240,6 @@ async def test_an_address_that_does_not_answer_is_named_without_its_password(tmp
     url = f"smtp://post:secret@127.0.0.1:{free_port()}"
     settings = Settings(data=tmp_path, smtp_url=url)
     found = [*await examine_certificates(settings, NOW), *await examine(settings, {})]
-    assert "does not answer as it should: SMTPConnectError, so no mail leaves" in texts(found, "mail", "fault")
+    assert "no mail can be sent: the mail server does not answer as it should" in texts(found, "mail", "fault")
     assert "could not be looked at" in texts(found, "certificates", "warning")
     assert "secret" not in "".join(one.text for one in found)

@@ -137,7 +137,7 @@ async def test_a_placement_whose_process_was_killed_no_longer_runs_though_nobody
     process.write(
         f"CONNECT {json.dumps(connect)}\r\nSUB answers 1\r\nPUB {subject} answers {len(request)}\r\n".encode()
     )
-    process.write(request + b"\r\n")
+    process.write(f"{request}\r\n".encode())
     async with asyncio.timeout(PATIENCE):
         while not (await recorded(settings))[0].runs:
             pass
