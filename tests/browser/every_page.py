@@ -39,10 +39,10 @@ NOT_PAGES = {
 
 PAGES = (
     PageAt("anybody", "/portal/sign-in", "/portal/sign-in"),
-    PageAt("anybody", "/portal/sign-in/{slug}/{secret}", "/portal/sign-in/{slug}/nothing", 410),
-    PageAt("anybody", "/portal/sign-in/{slug}/{secret}", "{sign_in_link}"),
+    PageAt("anybody", "/portal/sign-in/{slug}/{secret:path}", "/portal/sign-in/{slug}/nothing", 410),
+    PageAt("anybody", "/portal/sign-in/{slug}/{secret:path}", "{sign_in_link}"),
     PageAt("anybody", "/portal/mail", "/portal/mail"),
-    PageAt("anybody", "/consent/i/{slug}/{token}", "{linked_link}"),
+    PageAt("anybody", "/consent/i/{slug}/{token:path}", "{linked_link}"),
     PageAt("anybody", "/consent/family/renew", "/consent/family/renew", 401),
     PageAt("anybody", "", "/portal/nothing", 404),
     PageAt("tutor", "/portal/today", "/portal/today"),

@@ -154,9 +154,10 @@ async def test_a_family_changes_its_mind_in_arabic_on_a_phone_without_scripts(ho
     assert "تسجيل بالصورة والصوت" not in await allowed(phone)
 
     await phone.press("إيقاف كل شيء مؤقتًا")
-    await expect(page.locator(".notice.warn")).to_be_visible()
+    paused = page.get_by_text("كل شيء موقوف مؤقتًا.")
+    await expect(paused).to_be_visible()
     await phone.press("استئناف")
-    await expect(page.locator(".notice.warn")).to_have_count(0)
+    await expect(paused).to_have_count(0)
 
     await phone.go("/consent/family/withdraw")
     await page.locator("input[name=erase][value=in-7-days] + label").tap()
