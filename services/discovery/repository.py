@@ -7,7 +7,7 @@ from typing import Final
 from firsthand.services.discovery.model.accounts import Account
 from firsthand.services.discovery.model.cases import Case, Places
 from firsthand.services.discovery.model.earlier import earlier_names
-from firsthand.services.discovery.model.leads import Content, Lead, Week
+from firsthand.services.discovery.model.leads import Content, Gone, Lead, Week
 from firsthand.services.discovery.model.people import Asked, Mark, Person
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.refused import NotFound
@@ -21,7 +21,7 @@ _SHORT: Final = 32
 _ONE_BY_ONE: Final = 32
 _AT_ONCE: Final = 500  # names that are marked without leaving the event loop: a millisecond
 _PAGE: Final = 1000
-DOCUMENTS: Final = (Case, Places, Lead, Week, Person, Mark, Asked)
+DOCUMENTS: Final = (Case, Places, Lead, Gone, Week, Person, Mark, Asked)
 
 
 class Repository:
@@ -33,6 +33,7 @@ class Repository:
         self.cases: Collection[Case] = context.store.collection(Case, institution)
         self.places: Collection[Places] = context.store.collection(Places, institution)
         self.leads: Collection[Lead] = context.store.collection(Lead, institution)
+        self.gone: Collection[Gone] = context.store.collection(Gone, institution)
         self.weeks: Collection[Week] = context.store.collection(Week, institution)
         self.people: Collection[Person] = context.store.collection(Person, institution)
         self.marks: Collection[Mark] = context.store.collection(Mark, institution)

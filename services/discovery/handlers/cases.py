@@ -69,7 +69,7 @@ async def let_leads_go(context: Context, case: Case) -> None:
             await repository.leads.find({"case_id": case.id, "state": "waiting"}, sort="posted_at", limit=200)
         ).items:
             for lead in waiting:
-                lead.lapse(now)
+                lead.lapse("case-closed", now)
                 await repository.leads.save(lead)
     case.due_at = None
     await repository.cases.save(case)

@@ -7,7 +7,7 @@ from firsthand.services.discovery.handlers.cases import keep_places, places_of
 from firsthand.services.discovery.handlers.people import close_leads, settle
 from firsthand.services.discovery.model.authors import Who, authors, spelled_in, who_is
 from firsthand.services.discovery.model.cases import Case, Place
-from firsthand.services.discovery.model.leads import Clearing, Content, Lead, RefusalReason, Week
+from firsthand.services.discovery.model.leads import Clearing, Content, Gone, Lead, RefusalReason, Week
 from firsthand.services.discovery.model.people import NAMES, Mark, Person, not_available, open_to_all
 from firsthand.services.discovery.repository import Ledger, Repository
 from firsthand.shared.copies import institution_of
@@ -117,9 +117,14 @@ async def refuse(context: Context, staff: Staff, lead_id: str, reason: RefusalRe
 async def lapse(context: Context, lead: Lead) -> None:
     """Timer of a lead: nobody decided in 30 days."""
     if lead.state == "waiting":
-        lead.lapse(context.clock.now())
+        lead.lapse("undecided", context.clock.now())
     lead.due_at = None
     await Repository(context, lead.institution).leads.save(lead)
+
+
+async def forget(context: Context, gone: Gone) -> None:
+    """Timer of a remembered deletion: what it concerned would have lapsed by now."""
+    await Repository(context, gone.institution).gone.delete(gone)
 
 
 async def end_week(context: Context, week: Week) -> None:
@@ -132,7 +137,7 @@ async def end_week(context: Context, week: Week) -> None:
         )
         for lead in page.items:
             if lead.week == week.id:
-                lead.lapse(now)
+                lead.lapse("undecided", now)
                 await repository.leads.save(lead)
         if (after := page.next) is None:
             break
@@ -254,4 +259,4 @@ async def _make(context: Context, who: Who, person: Person) -> Person:
     return await people.insert(person, event)
 
 
-__all__ = ["clear", "end_week", "is_available", "lapse", "refuse"]
+__all__ = ["clear", "end_week", "forget", "is_available", "lapse", "refuse"]

@@ -179,7 +179,7 @@ async def restore_erasure(context: Context, institution: InstitutionId, owner: s
     if owner.startswith(_WEEK):
         async for lead in repository.leads.all():
             if lead.week == owner and lead.content is not None:
-                lead.lapse(now)
+                lead.lapse("undecided", now)
                 await repository.leads.save(lead)
     elif owner.startswith(_LEAD):
         await _wipe_lead(repository, owner.removeprefix(_LEAD), now)

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
 from firsthand.services.discovery.model.accounts import Account
+from firsthand.services.discovery.model.authors import authors
 from firsthand.services.discovery.model.cases import Case
 from firsthand.services.discovery.model.hashtags import matching, wanted
 from firsthand.services.discovery.model.leads import (
     KEPT_FOR,
     LONGEST_TEXT,
     Content,
+    Gone,
+    LapsedBecause,
     Lead,
     Source,
     Week,
@@ -24,6 +27,7 @@ from firsthand.services.discovery.model.leads import (
 from firsthand.services.discovery.model.people import NAMES
 from firsthand.services.discovery.model.sites import Platform
 from firsthand.services.discovery.posts import (
+    AccountGone,
     Entries,
     Entry,
     Format,
@@ -53,10 +57,17 @@ _BYTE_ORDER: Final = b"\xef\xbb\xbf"
 REPORTED: Final = 1000  # unreadable entries named one by one; the rest are counted
 
 
+Outcome = Literal["imported", "merged", "changed"]
+
+
 @dataclass
 class Report:
-    """What became of the entries of an import. `problems`: at most 1000 of `unreadable`, by number and reason."""
+    """What became of the entries of an import. `problems`: at most 1000 of `unreadable`, by number and reason.
 
+    `changed`: leads among `merged` that the import changed. `lapsed`: leads that wait no more, other than by deletion.
+    """
+
+    format: Format
     imported: int = 0
     merged: int = 0
     ignored: int = 0
@@ -64,6 +75,14 @@ class Report:
     unreadable: int = 0
     problems: list[Unreadable] = field(default_factory=list)
     ignored_because: Counter[str] = field(default_factory=Counter)
+    entries: int = 0
+    changed: int = 0
+    lapsed: int = 0
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing at all could be read, so that nobody knows what is new."""
+        return self.entries == self.unreadable
 
     def note_unreadable(self, entry: Unreadable) -> None:
         self.unreadable += 1
@@ -74,17 +93,21 @@ class Report:
         self.ignored += 1
         self.ignored_because[because] += 1
 
-    def note(self, outcome: Literal["imported", "merged"]) -> None:
+    def note(self, outcome: Outcome) -> None:
         if outcome == "imported":
             self.imported += 1
         else:
             self.merged += 1
+            self.changed += outcome == "changed"
 
     def note_removed(self, was_waiting: bool) -> None:
         if was_waiting:
             self.removed += 1
         else:
             self.note_ignored("not-a-post")
+
+    def note_lapsed(self, leads: int) -> None:
+        self.lapsed += leads
 
 
 @dataclass(frozen=True)
@@ -113,7 +136,8 @@ class Found:
     tags: list[str]
 
 
-Read = Found | Removed | Ignored | Unreadable
+Word = Found | Removed | Ignored | AccountGone
+Read = Word | Unreadable
 
 
 async def import_posts(
@@ -144,14 +168,16 @@ async def import_posts(
 
 async def _take_all(intake: Intake, entries: Entries, format_: Format, chunks: AsyncIterator[bytes]) -> Report:
     """Read on while the group before is being stored."""
-    report, group = Report(), list[Found | Removed]()
+    report, group = Report(format_), list[Word]()
     storing: asyncio.Task[None] | None = None
     async for read in _each(intake, entries, format_, chunks):
+        report.entries += 1
         if isinstance(read, Unreadable):
             report.note_unreadable(read)
-        elif isinstance(read, Ignored):
+            continue
+        if isinstance(read, Ignored):
             report.note_ignored(read.because)
-        else:
+        if not isinstance(read, Ignored) or read.permalink or read.owners:
             group.append(read)
         if len(group) >= _GROUP:
             if storing:
@@ -185,20 +211,42 @@ def _read(intake: Intake, format_: Format, entry: Entry | Unreadable) -> Read:
     if not isinstance(read, Post):
         return read
     tags = matching(intake.hashtags, read.tags, read.text)
-    return Found(read, tags) if tags else Ignored("no-hashtag")
+    return Found(read, tags) if tags else Ignored("no-hashtag", read.permalink, changed_at=read.changed_at)
 
 
-async def _store(intake: Intake, group: Sequence[Found | Removed], report: Report) -> None:
-    """Store a group side by side, so that it is committed together; deletions after the posts that they undo."""
-    found = [one for one in group if isinstance(one, Found)]
+async def _store(intake: Intake, group: Sequence[Word], report: Report) -> None:
+    """Store a group side by side, so that it is committed together. Of words about one post the last one counts."""
+    run: dict[str, Word] = {}
+    for word in group:
+        subject = "" if isinstance(word, AccountGone) else _permalink(word)
+        if not subject or subject in run or (isinstance(word, Ignored) and word.owners):
+            await _store_run(intake, run.values(), report)
+            run = {}
+        run[subject] = word
+    await _store_run(intake, run.values(), report)
+
+
+async def _store_run(intake: Intake, run: Collection[Word], report: Report) -> None:
+    """Store words that are each about a post of its own; what may concern an author's other posts comes first."""
+    for word in run:
+        if isinstance(word, AccountGone):
+            report.note_ignored("not-a-post")
+            report.note_lapsed(await _end_account(intake, word.owners))
+        elif isinstance(word, Ignored):
+            report.note_lapsed(await _leave_out(intake, word))
+    found = [one for one in run if isinstance(one, Found)]
     made = [(lead, _content(one.post)) for one in found if (lead := await _wanted(intake, one, report))]
     texts = {lead.id: content.model_dump_json(exclude_defaults=True) for lead, content in made}
     sealed = await intake.context.vault.seal_many(intake.repository.institution, intake.week, texts) if texts else {}
-    for outcome in await asyncio.gather(*(_insert(intake, lead, sealed[lead.id]) for lead, _ in made)):
+    stored = [_insert(intake, lead, sealed[lead.id], content) for lead, content in made]
+    for outcome in await asyncio.gather(*stored):
         report.note(outcome)
-    for gone in group:
-        if isinstance(gone, Removed):
-            report.note_removed(await _let_go(intake, gone.permalink))
+    for gone in await asyncio.gather(*(_delete(intake, one.permalink) for one in run if isinstance(one, Removed))):
+        report.note_removed(gone)
+
+
+def _permalink(word: Found | Removed | Ignored) -> str:
+    return word.post.permalink if isinstance(word, Found) else word.permalink
 
 
 async def _wanted(intake: Intake, found: Found, report: Report) -> Lead | None:
@@ -207,10 +255,20 @@ async def _wanted(intake: Intake, found: Found, report: Report) -> Lead | None:
     if await intake.repository.asked_before(post.owners, among=intake.earlier):
         report.note_ignored("asked-before")
         return None
+    if await _is_gone(intake, post):
+        report.note_ignored("deleted")
+        return None
     at = min(post.posted_at or intake.at, intake.at)  # some clients write times that are yet to come
     lead = lead_of(intake, post.platform, post.permalink, post.owners, posted_at=at)
-    lead.language, lead.tags = post.language, found.tags
+    lead.language, lead.tags, lead.changed_at = post.language, found.tags, post.changed_at
     return lead
+
+
+async def _is_gone(intake: Intake, post: Post) -> bool:
+    """Return whether the post or its author's account was deleted before it came."""
+    repository = intake.repository
+    marks = [repository.lead_id(intake.case.id, post.permalink), *repository.marks_of(post.owners)]
+    return any([await repository.gone.get(mark) is not None for mark in marks])
 
 
 def lead_of(
@@ -234,24 +292,86 @@ def lead_of(
     )
 
 
-async def _insert(intake: Intake, lead: Lead, content: Sealed) -> Literal["imported", "merged"]:
-    lead.content = content
+async def _insert(intake: Intake, lead: Lead, sealed: Sealed, content: Content) -> Outcome:
+    lead.content = sealed
     try:
         await intake.repository.leads.insert(lead)
     except AlreadyExists:
-        return "merged"
+        return await _look_again(intake, lead, content)
     return "imported"
 
 
 @use_case
-async def _let_go(intake: Intake, permalink: str) -> bool:
-    """Let a post go that its author deleted. Tells whether it was waiting here."""
+async def _look_again(intake: Intake, later: Lead, content: Content) -> Outcome:
+    """Let a later look at a waiting post replace what was known. One older than a known edit changes nothing."""
+    lead = await intake.repository.leads.get(later.id)
+    known = await intake.repository.content_of(lead) if lead else None
+    if lead is None or lead.state != "waiting" or known is None or not lead.accepts(later.changed_at):
+        return "merged"
+    seen = known.seen_again(content)
+    changed = seen != known or lead.tags != later.tags
+    if seen != known:
+        text = seen.model_dump_json(exclude_defaults=True)
+        lead.content = await intake.context.vault.seal(lead.institution, lead.week, lead.id, text)
+    lead.tags, lead.language = later.tags, later.language or lead.language
+    marks = intake.repository.marks_of(authors(lead.platform, seen))
+    lead.author, lead.also = (*marks, None, None)[:2]
+    lead.changed_at, lead.looked_at, lead.looked_by = later.changed_at, intake.at, intake.source
+    await intake.repository.leads.save(lead)
+    return "changed" if changed else "merged"
+
+
+async def _leave_out(intake: Intake, ignored: Ignored) -> int:
+    """Let what waits of a left-out post lapse, and of its author if the author is the reason. Tells how many did."""
+    because = ignored.because
+    if because == "not-a-post" or because == "asked-before":  # noqa: PLR1714 - narrows the type
+        return 0
+    lapsed = int(bool(ignored.permalink) and await _let_go(intake, ignored.permalink, because, ignored.changed_at))
+    return lapsed + await _let_author_go(intake, ignored.owners, because)
+
+
+async def _delete(intake: Intake, permalink: str) -> bool:
+    """Let a deleted post go, and remember it in case the post comes later. Tells whether it was waiting here."""
+    await _remember(intake, intake.repository.lead_id(intake.case.id, permalink))
+    return await _let_go(intake, permalink, "deleted")
+
+
+async def _end_account(intake: Intake, owners: Sequence[Account]) -> int:
+    """Let all go that waits of an account that is no more, and remember it. Tells how many leads waited."""
+    for mark in intake.repository.marks_of(owners):
+        await _remember(intake, mark)
+    return await _let_author_go(intake, owners, "account-gone")
+
+
+async def _remember(intake: Intake, mark: str) -> None:
+    gone = Gone(id=mark, institution=intake.repository.institution, due_at=intake.at + KEPT_FOR)
+    with contextlib.suppress(AlreadyExists):
+        await intake.repository.gone.insert(gone)
+
+
+@use_case
+async def _let_go(intake: Intake, permalink: str, because: LapsedBecause, changed_at: datetime | None = None) -> bool:
+    """Let the lead of a post lapse. Tells whether it was waiting here. An older text tells of no removed hashtag."""
     lead = await intake.repository.leads.get(intake.repository.lead_id(intake.case.id, permalink))
-    if lead is None or lead.state != "waiting":
+    if lead is None or lead.state != "waiting" or (because == "no-hashtag" and not lead.accepts(changed_at)):
         return False
-    lead.lapse(intake.at)
+    lead.lapse(because, intake.at)
     await intake.repository.leads.save(lead)
     return True
+
+
+@use_case
+async def _let_author_go(intake: Intake, owners: Sequence[Account], because: LapsedBecause) -> int:
+    """Let all leads of an author lapse, in every case of the institution."""
+    lapsed = 0
+    for mark in intake.repository.marks_of(owners):
+        for field_ in ("author", "also"):
+            while waiting := (await intake.repository.leads.find({field_: mark, "state": "waiting"})).items:
+                for lead in waiting:
+                    lead.lapse(because, intake.at)
+                    await intake.repository.leads.save(lead)
+                    lapsed += 1
+    return lapsed
 
 
 async def keep_week(intake: Intake) -> None:
@@ -276,6 +396,7 @@ def _content(post: Post) -> Content:
         profile=post.profile,
         accounts=list(post.accounts),
         elsewhere=list(post.elsewhere),
+        labels=list(post.labels),
     )
 
 

@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 
 from firsthand.services.discovery.handlers.posts import Report
 from firsthand.services.discovery.model.cases import Case, CaseDetails, Line
-from firsthand.services.discovery.model.leads import Content, Lead, LeadState, RefusalReason
+from firsthand.services.discovery.model.leads import Content, LapsedBecause, Lead, LeadState, RefusalReason
 from firsthand.services.discovery.model.people import Person
 from firsthand.services.discovery.posts import Unreadable
 from firsthand.shared.events.discovery import ApprovalKind
@@ -90,11 +90,15 @@ class LeadOut(BaseModel):
     state: LeadState
     reason: RefusalReason | None
     contact_id: str
+    lapsed_because: LapsedBecause | None = None
+    looked_at: Annotated[AwareDatetime | None, Field(description="of the last look after the first")] = None
+    looked_by: str | None = None
     permalink: str = ""
     text: str = ""
     handle: str = ""
     name: str = ""
     profile: str = ""
+    labels: list[str] = []
 
     @classmethod
     def of(cls, lead: Lead, content: Content | None) -> "LeadOut":
@@ -139,6 +143,10 @@ class ReportOut(BaseModel):
     unreadable: int
     problems: list[ProblemOut]
     ignored_because: dict[str, int]
+    format: Annotated[str, Field(description="the platform whose answer the content seems to be")]
+    entries: Annotated[int, Field(description="in the content; nothing was read if all are `unreadable`")]
+    changed: Annotated[int, Field(description="leads among `merged` that the posts changed")]
+    lapsed: Annotated[int, Field(description="leads that a later answer closed, other than by deletion")]
 
     @classmethod
     def of(cls, report: Report) -> "ReportOut":
@@ -150,6 +158,10 @@ class ReportOut(BaseModel):
             unreadable=report.unreadable,
             problems=[ProblemOut(entry=problem.number, reason=_sentence(problem)) for problem in report.problems],
             ignored_because=dict(report.ignored_because),
+            format=report.format,
+            entries=report.entries,
+            changed=report.changed,
+            lapsed=report.lapsed,
         )
 
 

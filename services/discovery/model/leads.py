@@ -20,6 +20,20 @@ LONGEST_TEXT: Final = 5000  # characters of a post that are kept while it waits
 Source = Literal["bluesky", "jetstream", "mastodon", "instagram", "by-hand"]
 LeadState = Literal["waiting", "cleared", "refused", "asked-before", "lapsed"]
 
+# Why a lead lapsed; None in documents of releases that did not say.
+LapsedBecause = Literal[
+    "undecided",
+    "case-closed",
+    "deleted",
+    "account-gone",
+    "no-hashtag",
+    "not-public",
+    "opted-out",
+    "bot",
+    "group",
+    "memorial",
+]
+
 RefusalReason = Literal[
     "off-topic", "gone", "not-public", "not-adult", "vulnerable", "commercial", "opted-out", "other"
 ]
@@ -69,6 +83,15 @@ class Content(BaseModel):
     profile: str = ""
     accounts: list[str] = []  # the names under which the author is known to the platform, the surest first
     elsewhere: list[Account] = []  # and to other platforms
+    labels: list[str] = []  # of the post and its author, as moderators and authors set them
+
+    def seen_again(self, later: "Content") -> "Content":
+        """Return what a later look says. A source that names the author by number only takes no name away."""
+        if later.handle or not self.accounts:
+            return later
+        author = {"handle", "name", "profile", "accounts", "elsewhere", "labels"}
+        labels = list(dict.fromkeys([*self.labels, *later.labels]))
+        return later.model_copy(update={**self.model_dump(include=author), "labels": labels})
 
 
 class Lead(Document):
@@ -101,6 +124,10 @@ class Lead(Document):
     decided_at: AwareDatetime | None = None
     reason: RefusalReason | None = None
     contact_id: str = ""
+    lapsed_because: LapsedBecause | None = None
+    looked_at: AwareDatetime | None = None  # None: when it was found
+    looked_by: Source | None = None  # which source said so last; None: the one that found it
+    changed_at: AwareDatetime | None = None  # when its author last edited it, as far as a source said
 
     @property
     def marks(self) -> list[str]:
@@ -121,9 +148,14 @@ class Lead(Document):
         """Its author became a contact, was refused or said no elsewhere in the institution."""
         self._decide("asked-before", "system", at)
 
-    def lapse(self, at: datetime) -> None:
-        """Nobody decided in time, its author deleted it, or the case was closed."""
+    def lapse(self, because: LapsedBecause, at: datetime) -> None:
+        """It waits no more, and no tutor decided."""
+        self.lapsed_because = because
         self._decide("lapsed", "system", at)
+
+    def accepts(self, changed_at: datetime | None) -> bool:
+        """Return whether a look at the post as edited then is no older than what is known."""
+        return self.changed_at is None or (changed_at is not None and changed_at >= self.changed_at)
 
     def must_wait(self) -> None:
         if self.state != "waiting":
@@ -140,6 +172,15 @@ class Lead(Document):
     def _decide(self, state: LeadState, by: str, at: datetime) -> None:
         self.state, self.decided_by, self.decided_at = state, by, at
         self.content, self.due_at = None, None
+
+
+class Gone(Document):
+    """That a post or an account was deleted, remembered in case its posts arrive later.
+
+    Its id is the mark of the post in a case, or of the account, and reveals nothing.
+    """
+
+    kind: ClassVar[str] = "gone"
 
 
 class Week(Document):
@@ -186,6 +227,8 @@ __all__ = [
     "Checks",
     "Clearing",
     "Content",
+    "Gone",
+    "LapsedBecause",
     "Lead",
     "LeadState",
     "RefusalReason",

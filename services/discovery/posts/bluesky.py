@@ -1,31 +1,77 @@
 """Posts of `app.bsky.feed.searchPosts`. https://docs.bsky.app/docs/api/app-bsky-feed-search-posts"""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from firsthand.services.discovery.model.accounts import Address, bluesky_post
 from firsthand.services.discovery.model.addresses import bluesky_author
-from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
+from firsthand.services.discovery.posts.post import (
+    Ignored,
+    IgnoredBecause,
+    Malformed,
+    Post,
+    asks_not_to_be_found,
+    language_of,
+    maybe,
+    need,
+    time_of,
+)
 
+_LONGEST_LABEL: Final = 128  # characters; the protocol's limit
 _TAG_FEATURE: Final = "app.bsky.richtext.facet#tag"
 # An author who asks apps to show nothing to visitors does not speak to the public.
-_NOT_PUBLIC: Final = "!no-unauthenticated"
+_NOT_PUBLIC: Final = frozenset({"!no-unauthenticated", "!takedown", "!suspend"})
 
 
 def read_post(raw: dict[str, Any]) -> Post | Ignored:
     """Read one entry of `posts`. Raises Malformed."""
     told = need(raw, "author", dict)
     did, rkey = _post_of(need(raw, "uri", str))
-    labels = {label.get("val") for label in maybe(told, "labels", list) if isinstance(label, dict)}
-    if _NOT_PUBLIC in labels:
-        return Ignored("not-public")
+    of_author, of_post = _labels(told), _labels(raw)
+    name, handle = maybe(told, "displayName", str), maybe(told, "handle", str).lower()
+    if because := _left_out(of_author, name):
+        return Ignored(because, bluesky_post(did, rkey), tuple(bluesky_author(did, handle).owners))
+    if _NOT_PUBLIC & set(of_post):
+        return Ignored("not-public", bluesky_post(did, rkey))
+    author = bluesky_author(did, need(told, "handle", str).lower())
+    record = need(raw, "record", dict)
+    return from_record(record, did, rkey, author, name=name, labels=(*of_author, *of_post))
+
+
+def _left_out(labels: Sequence[str], name: str) -> IgnoredBecause | None:
+    """Why nothing of an account is for us. https://docs.bsky.app/docs/advanced-guides/moderation"""
+    if _NOT_PUBLIC & set(labels):
+        return "not-public"
     if "bot" in labels:
-        return Ignored("bot")
-    handle = need(told, "handle", str).lower()
-    author = bluesky_author(did, handle)
-    return from_record(need(raw, "record", dict), did, rkey, author, name=maybe(told, "displayName", str))
+        return "bot"
+    return "opted-out" if asks_not_to_be_found(name) else None
 
 
-def from_record(record: dict[str, Any], did: str, rkey: str, author: Address, *, name: str = "") -> Post:
+def _labels(of: dict[str, Any]) -> list[str]:
+    """Return the labels in force: one with `neg` takes an earlier one back."""
+    found: dict[str, bool] = {}
+    for label in maybe(of, "labels", list):
+        if isinstance(label, dict) and isinstance(label.get("val"), str):
+            found[label["val"][:_LONGEST_LABEL]] = not label.get("neg")
+    return [value for value, holds in found.items() if holds]
+
+
+def _self_labels(record: dict[str, Any]) -> list[str]:
+    values = maybe(maybe(record, "labels", dict), "values", list)
+    return _labels({"labels": values})
+
+
+def from_record(
+    record: dict[str, Any],
+    did: str,
+    rkey: str,
+    author: Address,
+    *,
+    name: str = "",
+    labels: Sequence[str] = (),
+    changed_at: datetime | None = None,
+) -> Post:
     """Read the record of a post, as searches and Jetstream give it. Raises Malformed."""
     languages = maybe(record, "langs", list)
     return Post(
@@ -40,6 +86,8 @@ def from_record(record: dict[str, Any], did: str, rkey: str, author: Address, *,
         handle=author.handle,
         name=name,
         profile=author.profile,
+        labels=tuple(dict.fromkeys((*labels, *_self_labels(record)))),
+        changed_at=changed_at,
     )
 
 

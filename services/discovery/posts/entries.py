@@ -155,15 +155,14 @@ def recognise(head: bytes) -> Format | None:
 def _told_by(events: Iterable[tuple[str, str, Any]]) -> Format | None:
     """Look at the outermost keys of the first document only."""
     keys: set[str] = set()
+    places: dict[str, Format] = {"posts": "bluesky", "data": "instagram"}
     for prefix, event, value in events:
+        if event == "start_array" and prefix in places:
+            return places[prefix]
         if prefix == "" and event == "start_array":
             return "mastodon"
         if prefix == "" and event == "map_key":
             keys.add(value)
-            if value == "posts":
-                return "bluesky"
-            if value == "data":
-                return "instagram"
             if keys >= {"did", "kind"} or keys >= {"did", "commit"}:
                 return "jetstream"
         elif prefix == "" and event == "end_map":

@@ -1,20 +1,25 @@
 """Lines of Bluesky's Jetstream: one event a line, the author by id only. https://github.com/bluesky-social/jetstream"""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from firsthand.services.discovery.model.accounts import bluesky_post
 from firsthand.services.discovery.model.addresses import bluesky_author
 from firsthand.services.discovery.posts.bluesky import from_record
-from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, Removed, need
+from firsthand.services.discovery.posts.post import AccountGone, Ignored, Malformed, Post, Removed, maybe, need
 
 _POSTS: Final = "app.bsky.feed.post"
 
 
-def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed:
-    """Read one line. A post's deletion becomes `Removed`; other records are left out. Raises Malformed."""
+def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone:
+    """Read one line. A post's deletion becomes `Removed`, the end of an account `AccountGone`; other records are left
+    out. Raises Malformed.
+    """
     did, kind = need(raw, "did", str), need(raw, "kind", str)
     if not did.startswith("did:"):
         raise Malformed("`did` is not an account's id")
+    if kind == "account" and maybe(raw, "account", dict).get("active") is False:
+        return AccountGone(tuple(bluesky_author(did, "").owners))  # deleted, deactivated, suspended or taken down
     if kind != "commit":
         return Ignored("not-a-post")
     commit = need(raw, "commit", dict)
@@ -23,9 +28,19 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed:
     rkey, operation = need(commit, "rkey", str), need(commit, "operation", str)
     if operation == "delete":
         return Removed(bluesky_post(did, rkey))
-    if operation != "create":
+    if operation not in ("create", "update"):
         return Ignored("not-a-post")
-    return from_record(need(commit, "record", dict), did, rkey, bluesky_author(did, ""))
+    at = _at(raw) if operation == "update" else None
+    return from_record(need(commit, "record", dict), did, rkey, bluesky_author(did, ""), changed_at=at)
+
+
+def _at(raw: dict[str, Any]) -> datetime | None:
+    """Return when Jetstream saw the event."""
+    micros = raw.get("time_us")
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros) if isinstance(micros, int) else None
+    except OverflowError:
+        return None
 
 
 __all__ = ["read_post"]

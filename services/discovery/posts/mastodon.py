@@ -1,34 +1,43 @@
 """Statuses of Mastodon's hashtag timeline. https://docs.joinmastodon.org/entities/Status/"""
 
+import contextlib
 import html
 import re
 from typing import Any, Final
 
-from firsthand.services.discovery.model.accounts import Address
+from firsthand.services.discovery.model.accounts import Account, Address
 from firsthand.services.discovery.model.addresses import fediverse_author, read_address
-from firsthand.services.discovery.posts.post import Ignored, Malformed, Post, language_of, maybe, need, time_of
+from firsthand.services.discovery.posts.post import (
+    Ignored,
+    IgnoredBecause,
+    Malformed,
+    Post,
+    asks_not_to_be_found,
+    language_of,
+    maybe,
+    need,
+    time_of,
+)
 from firsthand.shared.refused import Refused
 
 # `unlisted` is public, only not promoted; followers-only and direct posts are not for us.
 _PUBLIC: Final = frozenset({"public", "unlisted"})
 _NEW_LINE: Final = frozenset({"br", "br/", "br /", "/p"})
 _NO_CHARACTER: Final = re.compile(r"&#[0-9]{8,};?")  # larger than any; Python refuses to read long numbers
-# How people on Mastodon ask, in their profile, not to be searched or met by machines.
-_OPTED_OUT: Final = re.compile(r"#(nobots?|noindex|nosearch|noarchive)\b", re.IGNORECASE)
 
 
 def read_post(raw: dict[str, Any]) -> Post | Ignored:
     """Read one status. Raises Malformed."""
     account = need(raw, "account", dict)
-    if need(raw, "visibility", str) not in _PUBLIC or account.get("limited") or account.get("suspended"):
-        return Ignored("not-public")
-    if account.get("bot"):
-        return Ignored("bot")
-    if account.get("noindex") or _OPTED_OUT.search(_plain(maybe(account, "note", str))):
-        return Ignored("opted-out")
+    visibility = need(raw, "visibility", str)
+    if because := _left_out(account):
+        return _ignored(raw, because, account)
+    if visibility not in _PUBLIC:
+        return _ignored(raw, "not-public")
     if isinstance(raw.get("reblog"), dict):
         return Ignored("not-a-post")
     author = _author(account)
+    moved = _moved_to(account)
     warning, content = maybe(raw, "spoiler_text", str), _plain(maybe(raw, "content", str))
     return Post(
         platform=author.platform,
@@ -38,11 +47,49 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored:
         text=f"{warning}\n{content}" if warning else content,
         tags=tuple(tag["name"] for tag in maybe(raw, "tags", list) if _named(tag)),
         accounts=author.accounts,
-        elsewhere=author.elsewhere,
-        handle=author.handle,
+        elsewhere=(*author.elsewhere, *(moved.owners if moved else ())),
+        handle=(moved or author).handle,
         name=maybe(account, "display_name", str),
-        profile=author.profile,
+        profile=(moved or author).profile,
+        changed_at=time_of(raw, "edited_at") if raw.get("edited_at") else None,
     )
+
+
+def _left_out(account: dict[str, Any]) -> IgnoredBecause | None:
+    """Why nothing of an account is for us. https://docs.joinmastodon.org/entities/Account/"""
+    if account.get("limited") or account.get("suspended"):
+        return "not-public"
+    if account.get("memorial"):
+        return "memorial"
+    if account.get("group"):
+        return "group"
+    if account.get("bot"):
+        return "bot"
+    return "opted-out" if account.get("noindex") or asks_not_to_be_found(*_profile_texts(account)) else None
+
+
+def _profile_texts(account: dict[str, Any]) -> list[str]:
+    fields = [field for field in maybe(account, "fields", list) if isinstance(field, dict)]
+    pairs = [_plain(maybe(field, part, str)) for field in fields for part in ("name", "value")]
+    return [_plain(maybe(account, "note", str)), maybe(account, "display_name", str), *pairs]
+
+
+def _ignored(raw: dict[str, Any], because: IgnoredBecause, account: dict[str, Any] | None = None) -> Ignored:
+    """Leave a status out, and all of its author's if the account is the reason."""
+    permalink, owners = "", tuple[Account, ...]()
+    with contextlib.suppress(Malformed):
+        permalink = _canonical(maybe(raw, "url", str) or need(raw, "uri", str))
+    with contextlib.suppress(Malformed):
+        owners = tuple(_author(account).owners) if account else ()
+    return Ignored(because, permalink, owners)
+
+
+def _moved_to(account: dict[str, Any]) -> Address | None:
+    """Return the account that replaces this one. None where there is none, or it is not readable."""
+    moved = account.get("moved")
+    with contextlib.suppress(Malformed):
+        return _author(moved) if isinstance(moved, dict) else None
+    return None
 
 
 def _author(account: dict[str, Any]) -> Address:

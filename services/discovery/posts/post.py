@@ -1,20 +1,24 @@
 """What an entry of a platform's answer becomes."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
 from firsthand.services.discovery.model.accounts import Account
 from firsthand.services.discovery.model.sites import Platform
 
-IgnoredBecause = Literal["not-a-post", "not-public", "bot", "opted-out", "no-hashtag", "asked-before"]
+IgnoredBecause = Literal[
+    "not-a-post", "not-public", "bot", "group", "memorial", "opted-out", "no-hashtag", "asked-before", "deleted"
+]
 
 _LANGUAGE: Final = re.compile(r"^[a-z]{2,3}$")
 _NO_LANGUAGE: Final = frozenset({"und", "mul", "mis", "zxx"})  # ISO 639's words for not knowing
 # Of one post, before anything looks at it; few servers of the fediverse allow 30,000 characters.
 _LONGEST: Final = 50_000
 _MOST_PARTS: Final = 1000  # tags, links and labels
+# How people ask, in their name or profile, not to be searched or met by machines.
+_OPTED_OUT: Final = re.compile(r"#(nobots?|noindex|nosearch|noarchive)\b", re.IGNORECASE)
 T = TypeVar("T", str, int, bool, dict[str, Any], list[Any])
 
 
@@ -35,6 +39,8 @@ class Post:
     name: str = ""
     profile: str = ""
     elsewhere: tuple[Account, ...] = ()
+    labels: tuple[str, ...] = ()  # of the post and its author, as moderators and authors set them
+    changed_at: datetime | None = None  # when the author last edited it; None: the platform does not say
 
     @property
     def owners(self) -> list[Account]:
@@ -44,9 +50,15 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """An entry that is read and left out."""
+    """An entry that is read and left out. A lead of the same post lapses for the same reason.
+
+    `owners`: the author, where the reason holds for everything that they posted.
+    """
 
     because: IgnoredBecause
+    permalink: str = field(default="", compare=False)
+    owners: tuple[Account, ...] = field(default=(), compare=False)
+    changed_at: datetime | None = field(default=None, compare=False)  # when the author last edited it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,13 @@ class Removed:
     """The author deleted a post: erase what we keep of it."""
 
     permalink: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountGone:
+    """An account was deleted, deactivated, suspended or taken down, with all its posts."""
+
+    owners: tuple[Account, ...]
 
 
 class Malformed(ValueError):  # noqa: N818 - the entry's state
@@ -88,6 +107,11 @@ def _sound(value: T) -> T:
     return value[:_LONGEST].encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
+def asks_not_to_be_found(*texts: str) -> bool:
+    """Return whether one of these texts of a profile opts out of searches or bots."""
+    return any(_OPTED_OUT.search(text) for text in texts)
+
+
 def time_of(raw: dict[str, Any], field: str) -> datetime:
     """Read a time in one of the ways platforms write it (RFC 3339, or `+0000` as Instagram). Raises Malformed."""
     try:
@@ -104,11 +128,13 @@ def language_of(tag: object) -> str:
 
 
 __all__ = [
+    "AccountGone",
     "Ignored",
     "IgnoredBecause",
     "Malformed",
     "Post",
     "Removed",
+    "asks_not_to_be_found",
     "language_of",
     "maybe",
     "need",

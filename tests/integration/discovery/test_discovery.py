@@ -142,6 +142,10 @@ async def test_posts_merge_are_ignored_for_a_reason_and_reported_when_unreadable
         "unreadable": 1,
         "problems": [{"entry": 5, "reason": "`account` is missing"}],
         "ignored_because": {"no-hashtag": 1, "bot": 1},
+        "format": "mastodon",
+        "entries": 6,
+        "changed": 0,
+        "lapsed": 0,
     }
     assert (await bring(house, case, json.dumps(statuses)))["merged"] == 3
     newest = (await house.call("GET", "/leads?case=CLP&language=ar"))["items"]
