@@ -44,7 +44,7 @@ class Totals:
     problems: list[Unreadable] = field(default_factory=list)
 
     def add(self, report: dict[str, Any], numbers: list[int]) -> None:
-        for what in ("imported", "merged", "ignored", "removed", "unreadable"):
+        for what in ("imported", "merged", "ignored", "removed", "changed", "lapsed", "unreadable"):
             self.counts[what] += report[what]
         self.ignored_because.update(report["ignored_because"])
         for problem in report["problems"]:
@@ -182,7 +182,13 @@ def _said(answer: httpx.Response) -> str:
 
 def _print(totals: Totals, known: Format, console: Console) -> None:
     counts = totals.counts
+    if not any(counts[what] for what in ("imported", "merged", "ignored", "removed")):
+        console.print(f"[yellow]Nothing could be read. The file looks like an answer from {known}.[/]")
     console.print(f"{counts['imported']} posts from {known} imported, {counts['merged']} were there already.")
+    if counts["changed"]:
+        console.print(f"{counts['changed']} of these were updated.")
+    if counts["lapsed"]:
+        console.print(f"{counts['lapsed']} leads are no longer available and were closed.")
     if counts["removed"]:
         console.print(f"{counts['removed']} were deleted by their authors and let go.")
     if counts["ignored"]:

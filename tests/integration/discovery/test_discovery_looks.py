@@ -171,3 +171,54 @@ async def test_a_decided_lead_stays_as_it_was_decided(house: House) -> None:
     await house.clear(lead)
     await bring(house, case, json.dumps([mastodon(1, **account(noindex=True)), mastodon(1, visibility="private")]))
     assert await state_of(house, lead) == "cleared"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"data": [{"id": "1", "text": "a post of another network"}]}', "could not read its only entry"),
+        ('{"data": [{"id": "1"}, {"id": "2"}]}', "could not read any of its 2 entries"),
+        ('{"data": []}', "it contains no posts"),
+        ('{"data": {"user": {"name": "Noor"}}}', "not from a platform we know"),
+        ('{"posts": {"count": 0}}', "not from a platform we know"),
+    ],
+)
+async def test_a_file_in_which_nothing_could_be_read_never_says_nothing_new(
+    house: House, content: str, said: str
+) -> None:
+    case = await house.case()
+    async with house.browser() as tutor:
+        page = (await tutor.post(f"/cases/{case}/import", files={"file": ("posts.json", content)})).text
+    assert said in page
+    assert "nothing new" not in page
+
+
+async def test_the_page_of_a_lead_shows_labels_the_last_look_and_why_it_lapsed(house: House) -> None:
+    case = await house.case()
+    await bring(house, case, line("3a"), "jetstream")
+    (lead,) = await waiting(house)
+    async with house.browser() as tutor:
+        page = (await tutor.get(f"/leads/{lead['lead_id']}")).text
+        assert "Last looked at" in page
+        assert "This source gives no labels" in page
+        author = {"did": DID, "handle": "mona.example", "labels": [{"val": "impersonation"}]}
+        record = json.loads(line("3a"))["commit"]["record"]
+        post = {"uri": f"at://{DID}/app.bsky.feed.post/3a", "author": author, "record": record}
+        await bring(house, case, json.dumps({"posts": [post]}), "bluesky")
+        page = (await tutor.get(f"/leads/{lead['lead_id']}")).text
+        assert "impersonation" in page
+        assert "This source gives no labels" not in page
+        await bring(house, case, line("3a", "delete"), "jetstream")
+        assert "The author deleted the post." in (await tutor.get(f"/leads/{lead['lead_id']}")).text
+
+
+async def test_the_report_names_every_reason_in_words(house: House) -> None:
+    case = await house.case()
+    await bring(house, case, line("3a", "delete"), "jetstream")
+    statuses = [mastodon(1, **account(memorial=True)), mastodon(2, **account(group=True)), mastodon(3, user="omar")]
+    async with house.browser() as tutor:
+        page = (await tutor.post(f"/cases/{case}/import", files={"file": ("a.json", json.dumps(statuses))})).text
+        assert "from a memorial account" in page
+        assert "from a group" in page
+        page = (await tutor.post(f"/cases/{case}/import", files={"file": ("a.jsonl", line("3a"))})).text
+        assert "deleted before it was imported" in page
