@@ -309,6 +309,8 @@ async def _look_again(intake: Intake, later: Lead, content: Content) -> Outcome:
     if lead is None or lead.state != "waiting" or known is None or not lead.accepts(later.changed_at):
         return "merged"
     seen = known.seen_again(content)
+    if lead.source == "by-hand" and known.text:  # the note of whoever found it
+        seen = seen.model_copy(update={"text": known.text})
     changed = seen != known or lead.tags != later.tags
     if seen != known:
         text = seen.model_dump_json(exclude_defaults=True)
@@ -351,9 +353,14 @@ async def _remember(intake: Intake, mark: str) -> None:
 
 @use_case
 async def _let_go(intake: Intake, permalink: str, because: LapsedBecause, changed_at: datetime | None = None) -> bool:
-    """Let the lead of a post lapse. Tells whether it was waiting here. An older text tells of no removed hashtag."""
+    """Let the lead of a post lapse. Tells whether it was waiting here.
+
+    A post that was added by hand needs no hashtag, and an older text tells of no removed one.
+    """
     lead = await intake.repository.leads.get(intake.repository.lead_id(intake.case.id, permalink))
-    if lead is None or lead.state != "waiting" or (because == "no-hashtag" and not lead.accepts(changed_at)):
+    if lead is None or lead.state != "waiting":
+        return False
+    if because == "no-hashtag" and (lead.source == "by-hand" or not lead.accepts(changed_at)):
         return False
     lead.lapse(because, intake.at)
     await intake.repository.leads.save(lead)

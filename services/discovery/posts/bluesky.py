@@ -49,12 +49,12 @@ def _left_out(labels: Sequence[str], name: str) -> IgnoredBecause | None:
 
 
 def _labels(of: dict[str, Any]) -> list[str]:
-    """Return the labels in force: one with `neg` takes an earlier one back."""
-    found: dict[str, bool] = {}
+    """Return the labels in force: one with `neg` takes back an earlier one of the same source."""
+    found: dict[tuple[str, str], bool] = {}
     for label in maybe(of, "labels", list):
         if isinstance(label, dict) and isinstance(label.get("val"), str):
-            found[label["val"][:_LONGEST_LABEL]] = not label.get("neg")
-    return [value for value, holds in found.items() if holds]
+            found[maybe(label, "src", str), label["val"][:_LONGEST_LABEL]] = not label.get("neg")
+    return list(dict.fromkeys(value for (_, value), holds in found.items() if holds))
 
 
 def _self_labels(record: dict[str, Any]) -> list[str]:

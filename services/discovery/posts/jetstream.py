@@ -9,6 +9,8 @@ from firsthand.services.discovery.posts.bluesky import from_record
 from firsthand.services.discovery.posts.post import AccountGone, Ignored, Malformed, Post, Removed, maybe, need
 
 _POSTS: Final = "app.bsky.feed.post"
+# States of an account that its server gives it for a while, and that say nothing of its owner.
+_OF_THE_SERVER: Final = frozenset({"desynchronized", "throttled"})
 
 
 def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone:
@@ -18,7 +20,8 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone:
     did, kind = need(raw, "did", str), need(raw, "kind", str)
     if not did.startswith("did:"):
         raise Malformed("`did` is not an account's id")
-    if kind == "account" and maybe(raw, "account", dict).get("active") is False:
+    account = maybe(raw, "account", dict)
+    if kind == "account" and account.get("active") is False and account.get("status") not in _OF_THE_SERVER:
         return AccountGone(tuple(bluesky_author(did, "").owners))  # deleted, deactivated, suspended or taken down
     if kind != "commit":
         return Ignored("not-a-post")

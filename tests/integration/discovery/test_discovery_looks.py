@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from firsthand.services.discovery.posts import Ignored, bluesky
 from firsthand.services.discovery.repository import Repository
 from tests.integration.discovery.house import NOW, OAK, House, bring, mastodon, state_of, until
 
@@ -222,3 +223,30 @@ async def test_the_report_names_every_reason_in_words(house: House) -> None:
         assert "from a group" in page
         page = (await tutor.post(f"/cases/{case}/import", files={"file": ("a.jsonl", line("3a"))})).text
         assert "deleted before it was imported" in page
+
+
+async def test_a_lead_that_was_added_by_hand_keeps_its_note_and_needs_no_hashtag(house: House) -> None:
+    case = await house.case()
+    given = {"address": mastodon(1)["url"], "note": "a friend of the clinic"}
+    lead = await house.call("POST", f"/cases/{case}/nominations", given)
+    await bring(house, case, json.dumps([mastodon(1)]))
+    await bring(house, case, json.dumps([mastodon(1, tags=[], content="<p>about bread</p>")]))
+    (found,) = await waiting(house)
+    assert found["lead_id"] == lead["lead_id"]
+    assert found["text"] == "a friend of the clinic"
+
+
+async def test_a_server_that_falls_behind_ends_no_account(house: House) -> None:
+    case = await house.case()
+    await bring(house, case, line("3a"), "jetstream")
+    assert (await bring(house, case, ended("desynchronized"), "jetstream"))["lapsed"] == 0
+    assert len(await waiting(house)) == 1
+
+
+def test_a_label_is_taken_back_by_its_own_source_only() -> None:
+    labels = [{"src": "did:a", "val": "!takedown"}, {"src": "did:b", "val": "!takedown", "neg": True}]
+    author = {"did": DID, "handle": "mona.example", "labels": labels}
+    post = {"uri": f"at://{DID}/app.bsky.feed.post/3a", "author": author, "record": {}}
+    left_out = bluesky.read_post(post)
+    assert isinstance(left_out, Ignored)
+    assert left_out.because == "not-public"
