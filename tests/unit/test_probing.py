@@ -156,8 +156,16 @@ async def test_a_withdrawal_ends_the_examination_and_its_process(examiner: Exami
 
 
 def _children() -> list[str]:
+    """The examining processes of this one; servers of other tests may be its children too."""
     found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return [child for one in found for child in one.read_text().split()]
+    return [child for one in found for child in one.read_text().split() if _examines(child)]
+
+
+def _examines(process: str) -> bool:
+    try:
+        return str(probing._PROGRAM).encode() in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
 
 
 class Decoder:
