@@ -258,7 +258,7 @@ async def test_a_process_that_no_longer_does_what_we_wrote_is_ended(
 ) -> None:
     program = tmp_path / "taken_over.py"
     said = QUESTION.pack(STARTED, 0, 0) + QUESTION.pack(*told)
-    program.write_text(f"import sys, time; sys.stdout.buffer.write({said!r}); sys.stdout.flush(); time.sleep(60)")
+    program.write_text(f"import os; os.write(1, {said!r}); os.read(0, 1)")
     monkeypatch.setattr(probing, "_PROGRAM", program)
     with sealed(tmp_path, sound()) as reader, pytest.raises(TooDemanding):
         await asyncio.wait_for(examiner.examine(reader, allowed), 10)

@@ -150,8 +150,9 @@ async def test_who_asks_before_the_first_pulse_after_a_start_is_answered_with_it
     async with running(tmp_path / "data", nats_url, clock) as two:
         assert (await two.http.get("/archive/readyz")).json()["impaired"] == []
         playing = asyncio.create_task(two.http.get("/archive/media/c1", headers=two.student()))
-        while not gate_of(two.context)._moved._waiters:  # type: ignore[attr-defined]
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while not gate_of(two.context)._moved._waiters:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.01)
         await two.beat()
         answer = await playing
         assert (answer.status_code, answer.content) == (200, film)

@@ -132,10 +132,10 @@ async def test_what_is_neither_video_nor_sound_is_refused_and_removed(archive: A
 async def test_a_withdrawal_ends_the_examination_of_a_recording(
     archive: Archive, film: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here of one that takes for ever: a decoder that has started, and never asks for a byte."""
+    """Here of one that takes for ever: a decoder that has started, and waits for bytes that it never asks for."""
     decoder, started = tmp_path / "decoder.py", tmp_path / "started"
-    says = f"os.write(1, {QUESTION.pack(STARTED, 0, 0)!r}); open({str(started)!r}, 'w').close(); time.sleep(600)"
-    decoder.write_text(f"import os, time; {says}")
+    says = f"os.write(1, {QUESTION.pack(STARTED, 0, 0)!r}); open({str(started)!r}, 'w').close(); os.read(0, 1)"
+    decoder.write_text(f"import os; {says}")
     monkeypatch.setattr(probing, "_PROGRAM", decoder)
     await archive.awaiting()
     uploading = asyncio.create_task(archive.upload(film))
