@@ -245,7 +245,7 @@ class Seeds:
             released_at=one.moved_at if state == "released" else None,
             due_at=self.now + timedelta(days=30 + one.number % 700) if media else None,
         )  # fmt: skip
-        made.name_audience(one.moved_at)
+        made.name_audience()
         return made
 
     async def leads_of(self, one: Contact, vault: Vault) -> list[Lead]:

@@ -21,28 +21,33 @@ _AT_ONCE: Final = 100  # documents; the store commits them together
 
 
 class _Renewed:
-    """What this replica has gone through: kinds and institutions of which no list lacks anything."""
+    """What this replica has gone through."""
 
     def __init__(self, _context: Context) -> None:
-        self.complete: set[tuple[type[Document], InstitutionId]] = set()
+        self.complete: set[tuple[type[Document], InstitutionId]] = set()  # no list lacks anything
+        self.unreadable: set[tuple[type[Document], InstitutionId]] = set()  # some wait for another release
+        self.is_through = False  # with all of them, once
 
 
-async def is_complete(context: Context, kind: type[Document], field: str, institution: InstitutionId) -> bool:
-    """Tell whether lists that ask by this field lack no document of an older release."""
-    if (kind, institution) in context.own(_Renewed).complete:
-        return True
-    return not await _lacks(context.store.collection(kind, institution), field)
+def is_complete(context: Context, kind: type[Document], institution: InstitutionId) -> bool:
+    """Tell whether lists of this kind lack no document of an older release."""
+    renewed, one = context.own(_Renewed), (kind, institution)
+    return one in renewed.complete or (renewed.is_through and one not in renewed.unreadable)
 
 
 async def renew(context: Context, renewals: Mapping[type[Document], Renewal]) -> int:
     """Renew whatever lacks its field; returns how many documents were saved. Raises StoreUnavailable."""
-    renewed = 0
+    known, renewed = context.own(_Renewed), 0
     for kind, renewal in renewals.items():
         for institution in await context.store.institutions(kind):
             try:
                 renewed += await _renew(context, kind, institution, renewal)
             except Unreadable as error:  # a release that can read it does; nothing else waits for that
                 context.log.warning("older documents are not all renewed: %s", error)
+                known.unreadable.add((kind, institution))
+            else:
+                known.unreadable.discard((kind, institution))
+    known.is_through = True
     if renewed:
         context.log.info("renewed documents of an older release", extra={"documents": renewed})
     return renewed
@@ -82,7 +87,7 @@ async def _renew_each(context: Context, documents: Collection[D], renewal: Renew
     """Save these with their field. Takes half of the time, so that other work goes on meanwhile."""
     began = time.monotonic()
     for document in old:
-        renewal.renew(document, context.clock.now())
+        await renewal.renew(context, document)
     saved = await asyncio.gather(*(documents.save(document) for document in old), return_exceptions=True)
     failed = [one for one in saved if isinstance(one, BaseException)]
     for error in failed:

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -114,7 +114,7 @@ class Renewal:
     """
 
     field: str
-    renew: Callable[[Any, datetime], None]
+    renew: Callable[[Context, Any], Awaitable[None]]
     first: tuple[Where, ...] = ()  # documents that lists cannot do without: once these are renewed, none is missed
     sort: str = "id"  # by which `first` is gone through
 

@@ -2,7 +2,7 @@
 
 from firsthand.services.archive.bucket import ask_bucket, watch_bucket
 from firsthand.services.archive.gate import watch_consent
-from firsthand.services.archive.handlers.following import end_when_due, restore_erasure
+from firsthand.services.archive.handlers.following import end_when_due, name_audience, restore_erasure
 from firsthand.services.archive.handlers.uploads import look_after_upload
 from firsthand.services.archive.handlers.viewings import keep_view_log
 from firsthand.services.archive.http import router
@@ -21,7 +21,7 @@ SERVICE = Service(
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,
-    renewals={Recording: Renewal("case_id", Recording.name_audience)},
+    renewals={Recording: Renewal("case_id", name_audience)},
     background=(watch_consent, keep_view_log, watch_bucket, ask_bucket),
     settings=ArchiveSettings,
 )

@@ -2,7 +2,7 @@
 
 from firsthand.services.consent.handlers.erasure import restore_erasure
 from firsthand.services.consent.handlers.links import forget_lock
-from firsthand.services.consent.handlers.timers import on_due
+from firsthand.services.consent.handlers.timers import on_due, settle
 from firsthand.services.consent.http import router
 from firsthand.services.consent.menu import MENU
 from firsthand.services.consent.model import Journey
@@ -25,5 +25,5 @@ SERVICE = Service(
     menu=MENU,
     restore_erasure=restore_erasure,
     background=(pulse,),
-    renewals={Journey: Renewal("step", Journey.settle)},
+    renewals={Journey: Renewal("step", settle)},
 )

@@ -1,5 +1,6 @@
 """The portal as it is run."""
 
+from firsthand.services.portal.handlers.journeys import note_todo
 from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
 from firsthand.services.portal.http import router
 from firsthand.services.portal.http.pages_public_sign_in import watch_mail
@@ -32,9 +33,7 @@ SERVICE = Service(
     },
     router=router,
     # Open ones first: the others ask nothing of anybody.
-    renewals={
-        Journey: Renewal("todo", Journey.note_todo, first=tuple({"stage": stage} for stage in OPEN), sort="moved_at")
-    },
+    renewals={Journey: Renewal("todo", note_todo, first=tuple({"stage": stage} for stage in OPEN), sort="moved_at")},
     background=(watch_mail, listen_for_pages),
     menu=MENU,
     restore_erasure=restore_erasure,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from firsthand.services.scheduling.handlers.due import on_due, settle_entries, watch_mail
+from firsthand.services.scheduling.handlers.due import on_due, settle, watch_mail
 from firsthand.services.scheduling.handlers.following import restore_erasure
 from firsthand.services.scheduling.http import router
 from firsthand.services.scheduling.menu import MENU
@@ -16,9 +16,9 @@ SERVICE: Final = Service(
     documents=(InstitutionCopy, CaseCopy, Availability, Calendar, Meeting),
     handlers=SUBSCRIBERS,
     timers={Meeting: Timer(on_due, destroys=False)},  # it sets times free and sends letters
-    background=(settle_entries, watch_mail),
+    background=(watch_mail,),
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,
-    renewals={Meeting: Renewal("case_id", Meeting.name_case)},
+    renewals={Meeting: Renewal("case_id", settle)},
 )

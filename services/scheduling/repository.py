@@ -37,7 +37,6 @@ class Scheduling:
 
     def __init__(self, context: Context, institution: InstitutionId) -> None:
         self.institution = institution
-        self._clock = context.clock
         self._availability = context.store.collection(Availability, institution)
         self._calendars = context.store.collection(Calendar, institution)
         self._cases = context.store.collection(CaseCopy, institution)
@@ -82,7 +81,7 @@ class Scheduling:
         return meeting
 
     async def put_meeting(self, meeting: Meeting, event: AnyEvent | None = None) -> Meeting:
-        meeting.name_case(self._clock.now())
+        meeting.name_case()
         return await self._meetings.put(meeting, event)
 
     async def meetings(

@@ -262,7 +262,7 @@ async def test_contacts_of_a_database_of_0_1_0_are_soon_in_the_list(tmp_path: Pa
     bring(tmp_path, rows)
     async with running(tmp_path, nats_url) as house:
         async with asyncio.timeout(PATIENCE):
-            while not await is_complete(house.context, Journey, "step", SLUG):  # noqa: ASYNC110 - a database tells nobody
+            while not is_complete(house.context, Journey, SLUG):  # noqa: ASYNC110 - a database tells nobody
                 await asyncio.sleep(0.02)
         for tutor in {raw["contact"]["tutor_id"] for raw in old}:
             found, totals = await walk(house, house.staff(tutor))

@@ -35,7 +35,7 @@ def meeting(id_: str, tutor: str, state: Any, **fields: Any) -> Meeting:
     made = Meeting(
         id=id_, institution=QU, contact=contact, tutor_id=tutor, language="en", state=state, allowed=True, **fields
     )
-    made.name_case(NOW)
+    made.name_case()
     return made
 
 

@@ -79,6 +79,11 @@ async def end_when_due(context: Context, recording: Recording) -> None:
     await Recordings(context, recording.institution).save(recording, told, at=context.clock.now())
 
 
+async def name_audience(_context: Context, recording: Recording) -> None:
+    """Give a recording of an older release the fields by which lists find it."""
+    recording.name_audience()
+
+
 async def _destroy(context: Context, institution: InstitutionId, contact_id: str) -> None:
     """Destroy the key, then what it sealed, then every trace in the database's file."""
     await context.vault.erase(institution, contact_id)

@@ -61,7 +61,7 @@ async def recordings(
         "first_url": address if after else "",
         "is_team": is_team(staff),
     }
-    page["complete"] = await is_complete(context, Recording, "case_id", staff.institution)
+    page["complete"] = is_complete(context, Recording, staff.institution)
     if works:
         rows = [await _row(context, one) for one in found.recordings]
         return pages.render(request, "recordings_team.html", rows=rows, **page)

@@ -164,7 +164,7 @@ class Recording(Document):
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.media, self.audience, self.allowed, self.refused_because = None, [], [], None
         self.replaced, self.due_at = [], None
-        self.name_audience(at)
+        self.name_audience()
 
     # -- what follows from them
 
@@ -176,7 +176,7 @@ class Recording(Document):
         self.state = self._stage(at)
         self.refused_because = "wider-than-allowed" if self.state == "held" and self.wider_than_allowed else None
         self.audience = self._audience()
-        self.name_audience(at)
+        self.name_audience()
         ends = self.expires_at
         self.due_at = ends if ends and ends > at else None
         if before == (self.state, self.audience, self.refused_because):
@@ -188,7 +188,7 @@ class Recording(Document):
             self.released_at = None
         return _told_by(before[0], self.state)
 
-    def name_audience(self, at: datetime) -> None:  # noqa: ARG002 - a renewal's shape
+    def name_audience(self) -> None:
         """Derive `shown_to` from the audience, and case and tutor from the contact."""
         self.case_id, self.tutor_id = self.contact.case_id, self.contact.tutor_id
         if "share-institution" in self.audience:

@@ -25,6 +25,11 @@ async def on_due(context: Context, journey: Journey) -> None:
             await Journeys(context, journey.institution).save(journey)
 
 
+async def settle(context: Context, journey: Journey) -> None:
+    """Give a journey of an older release the fields by which lists find it."""
+    journey.settle(context.clock.now())
+
+
 async def _end_in_silence(context: Context, journey: Journey) -> None:
     """Nobody answered in time; or it is only that a reminder may be sent from now on."""
     now, ends_at = context.trusted.sure(), journey.invitation.ends_at

@@ -56,7 +56,7 @@ async def list_page(request: Request, staff: Tutor, show: Word = "", after: Curs
         shown=shown,
         page=page,
         after=after,
-        complete=await is_complete(context, Journey, "step", staff.institution),
+        complete=is_complete(context, Journey, staff.institution),
         now=context.clock.now(),
     )
 

@@ -25,6 +25,11 @@ async def enter_event(context: Context, event: AnyEvent) -> None:
         await journeys.save(journey)
 
 
+async def note_todo(_context: Context, journey: Journey) -> None:
+    """Note what a journey of an older release asks of staff."""
+    journey.note_todo()
+
+
 @dataclass(frozen=True)
 class Sight:
     """What one person may see: the open eye of a coordinator, or a tutor's cases."""

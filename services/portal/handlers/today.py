@@ -29,7 +29,7 @@ async def today_of(context: Context, staff: Staff) -> Today:
         numbers=numbers,
         coming=lists["coming"].items,
         waiting=max(open_ - sum(numbers.values()), 0),
-        all_counted=await is_complete(context, Journey, "todo", staff.institution),
+        all_counted=is_complete(context, Journey, staff.institution),
     )
 
 

@@ -131,7 +131,7 @@ class Journey(Document):
         self.note_todo()
         return True
 
-    def note_todo(self, _at: datetime | None = None) -> None:
+    def note_todo(self) -> None:
         """Note what the journey asks of staff, so that it is found by it."""
         found = self.asks()
         self.todo, self.todo_since = found or (NOTHING, None)

@@ -1,6 +1,5 @@
 """What is due of a meeting: voided times are set free, reminders become letters, letters are sent."""
 
-import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,12 +12,10 @@ from firsthand.services.scheduling.letters import Mail, Particulars, compose, co
 from firsthand.services.scheduling.model import Meeting
 from firsthand.services.scheduling.model.calendar_file import EntryIdentity
 from firsthand.services.scheduling.repository import Scheduling
-from firsthand.shared.acting import Sight
 from firsthand.shared.copies import institution_of
 from firsthand.shared.mail import MailRefused, MailUnavailable
 from firsthand.shared.mail_watch import Waiting, keep_watch
 from firsthand.shared.service import Context, use_case
-from firsthand.shared.store import Conflict, Unreadable
 
 # Whoever sends a meeting's letters says so in the document: for so long no other replica begins to send them too. A
 # mail server may take 20 seconds for each of the one or two; a killed sender's letters wait until it is over.
@@ -179,27 +176,13 @@ async def waiting_mail(context: Context) -> Waiting:
     return Waiting(count, since)
 
 
-async def settle_entries(context: Context) -> None:
-    """Keep in each planned meeting of an older release by what calendars know it, before our address may change."""
-    for institution in await context.store.institutions(Meeting):
-        try:
-            await _settle_entries(context, Scheduling(context, institution))
-        except Unreadable as error:  # the others are settled when they are saved next
-            context.log.warning("calendar entries of older releases are not all settled: %s", error)
+async def settle(context: Context, meeting: Meeting) -> None:
+    """Give a meeting of an older release the field by which lists find it; and a planned one, before our address may
+    change, that by which calendars know it.
+    """
+    meeting.name_case()
+    if meeting.state == "scheduled":
+        meeting.entry = await known_by(context, meeting)
 
 
-async def _settle_entries(context: Context, scheduling: Scheduling) -> None:
-    """Raises Unreadable."""
-    after: str | None = None
-    while True:
-        page = await scheduling.meetings("planned", sight=Sight(None), now=context.clock.now(), after=after, limit=100)
-        for meeting in page.items:
-            if meeting.entry is None:
-                meeting.entry = await known_by(context, meeting)
-                with contextlib.suppress(Conflict):  # whoever saved it keeps it too
-                    await scheduling.put_meeting(meeting)
-        if (after := page.next) is None:
-            return
-
-
-__all__ = ["claim", "known_by", "on_due", "settle_entries", "waiting_mail", "watch_mail", "write_at_once"]
+__all__ = ["claim", "known_by", "on_due", "settle", "waiting_mail", "watch_mail", "write_at_once"]

@@ -80,7 +80,7 @@ async def everything(
         parts=parts,
         hours=None if show else await availability.hours_of(context, staff, limit=_FIRST),
         whose=whose,
-        complete=await is_complete(context, Meeting, "case_id", staff.institution),
+        complete=is_complete(context, Meeting, staff.institution),
         show=show,
         after=after,
         now=context.clock.now(),

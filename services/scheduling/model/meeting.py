@@ -120,7 +120,7 @@ class Meeting(Document):
     invited: bool | None = None  # whether the address holds the planned time; None: an older release saved this
     erased: list[str] = []  # codes of what was erased
 
-    def name_case(self, at: datetime) -> None:  # noqa: ARG002 - a renewal's shape
+    def name_case(self) -> None:
         """Derive `case_id` from the contact."""
         self.case_id = self.contact.case_id
 
