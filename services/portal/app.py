@@ -1,9 +1,9 @@
 """The portal as it is run."""
 
 from firsthand.services.portal.handlers.journeys import note_todo
+from firsthand.services.portal.handlers.mailing import watch_mail
 from firsthand.services.portal.handlers.sign_in import forget_link, forget_sign_in
 from firsthand.services.portal.http import router
-from firsthand.services.portal.http.pages_public_sign_in import watch_mail
 from firsthand.services.portal.live import listen_for_pages
 from firsthand.services.portal.menu import MENU
 from firsthand.services.portal.model.institutions import Cohort, Institution

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from firsthand.services.portal.app import SERVICE
-from firsthand.services.portal.http.pages_public_sign_in import SignInDesk
+from firsthand.services.portal.handlers.mailing import SignInDesk
 from firsthand.services.portal.model.people import Person
 from firsthand.services.portal.repository import People
 from firsthand.shared.clock import ManualClock
