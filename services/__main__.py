@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class _Services(Mapping[str, "Service"]):
     """All services by name, each imported when it is first asked for: one service alone loads no other."""
 
-    _names = ("portal", "discovery", "consent", "scheduling", "archive")
+    _names = ("portal", "discovery", "consent", "scheduling", "archive", "webhooks")
 
     def __getitem__(self, name: str) -> "Service":
         if name not in self._names:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from firsthand.shared.events import EVENTS, AnyEvent, archive, consent, discovery, portal, scheduling
+from firsthand.shared.events import EVENTS, AnyEvent, archive, consent, discovery, portal, scheduling, webhooks
 from firsthand.shared.events.envelope import SUBJECT_ROOT
 from firsthand.shared.identifiers import InstitutionId
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 # Every service, whether or not it has a stream of its own.
-SERVICES: Final = ("portal", "discovery", "consent", "scheduling", "archive")
+SERVICES: Final = ("portal", "discovery", "consent", "scheduling", "archive", "webhooks")
 # The services that must answer an erasure before it is complete (consent erases its own last).
-ERASURE_ANSWERS: Final = ("archive", "discovery", "scheduling")
+ERASURE_ANSWERS: Final = ("archive", "discovery", "scheduling", "webhooks")
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,20 @@ _RECORDINGS = (
     archive.RecordingWithdrawnV1,
 )
 
+# What institutions may have delivered to systems of their own: all but what ends sessions, what is about staff, and
+# what one service tells only itself.
+DELIVERED: Final = tuple(
+    event
+    for event in EVENTS.values()
+    if event
+    not in (
+        portal.PersonChangedV1,
+        portal.SessionEndedV1,
+        consent.PageLockedV1,
+        scheduling.CalendarChangedV1,
+    )
+)
+
 DURABLES: Final[tuple[Durable, ...]] = (
     Durable("discovery", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("discovery", "follow_consent", _CONSENT),
@@ -191,6 +205,10 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("portal", "follow_consent", _CONSENT),
     Durable("portal", "follow_scheduling", _of(scheduling)),
     Durable("portal", "follow_archive", _of(archive)),
+    Durable("consent", "note_webhooks_erased", (webhooks.WebhooksErasedV1,)),
+    Durable("webhooks", "keep_institution", (portal.InstitutionChangedV1,)),
+    Durable("webhooks", "keep_case", (discovery.CaseChangedV1,)),
+    *Durable.of_each("webhooks", "fan_out", DELIVERED),
 )
 
 

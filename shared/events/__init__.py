@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from firsthand.shared.events import archive, consent, discovery, portal, scheduling
+from firsthand.shared.events import archive, consent, discovery, portal, scheduling, webhooks
 from firsthand.shared.events.envelope import AnyEvent, Envelope, Event, State, Unknown
 
-_MODULES = (portal, discovery, consent, scheduling, archive)
+_MODULES = (portal, discovery, consent, scheduling, archive, webhooks)
 
 
 def _concrete() -> dict[str, type[AnyEvent]]:
@@ -63,7 +63,7 @@ def _parse(body: bytes) -> AnyEvent:
         raise UnknownEvent("the body is not an event") from error
     try:
         if model is not None:
-            return model.model_validate(raw)
+            return model.model_validate(raw).came_as(body)
         reason = f"this release does not know the type {type_!r:.80}"
     except ValueError:
         reason = f"a {type_} does not have the shape that this release knows"

@@ -7,7 +7,16 @@ that document's version after the save. https://github.com/cloudevents/spec/blob
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, Protocol, Self, TypeVar, get_args
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    WithJsonSchema,
+)
 
 from firsthand.shared.identifiers import ID_PATTERN, INSTITUTION_PATTERN, InstitutionId, new_id
 from firsthand.shared.tracing import traceparent
@@ -112,6 +121,8 @@ class Event(BaseModel, Generic[S]):
     sequence: Sequence
     data: S
 
+    _body: bytes | None = PrivateAttr(None)
+
     @property
     def origin(self) -> str:
         """The document that this event came from: `<service>/<subject>`. Consumers keep sequences by it."""
@@ -123,8 +134,15 @@ class Event(BaseModel, Generic[S]):
         return f"{SUBJECT_ROOT}.{self.institution}.{self.entity}.{self.name}"
 
     def wire(self) -> bytes:
-        """The event as it is published: JSON structured mode, absent attributes left out."""
-        return self.model_dump_json(exclude_none=True).encode()
+        """The event as it is published: JSON structured mode, absent attributes left out. One that was read off the
+        wire is given back byte for byte, with what a newer release says in it.
+        """
+        return self._body or self.model_dump_json(exclude_none=True).encode()
+
+    def came_as(self, body: bytes) -> Self:
+        """Note the bytes from which this event was read."""
+        self._body = body
+        return self
 
     @classmethod
     def filter_subject(cls, institution: str = "*") -> str:

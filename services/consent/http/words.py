@@ -39,6 +39,7 @@ SERVICES: Final[Mapping[str, str]] = {
     "consent": N_("Your decisions"),
     "scheduling": N_("Your video call"),
     "archive": N_("Your recording"),
+    "webhooks": N_("Other systems of the institution"),
 }
 
 ERASED: Final[Mapping[str, str]] = {
@@ -58,6 +59,7 @@ ERASED: Final[Mapping[str, str]] = {
     "mail": N_("the messages we kept"),
     "signer-name": N_("the name you signed with"),
     "decisions": N_("the details of what you decided"),
+    "deliveries": N_("what we kept of the notices to other systems"),
     "link-token": N_("our copy of your personal link"),
     "draft-answers": N_("answers you had started"),
 }
@@ -73,6 +75,7 @@ KEPT: Final[Mapping[str, str]] = {
 
 OUT_OF_REACH: Final[Mapping[str, str]] = {
     "delivered-mail": N_("emails already in your inbox or in your email provider's copies"),
+    "delivered-events": N_("what other systems of the institution were told, without your name: they are asked to delete it"),
     "platform-messages": N_("the messages we sent you on the platform: you and we can delete them there"),
 }
 

@@ -342,7 +342,7 @@ def is_birth_year(year: int | None, now: datetime) -> bool:
 
 def in_plain_order(answers: Mapping[str, ErasureAnswer]) -> list[tuple[str, ErasureAnswer]]:
     """The answers in the order of the chain, as a family reads them."""
-    order = ("discovery", "consent", "scheduling", "archive")
+    order = ("discovery", "consent", "scheduling", "archive", "webhooks")
     return sorted(answers.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
 
 

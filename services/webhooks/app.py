@@ -1,0 +1,26 @@
+"""What webhooks is made of."""
+
+from typing import Final
+
+from firsthand.services.webhooks.handlers.deliveries import forget_in_time
+from firsthand.services.webhooks.handlers.following import restore_erasure
+from firsthand.services.webhooks.http import router
+from firsthand.services.webhooks.lanes import keep_delivering, look_at_lane
+from firsthand.services.webhooks.menu import MENU
+from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients
+from firsthand.services.webhooks.settings import WebhookSettings
+from firsthand.services.webhooks.subscribers import SUBSCRIBERS
+from firsthand.shared.copies import CaseCopy, InstitutionCopy
+from firsthand.shared.service import Service, Timer
+
+SERVICE: Final = Service(
+    name="webhooks",
+    documents=(InstitutionCopy, CaseCopy, Endpoint, Delivery, Lane, Recipients),
+    handlers=SUBSCRIBERS,
+    timers={Lane: Timer(look_at_lane, destroys=False), Delivery: Timer(forget_in_time, destroys=True)},
+    background=(keep_delivering,),
+    router=router,
+    menu=MENU,
+    restore_erasure=restore_erasure,
+    settings=WebhookSettings,
+)

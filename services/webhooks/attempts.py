@@ -1,0 +1,146 @@
+"""One attempt: an event is signed, sent, and what became of it is kept.
+
+An attempt is made under a lease (`lanes.py`), noted after the answer. A process that dies in between has sent what
+another one sends again, with the same `webhook-id`: at least once, as consumers are told.
+"""
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final, Protocol
+
+from firsthand.services.webhooks.model.signatures import sign
+from firsthand.services.webhooks.sending import Answer
+
+from firsthand.services.webhooks.model import Attempt, Delivery, Endpoint
+from firsthand.services.webhooks.repository import Deliveries, Endpoints
+from firsthand.shared.events.webhooks import EndpointDisabledV1
+from firsthand.shared.inputs import length_of
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.vault import Sealed
+
+CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
+_AGENT: Final = f"Firsthand/{importlib.metadata.version('firsthand')} (webhooks)"
+_GONE: Final = 410
+_ASKS_TO_WAIT: Final = frozenset({429, 503})
+_ABORT: Final = "abort-message"  # in the answer's header `webhook-delivery`, as Svix has it
+
+
+class Sends(Protocol):
+    """What carries a request out of the house (`sending.Sender`)."""
+
+    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt means for the endpoint: whether anything was taken, and how long it asks to be left alone."""
+
+    taken: bool
+    wait: timedelta | None = None
+
+
+async def attempt(context: Context, sends: Sends, endpoint: Endpoint, delivery: Delivery) -> Outcome:
+    """Make one attempt and keep it. Raises StoreUnavailable."""
+    url, headers = await request_of(context, endpoint, delivery, context.clock.now())
+    began = context.clock.now()
+    answer = await sends.send(url, headers, delivery.payload)
+    return await _note(context, endpoint, delivery, answer, began)
+
+
+async def request_of(
+    context: Context, endpoint: Endpoint, delivery: Delivery, at: datetime
+) -> tuple[str, dict[str, str]]:
+    """Give the address and the headers with which a delivery goes out at this moment."""
+    sealed: dict[str, Sealed] = {"url": endpoint.url, "secret": endpoint.secret, "key": endpoint.key}
+    rotated = endpoint.previous_holds(at)
+    optional = {
+        "headers": endpoint.headers,
+        "secret_before": endpoint.secret_before if rotated else None,
+        "key_before": endpoint.key_before if rotated else None,
+    }
+    sealed |= {name: value for name, value in optional.items() if value is not None}
+    opened = await context.vault.open_many(endpoint.institution, endpoint.id, sealed)
+    signed = sign(
+        [opened[name] for name in ("secret", "secret_before") if name in opened],
+        [opened[name] for name in ("key", "key_before") if name in opened],
+        id=delivery.event_id,
+        at=at,
+        body=delivery.payload,
+    )
+    extra: dict[str, str] = json.loads(opened["headers"]) if "headers" in opened else {}
+    return opened["url"], {**extra, "content-type": CONTENT_TYPE, "user-agent": _AGENT, **signed}
+
+
+async def _note(context: Context, endpoint: Endpoint, delivery: Delivery, answer: Answer, began: datetime) -> Outcome:
+    taken = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004
+    gone = answer.status == _GONE
+    aborted = not taken and (gone or answer.headers.get("webhook-delivery", "").strip().lower() == _ABORT)
+    ended = began + answer.duration
+    wait = retry_after(answer, ended)
+    made = Attempt(
+        at=began,
+        status=answer.status,
+        milliseconds=int(answer.duration / timedelta(milliseconds=1)),
+        error=answer.error or ("" if taken else "status"),
+        answer=answer.text,
+    )
+    deliveries = Deliveries(context, delivery.institution)
+    first = [delivery]
+
+    @use_case
+    async def note() -> None:
+        # What was read before the attempt is what is stored, unless somebody changed it meanwhile.
+        current = first.pop() if first else await deliveries.get(delivery.id)
+        if current is None:
+            return  # erased meanwhile
+        if taken:
+            current.note_taken(made)
+        elif aborted:
+            current.note_aborted(made)
+        else:
+            current.note_failed(made, ended_at=ended, wait=wait)
+        await deliveries.save(current)
+
+    await note()
+    await _note_endpoint(context, endpoint, ended, taken=taken or (aborted and not gone), gone=gone)
+    return Outcome(taken, wait if answer.status in _ASKS_TO_WAIT else None)
+
+
+async def _note_endpoint(context: Context, endpoint: Endpoint, at: datetime, *, taken: bool, gone: bool) -> None:
+    """Note a change of an endpoint's health; most attempts change nothing."""
+    if taken and endpoint.failing_since is None and endpoint.taken_at is not None:
+        return
+    endpoints = Endpoints(context, endpoint.institution)
+
+    @use_case
+    async def note() -> None:
+        current = await endpoints.get(endpoint.id)
+        if current is None or not current.listed:
+            return
+        before = current.state
+        noted = current.note_gone if gone else current.note_taken if taken else current.note_failed
+        if noted(at):
+            await endpoints.save(current, EndpointDisabledV1 if current.state != before else None)
+
+    await note()
+
+
+def retry_after(answer: Answer, at: datetime) -> timedelta | None:
+    """Read how long a receiver that is busy asks to wait (RFC 9110: seconds, or a date); None if it does not say."""
+    told = answer.headers.get("retry-after", "").strip()
+    if answer.status not in _ASKS_TO_WAIT or not told:
+        return None
+    if (seconds := length_of(told)) is not None:
+        return timedelta(seconds=min(seconds, 10**6))
+    try:
+        until = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    return max(until - at, timedelta()) if until.tzinfo else None
+
+
+__all__ = ["CONTENT_TYPE", "Outcome", "Sends", "attempt", "request_of", "retry_after"]

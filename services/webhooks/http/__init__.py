@@ -1,0 +1,11 @@
+"""The doors of webhooks: JSON API and pages, for coordinators."""
+
+from fastapi import APIRouter
+
+from firsthand.services.webhooks.http import api_staff_deliveries, api_staff_endpoints
+
+router = APIRouter()
+for part in (api_staff_endpoints, api_staff_deliveries):
+    router.routes.extend(part.router.routes)
+
+__all__ = ["router"]

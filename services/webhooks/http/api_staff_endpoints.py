@@ -1,0 +1,102 @@
+"""Endpoints over the JSON API, for coordinators and machines."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from firsthand.services.webhooks.handlers import deliveries, endpoints
+from firsthand.services.webhooks.http.doors import endpoint_out
+from firsthand.services.webhooks.http.shapes import (
+    ChangedEndpoint,
+    EndpointOut,
+    EndpointsOut,
+    EventTypesOut,
+    NewEndpoint,
+    RecoveredOut,
+    Rotation,
+    SecretOut,
+    Since,
+)
+from firsthand.services.webhooks.model.endpoint import TYPES
+from firsthand.shared.identifiers import Id
+from firsthand.shared.web.access import ContextDep, Coordinator
+
+router = APIRouter(prefix="/api/v1", tags=["endpoints"])
+
+
+@router.get("/event-types")
+async def event_types(_: Coordinator) -> EventTypesOut:
+    return EventTypesOut(items=list(TYPES))
+
+
+@router.get("/endpoints")
+async def list_endpoints(context: ContextDep, staff: Coordinator) -> EndpointsOut:
+    """List an institution's endpoints, at most 200: those that need somebody first."""
+    found = await endpoints.list_endpoints(context, staff.institution)
+    return EndpointsOut(items=[await endpoint_out(context, one) for one in found])
+
+
+@router.post("/endpoints", status_code=201)
+async def add_endpoint(context: ContextDep, staff: Coordinator, body: NewEndpoint) -> SecretOut:
+    """Add an endpoint. Its secret is shown in this answer only."""
+    return SecretOut.of(await endpoints.add_endpoint(context, staff, body.wanted()))
+
+
+@router.get("/endpoints/{endpoint_id}")
+async def get_endpoint(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> EndpointOut:
+    return await _seen(context, staff, endpoint_id)
+
+
+@router.patch("/endpoints/{endpoint_id}")
+async def change_endpoint(
+    context: ContextDep, endpoint_id: Id, staff: Coordinator, body: ChangedEndpoint
+) -> EndpointOut:
+    await endpoints.change_endpoint(context, staff, endpoint_id, body.wanted())
+    return await _seen(context, staff, endpoint_id)
+
+
+@router.delete("/endpoints/{endpoint_id}", status_code=204)
+async def remove_endpoint(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+    """Remove an endpoint with its secrets, and all that was kept of its deliveries."""
+    await endpoints.remove_endpoint(context, staff, endpoint_id)
+    return Response(status_code=204)
+
+
+@router.post("/endpoints/{endpoint_id}/pause")
+async def pause(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> EndpointOut:
+    """Deliver nothing for now; what happens meanwhile is kept."""
+    await endpoints.pause(context, staff, endpoint_id)
+    return await _seen(context, staff, endpoint_id)
+
+
+@router.post("/endpoints/{endpoint_id}/resume")
+async def resume(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> EndpointOut:
+    """Deliver again, also to an endpoint that was disabled."""
+    await endpoints.resume(context, staff, endpoint_id)
+    return await _seen(context, staff, endpoint_id)
+
+
+@router.post("/endpoints/{endpoint_id}/rotate")
+async def rotate(context: ContextDep, endpoint_id: Id, staff: Coordinator, body: Rotation | None = None) -> SecretOut:
+    """Make a new secret and key. For some hours, each delivery carries the signatures of both."""
+    hours = (body or Rotation()).hours
+    return SecretOut.of(await endpoints.rotate(context, staff, endpoint_id, both_for=timedelta(hours=hours)))
+
+
+@router.post("/endpoints/{endpoint_id}/test", status_code=202)
+async def send_test(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> EndpointOut:
+    """Send a test event (`endpoint.tested`) to this endpoint only."""
+    await endpoints.send_test(context, staff, endpoint_id)
+    return await _seen(context, staff, endpoint_id)
+
+
+@router.post("/endpoints/{endpoint_id}/recover")
+async def recover(context: ContextDep, endpoint_id: Id, staff: Coordinator, body: Since) -> RecoveredOut:
+    """Send again everything that failed since then."""
+    return RecoveredOut(count=await deliveries.recover(context, staff, endpoint_id, body.since))
+
+
+async def _seen(context: ContextDep, staff: Coordinator, endpoint_id: str) -> EndpointOut:
+    opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
+    return EndpointOut.of(opened, await deliveries.health_of(context, opened.endpoint))

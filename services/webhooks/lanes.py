@@ -1,0 +1,258 @@
+"""Lanes: each endpoint's deliveries go out by one replica at a time, so that none waits for another endpoint's.
+
+A replica takes an endpoint's lane when there is something to deliver, by a lease that it renews, and gives it back once
+nothing has been due for a while. The lane of a replica that died is taken when its lease ends. One lane keeps what was
+chosen for its endpoint: so many attempts at once, so many a second, and one after the other for each contact.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from datetime import datetime, timedelta
+from typing import Final
+
+from firsthand.services.webhooks.guard import Guard
+from firsthand.services.webhooks.sending import Sender
+
+from firsthand.services.webhooks.attempts import Sends, attempt
+from firsthand.services.webhooks.model import Delivery, Endpoint, Lane
+from firsthand.services.webhooks.repository import Deliveries, Endpoints, Lanes
+from firsthand.services.webhooks.settings import TIME_LIMIT, WebhookSettings
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.service import Context
+from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable
+
+_LEASE: Final = timedelta(seconds=15)
+_RENEWED_EVERY: Final = timedelta(seconds=5)
+# A lane in which nothing is due is kept for so long, and looked at so often: other replicas put in it, too.
+_LINGER: Final = timedelta(seconds=5)
+_LOOK_EVERY: Final = 1.0  # seconds
+_AHEAD: Final = 32  # deliveries that are known beforehand, so that not each attempt asks the store
+_LONGEST_WAIT: Final = timedelta(hours=1)  # for which one busy answer holds up everything to an endpoint
+_AGAIN_AFTER: Final = 1.0  # seconds after the store could not be asked
+_ORDER_KEPT: Final = timedelta(milliseconds=1)  # so long after the one before it
+
+
+class Dispatch:
+    """The lanes that this replica holds."""
+
+    def __init__(self, context: Context) -> None:
+        settings = WebhookSettings()
+        self.context = context
+        self.id = new_id()
+        self.sender: Sends = Sender(
+            Guard(settings.allowed, loopback=context.settings.address_is_loopback),
+            proxy=settings.proxy,
+            ca_file=settings.ca_file,
+            time_limit=TIME_LIMIT,
+        )
+        self._held: dict[str, _HeldLane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def wake(self, institution: InstitutionId, endpoint_id: str) -> None:
+        """Something was put into an endpoint's lane: deliver it here, unless another replica does."""
+        if held := self._held.get(endpoint_id):
+            held.woken.set()
+        elif not self._stopping:
+            await self._take(institution, endpoint_id)
+
+    async def look(self, lane: Lane) -> None:
+        """The timer of a lane: something is due in it, or the replica that held it is gone."""
+        if lane.id not in self._held and not self._stopping:
+            await self._take(lane.institution, lane.id)
+
+    async def _take(self, institution: InstitutionId, endpoint_id: str) -> None:
+        lanes, now = Lanes(self.context, institution), self.context.clock.now()
+        lane = await lanes.get(endpoint_id)
+        if lane.is_held(now):
+            return
+        lane.hold(self.id, now, _LEASE)
+        try:
+            lane = await lanes.put(lane)
+        except (Conflict, AlreadyExists):  # another replica took it, or another task here
+            return
+        held = self._held[endpoint_id] = _HeldLane(self, lane)
+        task = asyncio.create_task(held.run(), name=f"lane {endpoint_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def give_back(self, lane: Lane) -> None:
+        """Release a lane, and take it again if something came in between."""
+        self._held.pop(lane.id, None)
+        lanes, deliveries = Lanes(self.context, lane.institution), Deliveries(self.context, lane.institution)
+        lane.release(await deliveries.next_at(lane.id))
+        with contextlib.suppress(Conflict):  # the lease had ended: it is another replica's now
+            await lanes.put(lane)
+        # Whoever put something in before this saw it held and left it to us.
+        if await deliveries.due(lane.id, self.context.clock.now(), 1):
+            await self.wake(lane.institution, lane.id)
+
+    async def run(self) -> None:
+        """Stand by until the service stops; then finish what is in hand, and give every lane back."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._stopping = True
+            for held in self._held.values():
+                held.stop()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=TIME_LIMIT)
+            if isinstance(self.sender, Sender):
+                await self.sender.close()
+
+
+class _HeldLane:
+    """One endpoint's deliveries while this replica holds its lane."""
+
+    def __init__(self, dispatch: Dispatch, lane: Lane) -> None:
+        self._dispatch = dispatch
+        self._context = dispatch.context
+        self._lane = lane
+        self._deliveries = Deliveries(dispatch.context, lane.institution)
+        self._endpoints = Endpoints(dispatch.context, lane.institution)
+        self._ahead: deque[Delivery] = deque()
+        self._contacts: dict[str, str] = {}  # deliveries in hand, with their contacts
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._ended = False
+        self._renew_at = self._elapsed() + _RENEWED_EVERY
+        self._next_start = timedelta(0)  # by the rate limit, elapsed time
+        self._wait_until = timedelta(0)  # the receiver asked for it, elapsed time
+        self.woken = asyncio.Event()
+
+    def stop(self) -> None:
+        self._ended = True
+        self.woken.set()
+
+    async def run(self) -> None:
+        """Deliver what is due until nothing was for a while, then give the lane back."""
+        try:
+            idle_since = self._elapsed()
+            while not self._ended and self._elapsed() - idle_since < _LINGER:
+                self.woken.clear()
+                try:
+                    if await self._start_due() or self._attempts or self._elapsed() < self._held_off():
+                        idle_since = self._elapsed()
+                    await self._renew()
+                except StoreUnavailable as error:
+                    self._context.log.warning("deliveries wait for the store: %s", error)
+                    await asyncio.sleep(_AGAIN_AFTER)
+                    continue
+                await self._pause()
+            if self._attempts:
+                await asyncio.wait(self._attempts)
+        finally:
+            for task in self._attempts:
+                task.cancel()
+            await self._dispatch.give_back(self._lane)
+
+    async def _pause(self) -> None:
+        """Wait for an attempt that ends, for something new, or for the next look."""
+        left = (self._held_off() - self._elapsed()).total_seconds()
+        within = min(_LOOK_EVERY, left) if left > 0 else _LOOK_EVERY
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.woken.wait(), within)
+
+    def _held_off(self) -> timedelta:
+        """Until when the receiver, or its rate limit, lets nothing begin, in elapsed time."""
+        return max(self._wait_until, self._next_start)
+
+    async def _start_due(self) -> bool:
+        """Begin as many attempts as may run now. Returns whether any began. Raises StoreUnavailable."""
+        endpoint = await self._endpoints.get(self._lane.id)
+        if endpoint is None or endpoint.state != "active":
+            self._ended = True  # paused, disabled or removed: what waits, waits, or goes with it
+            return False
+        began = False
+        while len(self._attempts) < endpoint.parallel and self._elapsed() >= self._wait_until:
+            if endpoint.a_second and self._elapsed() < self._next_start:
+                break
+            if (delivery := await self._next(endpoint)) is None:
+                break
+            if endpoint.a_second:
+                self._next_start = max(self._next_start, self._elapsed()) + timedelta(seconds=1 / endpoint.a_second)
+            self._begin(endpoint, delivery)
+            began = True
+        return began
+
+    def _begin(self, endpoint: Endpoint, delivery: Delivery) -> None:
+        self._contacts[delivery.id] = delivery.contact_id
+        task = asyncio.create_task(self._attempt(endpoint, delivery), name=f"attempt {delivery.id}")
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _attempt(self, endpoint: Endpoint, delivery: Delivery) -> None:
+        try:
+            outcome = await attempt(self._context, self._dispatch.sender, endpoint, delivery)
+            if outcome.wait:
+                self._wait_until = self._elapsed() + min(outcome.wait, _LONGEST_WAIT)
+        except StoreUnavailable as error:
+            self._context.log.warning("an attempt could not be kept, it is made again: %s", error)
+        finally:
+            self._contacts.pop(delivery.id, None)
+            self.woken.set()
+
+    async def _next(self, endpoint: Endpoint) -> Delivery | None:
+        """The next delivery that may go out now. Raises StoreUnavailable."""
+        if not self._ahead:
+            due = await self._deliveries.due(endpoint.id, self._now(), _AHEAD + len(self._contacts))
+            self._ahead.extend(one for one in due if one.id not in self._contacts)
+        while self._ahead:
+            known = self._ahead.popleft()
+            if known.id in self._contacts:
+                continue
+            # It may have been erased, or tried, since it was found.
+            current = await self._deliveries.get(known.id)
+            if current is None or current.next_at is None or current.next_at > self._now():
+                continue
+            if endpoint.ordered and not await self._is_first(current):
+                continue
+            return current
+        return None
+
+    async def _is_first(self, delivery: Delivery) -> bool:
+        """Tell whether nothing of the same contact is to go out before it; if there is, put it off until then."""
+        if delivery.contact_id in self._contacts.values():
+            return False
+        first = await self._deliveries.first_waiting(delivery.endpoint_id, delivery.contact_id)
+        if first is None or first.id == delivery.id:
+            return True
+        if first.next_at and first.next_at > self._now():
+            delivery.next_at = first.next_at + _ORDER_KEPT
+            with contextlib.suppress(Conflict):
+                await self._deliveries.save(delivery)
+        return False
+
+    async def _renew(self) -> None:
+        """Say that the lane is still held here. Raises StoreUnavailable."""
+        if self._elapsed() < self._renew_at:
+            return
+        self._renew_at = self._elapsed() + _RENEWED_EVERY
+        self._lane.hold(self._dispatch.id, self._now(), _LEASE)
+        try:
+            self._lane = await Lanes(self._context, self._lane.institution).put(self._lane)
+        except Conflict:  # we were too slow, and another replica took it
+            self._ended = True
+
+    def _now(self) -> datetime:
+        return self._context.clock.now()
+
+    def _elapsed(self) -> timedelta:
+        return self._context.clock.elapsed()
+
+
+def dispatch_of(context: Context) -> Dispatch:
+    return context.own(Dispatch)
+
+
+async def keep_delivering(context: Context) -> None:
+    """Runs in the background."""
+    await dispatch_of(context).run()
+
+
+async def look_at_lane(context: Context, lane: Lane) -> None:
+    """The timer of lanes."""
+    await dispatch_of(context).look(lane)
+
+
+__all__ = ["Dispatch", "dispatch_of", "keep_delivering", "look_at_lane"]

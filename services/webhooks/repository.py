@@ -1,0 +1,198 @@
+"""What webhooks keeps of ONE institution. Nothing here can be made without naming it."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
+
+from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients
+from firsthand.services.webhooks.model.delivery import DeliveryState
+from firsthand.shared.events.envelope import AnyEvent, Event
+from firsthand.shared.events.webhooks import EndpointState
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.refused import NotFound
+from firsthand.shared.service import Context
+from firsthand.shared.store import AlreadyExists, Conflict, OneOf, Page, Range, Where
+from firsthand.shared.texts import N_
+
+UNKNOWN_ENDPOINT = N_("This endpoint does not exist, or it was removed.")
+UNKNOWN_DELIVERY = N_("This delivery does not exist. Deliveries are deleted after a while.")
+_STATES: tuple[DeliveryState, ...] = ("waiting", "delivered", "failed", "aborted")
+
+
+class Endpoints:
+    """The endpoints of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._context = context
+        self._documents = context.store.collection(Endpoint, institution)
+
+    async def get(self, endpoint_id: str) -> Endpoint | None:
+        return await self._documents.get(endpoint_id)
+
+    async def demand(self, endpoint_id: str) -> Endpoint:
+        """Raises NotFound, also once it is removed."""
+        found = await self._documents.get(endpoint_id)
+        if found is None or not found.listed:
+            raise NotFound(UNKNOWN_ENDPOINT)
+        return found
+
+    async def listed(self) -> list[Endpoint]:
+        """All that are not removed; there are at most `MOST_ENDPOINTS`."""
+        found: list[Endpoint] = []
+        page = await self._documents.find({"listed": True})
+        found += page.items
+        while page.next:
+            page = await self._documents.find({"listed": True}, after=page.next)
+            found += page.items
+        return found
+
+    async def count(self) -> int:
+        return await self._documents.count({"listed": True})
+
+    async def save(
+        self, endpoint: Endpoint, told: type[Event[EndpointState]] | None = None, *, actor: str = "system"
+    ) -> Endpoint:
+        """Raises Conflict, AlreadyExists."""
+        event = None
+        if told:
+            event = told.of(endpoint, endpoint.told(), at=self._context.clock.now(), actor=actor)
+        return await self._documents.put(endpoint, event)
+
+
+class Deliveries:
+    """The deliveries of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Delivery, institution)
+
+    async def get(self, delivery_id: str) -> Delivery | None:
+        return await self._documents.get(delivery_id)
+
+    async def demand(self, endpoint_id: str, delivery_id: str) -> Delivery:
+        """Raises NotFound."""
+        found = await self._documents.get(delivery_id)
+        if found is None or found.endpoint_id != endpoint_id:
+            raise NotFound(UNKNOWN_DELIVERY)
+        return found
+
+    async def add(self, delivery: Delivery) -> None:
+        """Keep one, if it was not kept before."""
+        with suppress(AlreadyExists):
+            await self._documents.insert(delivery)
+
+    async def save(self, delivery: Delivery) -> Delivery:
+        return await self._documents.save(delivery)
+
+    async def forget(self, delivery: Delivery) -> None:
+        """Raises Conflict."""
+        await self._documents.delete(delivery)
+
+    async def due(self, endpoint_id: str, now: datetime, limit: int) -> list[Delivery]:
+        """Those of an endpoint whose attempt has come, the earliest first."""
+        where: Where = {"endpoint_id": endpoint_id, "next_at": Range(to=now)}
+        return (await self._documents.find(where, sort="next_at", limit=limit)).items
+
+    async def next_at(self, endpoint_id: str) -> datetime | None:
+        """When the next attempt at an endpoint comes; None when none is to come."""
+        first = (await self._documents.find({"endpoint_id": endpoint_id}, sort="next_at", limit=1)).items
+        return first[0].next_at if first else None
+
+    async def first_waiting(self, endpoint_id: str, contact_id: str) -> Delivery | None:
+        """The earliest event of a contact that an endpoint has yet to take."""
+        where: Where = {"endpoint_id": endpoint_id, "contact_id": contact_id, "state": "waiting"}
+        first = (await self._documents.find(where, sort="occurred_at", limit=1)).items
+        return first[0] if first else None
+
+    async def page(
+        self,
+        endpoint_id: str,
+        *,
+        state: DeliveryState | None = None,
+        after: str | None = None,
+        limit: int,
+    ) -> Page[Delivery]:
+        """The latest first. Raises NoSuchPlace."""
+        where: Where = {"endpoint_id": endpoint_id} | ({"state": state} if state else {})
+        return await self._documents.find(where, sort="made_at", order="desc", limit=limit, after=after)
+
+    async def of_contact_at(
+        self, endpoint_id: str, contact_id: str, *, after: str | None = None, limit: int
+    ) -> Page[Delivery]:
+        """What an endpoint was sent, or is to be, of one contact, the latest first. Raises NoSuchPlace."""
+        where: Where = {"endpoint_id": endpoint_id, "contact_id": contact_id, "state": OneOf.of(_STATES)}
+        return await self._documents.find(where, sort="occurred_at", order="desc", limit=limit, after=after)
+
+    async def failed_since(self, endpoint_id: str, since: datetime) -> AsyncIterator[Delivery]:
+        """Those that failed or were aborted, of what came since then."""
+        for state in ("failed", "aborted"):
+            where: Where = {"endpoint_id": endpoint_id, "state": state, "made_at": Range(from_=since)}
+            after: str | None = None
+            while True:
+                page = await self._documents.find(where, sort="made_at", limit=100, after=after)
+                for one in page.items:
+                    yield one
+                if (after := page.next) is None:
+                    break
+
+    async def counts(self, endpoint_id: str) -> dict[DeliveryState, int]:
+        return {state: await self._documents.count({"endpoint_id": endpoint_id, "state": state}) for state in _STATES}
+
+    async def erase(self, contact_id: str, *, but: str = "") -> int:
+        """Remove what is kept of a contact, payloads and answers, except the event `but`. Returns how many went."""
+        gone = 0
+        after: str | None = None
+        while True:
+            page = await self._documents.find({"contact_id": contact_id}, limit=100, after=after)
+            for one in page.items:
+                if one.event_id == but:
+                    continue
+                with suppress(Conflict):  # an attempt ended at this moment; the next walk takes it
+                    await self._documents.delete(one)
+                    gone += 1
+            if (after := page.next) is None:
+                break
+        return gone
+
+    async def left(self, contact_id: str, *, but: str = "") -> bool:
+        """Tell whether anything is kept of a contact, except the event `but`."""
+        page = await self._documents.find({"contact_id": contact_id}, limit=2)
+        return any(one.event_id != but for one in page.items) or page.next is not None
+
+    async def of_endpoint(self, endpoint_id: str, limit: int) -> list[Delivery]:
+        return (await self._documents.find({"endpoint_id": endpoint_id}, sort="made_at", limit=limit)).items
+
+
+class Lanes:
+    """Who delivers to which endpoint of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._institution = institution
+        self._documents = context.store.collection(Lane, institution)
+
+    async def get(self, endpoint_id: str) -> Lane:
+        """One that was never kept is free."""
+        return await self._documents.get(endpoint_id) or Lane(id=endpoint_id, institution=self._institution)
+
+    async def put(self, lane: Lane) -> Lane:
+        """Raises Conflict, AlreadyExists."""
+        return await self._documents.put(lane)
+
+
+class AllRecipients:
+    """Who was sent anything of which contact of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._institution = institution
+        self._documents = context.store.collection(Recipients, institution)
+
+    async def get(self, contact_id: str) -> Recipients | None:
+        return await self._documents.get(contact_id)
+
+    async def get_or_begin(self, contact_id: str) -> Recipients:
+        return await self._documents.get(contact_id) or Recipients(id=contact_id, institution=self._institution)
+
+    async def put(self, recipients: Recipients, event: AnyEvent | None = None) -> Recipients:
+        return await self._documents.put(recipients, event)
+
+
+__all__ = ["UNKNOWN_DELIVERY", "UNKNOWN_ENDPOINT", "AllRecipients", "Deliveries", "Endpoints", "Lanes"]
