@@ -23,6 +23,7 @@ from firsthand.shared.service import Context, use_case
 from firsthand.shared.vault import Sealed
 
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
+ANSWER_TO: Final = "firsthand-answer-to"
 _AGENT: Final = f"Firsthand/{importlib.metadata.version('firsthand')} (webhooks)"
 _GONE: Final = 410
 _ASKS_TO_WAIT: Final = frozenset({429, 503})
@@ -72,7 +73,15 @@ async def request_of(
         body=delivery.payload,
     )
     extra: dict[str, str] = json.loads(opened["headers"]) if "headers" in opened else {}
-    return opened["url"], {**extra, "content-type": CONTENT_TYPE, "user-agent": _AGENT, **signed}
+    asks = {ANSWER_TO: answer_address(context, endpoint, delivery)} if delivery.asks else {}
+    return opened["url"], {**extra, "content-type": CONTENT_TYPE, "user-agent": _AGENT, **asks, **signed}
+
+
+def answer_address(context: Context, endpoint: Endpoint, delivery: Delivery) -> str:
+    """Give the address to which the consumer posts what it did; whoever has it may answer for this contact only."""
+    place = (endpoint.institution, delivery.contact_id, endpoint.id)
+    path = "/".join([*place, context.vault.mark("webhook answer", *place)])
+    return f"{context.settings.address}/webhooks/api/v1/answers/{path}"
 
 
 async def _note(context: Context, endpoint: Endpoint, delivery: Delivery, answer: Answer, began: datetime) -> Outcome:
@@ -143,4 +152,4 @@ def retry_after(answer: Answer, at: datetime) -> timedelta | None:
     return max(until - at, timedelta()) if until.tzinfo else None
 
 
-__all__ = ["CONTENT_TYPE", "Outcome", "Sends", "attempt", "request_of", "retry_after"]
+__all__ = ["ANSWER_TO", "CONTENT_TYPE", "Outcome", "Sends", "answer_address", "attempt", "request_of", "retry_after"]

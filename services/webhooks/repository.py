@@ -194,5 +194,17 @@ class AllRecipients:
     async def put(self, recipients: Recipients, event: AnyEvent | None = None) -> Recipients:
         return await self._documents.put(recipients, event)
 
+    async def owing(self, *, after: str | None, limit: int) -> Page[Recipients]:
+        """The contacts for whom an answer is owed, the longest since first. Raises NoSuchPlace."""
+        return await self._documents.find(sort="owed_since", after=after, limit=limit)
 
-__all__ = ["UNKNOWN_DELIVERY", "UNKNOWN_ENDPOINT", "AllRecipients", "Deliveries", "Endpoints", "Lanes"]
+
+async def known(context: Context, slug: str) -> InstitutionId:
+    """Give the institution of this slug: it comes from what is kept, not from the request. Raises NotFound."""
+    for institution in await context.store.institutions(Recipients):
+        if institution == slug:
+            return institution
+    raise NotFound
+
+
+__all__ = ["UNKNOWN_DELIVERY", "UNKNOWN_ENDPOINT", "AllRecipients", "Deliveries", "Endpoints", "Lanes", "known"]

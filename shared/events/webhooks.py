@@ -1,14 +1,17 @@
-"""What webhooks tells: endpoints of webhook consumers, and that nothing of a contact is held any more."""
+"""What webhooks tells: endpoints of webhook consumers, what these owe, and that nothing of a contact is held."""
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.events.discovery import ErasedState
 from firsthand.shared.events.envelope import Event, State, Unknown
 
 EndpointStateName = Literal["active", "paused", "disabled", "removed"]
 DisabledBecause = Literal["failing", "gone"]
+OwedBecause = Literal["narrowed", "withdrawn", "erased"]
+OwedAnswer = Literal["deleted", "restricted", "not-held"]
 
 
 class EndpointState(State):
@@ -49,6 +52,46 @@ class EndpointTestedV1(_Endpoint):
 
     name: ClassVar[str] = "tested"
     type: Literal["firsthand.endpoint.tested.v1"]
+
+
+class ObligationState(State):
+    """The answer that one webhook consumer owes. It is named as the institution named it, for families to read."""
+
+    endpoint_id: str
+    consumer: Annotated[str, Field(description="a system's name, e.g. `Learning platform`; never a person's")]
+    because: OwedBecause | Unknown
+    asked_at: AwareDatetime
+    answer: Annotated[OwedAnswer | Unknown | None, Field(description="null: not answered yet")] = None
+    answered_at: AwareDatetime | None = None
+    lifted_at: Annotated[
+        AwareDatetime | None, Field(description="the family allowed it again, so nothing is owed any more")
+    ] = None
+
+
+class ObligationsState(State):
+    """What all consumers owe for one contact."""
+
+    contact: ContactReference
+    obligations: list[ObligationState]
+
+
+class _Obligation(Event[ObligationsState]):
+    service: ClassVar[str] = "webhooks"
+    entity: ClassVar[str] = "obligation"
+
+
+class ObligationOpenedV1(_Obligation):
+    """Consumers that were sent something of a contact were asked what they did with it."""
+
+    name: ClassVar[str] = "opened"
+    type: Literal["firsthand.obligation.opened.v1"]
+
+
+class ObligationAnsweredV1(_Obligation):
+    """A consumer answered, or nothing is owed any more."""
+
+    name: ClassVar[str] = "answered"
+    type: Literal["firsthand.obligation.answered.v1"]
 
 
 class WebhooksErasedV1(Event[ErasedState]):

@@ -1,4 +1,6 @@
-"""Follow events: each becomes a delivery for every endpoint that hears it; an erasure takes what was kept."""
+"""Follow events: each becomes a delivery for every endpoint that hears it, or owes an answer for it; an erasure takes
+what was kept.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -12,44 +14,47 @@ from firsthand.shared.bus.errors import Transient
 from firsthand.shared.events.consent import ErasureRequestedV1
 from firsthand.shared.events.discovery import ErasedState
 from firsthand.shared.events.envelope import AnyEvent
-from firsthand.shared.events.webhooks import EndpointTestedV1, WebhooksErasedV1
+from firsthand.shared.events.webhooks import (
+    EndpointTestedV1,
+    ObligationAnsweredV1,
+    ObligationOpenedV1,
+    WebhooksErasedV1,
+)
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
 
 
 async def fan_out(context: Context, event: AnyEvent) -> None:
-    """Keep a delivery for each endpoint that hears an event, then wake their lanes.
+    """Keep a delivery for each endpoint that hears an event or owes an answer for it, then wake their lanes.
 
     An event that comes again makes no second delivery, and whoever added an endpoint since hears it now.
     """
     if isinstance(event, ErasureRequestedV1):
-        await erase(context, event)
-    endpoints = await Endpoints(context, event.institution).listed()
-    if not endpoints:
-        return
+        await forget(context, event.institution, event.subject, but=event.id)
+    everyone = await Endpoints(context, event.institution).listed()
     case_id = await _case_of(context, event)
-    hearing = [one for one in endpoints if _hears(one, event, case_id)]
-    if not hearing:
-        return
-    await _note_recipients(context, event, hearing, case_id)
+    hearing = [one for one in everyone if _hears(one, event, case_id)]
+    asking = await _note_recipients(context, event, hearing, everyone)
     deliveries = Deliveries(context, event.institution)
-    await asyncio.gather(*(deliveries.add(_delivery(context, event, one)) for one in hearing))
+    receiving = [one for one in everyone if one in hearing or one.id in asking]
+    made = (_delivery(context, event, one, asks=one.id in asking) for one in receiving)
+    await asyncio.gather(*(deliveries.add(one) for one in made))
+    if isinstance(event, ErasureRequestedV1):
+        await tell_erased(context, event)
     dispatch = dispatch_of(context)
-    for one in hearing:
+    for one in receiving:
         if one.state == "active":
             await dispatch.wake(event.institution, one.id)
 
 
-async def erase(context: Context, event: ErasureRequestedV1) -> None:
-    """Forget all that was sent of a contact, and say so once it is true. Repeating it does no harm."""
-    erasure_id = event.data.consent.erasure_id or ""
+async def tell_erased(context: Context, event: ErasureRequestedV1) -> None:
+    """Say that all that was kept of a contact is gone. Repeating it does no harm."""
     everyone = AllRecipients(context, event.institution)
+    erasure_id = event.data.consent.erasure_id or ""
     recipients = await everyone.get_or_begin(event.subject)
     if recipients.erasure_id == erasure_id:
         return
-    await _forget(context, event.institution, event.subject, but=event.id)
     recipients.erasure_id = erasure_id
-    now = context.clock.now()
     told = WebhooksErasedV1.of(
         recipients,
         ErasedState(
@@ -57,9 +62,10 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
             erasure_id=erasure_id,
             service="webhooks",
             erased=["deliveries"],
+            kept=["obligations"] if recipients.obligations else [],
             out_of_reach=["delivered-events"] if recipients.endpoints else [],
         ),
-        at=now,
+        at=context.clock.now(),
         actor="system",
         cause=event,
     )
@@ -75,10 +81,10 @@ async def restore_erasure(context: Context, institution: InstitutionId, owner: s
             await endpoints.save(endpoint)
         await forget_endpoint(context, institution, owner)
         return
-    await _forget(context, institution, owner)
+    await forget(context, institution, owner)
 
 
-async def _forget(context: Context, institution: InstitutionId, contact_id: str, *, but: str = "") -> None:
+async def forget(context: Context, institution: InstitutionId, contact_id: str, *, but: str = "") -> None:
     """Raises Transient while an attempt of the contact's is being noted."""
     deliveries = Deliveries(context, institution)
     await deliveries.erase(contact_id, but=but)
@@ -104,20 +110,30 @@ async def _case_of(context: Context, event: AnyEvent) -> str:
     return known.case_id if known else ""
 
 
-async def _note_recipients(context: Context, event: AnyEvent, hearing: list[Endpoint], case_id: str) -> None:
-    """Note who was sent anything of a contact, before it is sent."""
-    if getattr(event.data, "contact", None) is None:
-        return
-    everyone = AllRecipients(context, event.institution)
-    recipients = await everyone.get_or_begin(event.subject)
-    new = {one.id: event.time for one in hearing if one.id not in recipients.endpoints}
-    if new:
-        recipients.case_id = case_id
-        recipients.endpoints = {**recipients.endpoints, **new}
-        await everyone.put(recipients)
+async def _note_recipients(
+    context: Context, event: AnyEvent, hearing: list[Endpoint], everyone: list[Endpoint]
+) -> list[str]:
+    """Note who is sent anything of a contact, before it is sent. Returns the ids of those that owe an answer for it."""
+    if not hasattr(event.data, "contact") or event.service == "webhooks":
+        return []
+    known = AllRecipients(context, event.institution)
+    recipients = await (known.get_or_begin(event.subject) if everyone else known.get(event.subject))
+    if recipients is None:  # nobody is told anything here
+        return []
+    before = recipients.model_copy()
+    asking = recipients.follow(event, hearing, everyone)
+    if recipients == before:
+        return asking
+    told = None
+    if recipients.obligations != before.obligations:
+        opened = any(one.event_id == event.id for one in recipients.obligations.values())
+        kind = ObligationOpenedV1 if opened else ObligationAnsweredV1
+        told = kind.of(recipients, recipients.told(), at=context.clock.now(), actor="system", cause=event)
+    await known.put(recipients, told)
+    return asking
 
 
-def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint) -> Delivery:
+def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bool) -> Delivery:
     now = context.clock.now()
     return Delivery(
         id=Delivery.id_of(event.id, endpoint.id),
@@ -129,9 +145,10 @@ def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint) -> Delivery
         occurred_at=event.time,
         made_at=now,
         body=event.wire().decode(),
+        asks=asks,
         next_at=now,
         due_at=now + timedelta(days=WebhookSettings().keep_days),
     )
 
 
-__all__ = ["erase", "fan_out", "restore_erasure"]
+__all__ = ["fan_out", "forget", "restore_erasure"]

@@ -2,10 +2,15 @@
 
 from fastapi import APIRouter
 
-from firsthand.services.webhooks.http import api_staff_deliveries, api_staff_endpoints
+from firsthand.services.webhooks.http import (
+    api_public_answers,
+    api_staff_deliveries,
+    api_staff_endpoints,
+    api_staff_obligations,
+)
 
 router = APIRouter()
-for part in (api_staff_endpoints, api_staff_deliveries):
+for part in (api_public_answers, api_staff_endpoints, api_staff_deliveries, api_staff_obligations):
     router.routes.extend(part.router.routes)
 
 __all__ = ["router"]

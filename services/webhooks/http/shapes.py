@@ -7,9 +7,10 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from firsthand.services.webhooks.handlers.deliveries import Health
 from firsthand.services.webhooks.handlers.endpoints import Added, Opened, Wanted
-from firsthand.services.webhooks.model import Attempt, Delivery
+from firsthand.services.webhooks.handlers.obligations import Owing
+from firsthand.services.webhooks.model import Attempt, Delivery, Obligation
 from firsthand.services.webhooks.model.delivery import DeliveryState
-from firsthand.shared.events.webhooks import DisabledBecause, EndpointStateName
+from firsthand.shared.events.webhooks import DisabledBecause, EndpointStateName, OwedAnswer, OwedBecause
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Instant, Line, Note
 
@@ -204,6 +205,53 @@ class RecoveredOut(BaseModel):
     """How many deliveries are sent again."""
 
     count: int
+
+
+class Answer(BaseModel):
+    """What a consumer did with all that it was sent of one contact."""
+
+    answer: OwedAnswer
+    reference: Annotated[Line, Field(max_length=200, description="your own, e.g. of a ticket; nothing personal")] = ""
+
+
+class ObligationOut(BaseModel):
+    """The answer that one endpoint owes for one contact."""
+
+    endpoint_id: str
+    consumer: str
+    because: OwedBecause
+    asked_at: AwareDatetime
+    answer: OwedAnswer | None
+    answered_at: AwareDatetime | None
+    reference: str
+    by: Annotated[str, Field(description="id of the coordinator who answered for it; empty: the consumer itself")]
+    lifted_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, endpoint_id: str, one: Obligation) -> Self:
+        shown = one.model_dump(include=set(cls.model_fields))
+        return cls(endpoint_id=endpoint_id, **shown)
+
+
+class OwingOut(BaseModel):
+    """Everything that was asked for one contact."""
+
+    contact_id: str
+    reference: str
+    owed_since: AwareDatetime | None
+    obligations: list[ObligationOut]
+
+    @classmethod
+    def of(cls, owing: Owing) -> Self:
+        asked = [ObligationOut.of(id_, one) for id_, one in owing.obligations.items()]
+        return cls(contact_id=owing.contact_id, reference=owing.reference, owed_since=owing.since, obligations=asked)
+
+
+class AllOwingOut(BaseModel):
+    """A page of the contacts for whom an answer is owed, the longest since first."""
+
+    items: list[OwingOut]
+    next: str | None
 
 
 class EventTypesOut(BaseModel):

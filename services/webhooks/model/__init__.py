@@ -1,6 +1,7 @@
 """The rules of webhooks, without I/O and without a clock."""
 
-from firsthand.services.webhooks.model.delivery import Attempt, Delivery, Lane, Recipients
+from firsthand.services.webhooks.model.delivery import Attempt, Delivery, Lane
 from firsthand.services.webhooks.model.endpoint import Endpoint
+from firsthand.services.webhooks.model.recipients import Obligation, Recipients
 
-__all__ = ["Attempt", "Delivery", "Endpoint", "Lane", "Recipients"]
+__all__ = ["Attempt", "Delivery", "Endpoint", "Lane", "Obligation", "Recipients"]

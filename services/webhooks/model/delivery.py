@@ -52,6 +52,7 @@ class Delivery(Document):
     occurred_at: AwareDatetime  # the event's time
     made_at: AwareDatetime
     body: str  # the event, byte for byte as it was published
+    asks: bool = False  # its receiver owes an answer; the address for it goes with the request
 
     state: DeliveryState = "waiting"
     next_at: AwareDatetime | None  # None: no attempt is to come
@@ -115,14 +116,4 @@ class Lane(Document):
         self.holder, self.held_until, self.due_at = "", None, next_at
 
 
-class Recipients(Document):
-    """The endpoints to which anything of a contact was addressed; id = the contact's."""
-
-    kind: ClassVar[str] = "recipients"
-
-    case_id: str = ""
-    endpoints: dict[str, AwareDatetime] = {}  # by endpoint id, since when
-    erasure_id: str = ""
-
-
-__all__ = ["Attempt", "Delivery", "DeliveryState", "Failure", "Lane", "Recipients"]
+__all__ = ["Attempt", "Delivery", "DeliveryState", "Failure", "Lane"]
