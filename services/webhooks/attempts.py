@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
-from firsthand.services.webhooks.model.signatures import sign
-from firsthand.services.webhooks.sending import Answer
-
+from firsthand.services.webhooks.guard import Guard
 from firsthand.services.webhooks.model import Attempt, Delivery, Endpoint
+from firsthand.services.webhooks.model.signatures import sign
 from firsthand.services.webhooks.repository import Deliveries, Endpoints
+from firsthand.services.webhooks.sending import Answer
+from firsthand.services.webhooks.settings import WebhookSettings
 from firsthand.shared.events.webhooks import EndpointDisabledV1
 from firsthand.shared.inputs import length_of
 from firsthand.shared.service import Context, use_case
@@ -75,6 +76,13 @@ async def request_of(
     extra: dict[str, str] = json.loads(opened["headers"]) if "headers" in opened else {}
     asks = {ANSWER_TO: answer_address(context, endpoint, delivery)} if delivery.asks else {}
     return opened["url"], {**extra, "content-type": CONTENT_TYPE, "user-agent": _AGENT, **asks, **signed}
+
+
+def guard_of(context: Context) -> Guard:
+    """Give what says where this deployment sends webhooks to."""
+    settings = WebhookSettings()
+    loopback = context.settings.address_is_loopback
+    return Guard(settings.allowed, ports=frozenset(settings.ports), loopback=loopback)
 
 
 def answer_address(context: Context, endpoint: Endpoint, delivery: Delivery) -> str:

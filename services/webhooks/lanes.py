@@ -11,12 +11,10 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.webhooks.guard import Guard
-from firsthand.services.webhooks.sending import Sender
-
-from firsthand.services.webhooks.attempts import Sends, attempt
+from firsthand.services.webhooks.attempts import Sends, attempt, guard_of
 from firsthand.services.webhooks.model import Delivery, Endpoint, Lane
 from firsthand.services.webhooks.repository import Deliveries, Endpoints, Lanes
+from firsthand.services.webhooks.sending import Sender
 from firsthand.services.webhooks.settings import TIME_LIMIT, WebhookSettings
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.service import Context
@@ -41,7 +39,7 @@ class Dispatch:
         self.context = context
         self.id = new_id()
         self.sender: Sends = Sender(
-            Guard(settings.allowed, loopback=context.settings.address_is_loopback),
+            guard_of(context),
             proxy=settings.proxy,
             ca_file=settings.ca_file,
             time_limit=TIME_LIMIT,

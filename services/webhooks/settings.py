@@ -1,15 +1,14 @@
 """The knobs of webhooks, read from the environment (`FIRSTHAND_WEBHOOK_...`)."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from firsthand.services.webhooks.guard import Network
 from firsthand.shared.settings import ToldSettings
-
-Network = IPv4Network | IPv6Network
 
 
 class WebhookSettings(ToldSettings):
@@ -20,6 +19,11 @@ class WebhookSettings(ToldSettings):
     keep_days: Annotated[int, Field(ge=4, le=365, description="a delivery is kept, payload and answers included")] = 30
     allowed: Annotated[
         tuple[Network, ...], NoDecode, Field(description="comma-separated private ranges that may be sent to")
+    ] = ()
+    ports: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=65535)], ...],
+        NoDecode,
+        Field(description="comma-separated ports that may be sent to, beside 443 and 8443"),
     ] = ()
     proxy: Annotated[
         str, Field(pattern=r"^(https?://[^/\s]+/?)?$", description="an egress proxy, through which everything goes")
@@ -32,6 +36,11 @@ class WebhookSettings(ToldSettings):
         if not isinstance(value, str):
             return value
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("ca_file")
     @classmethod

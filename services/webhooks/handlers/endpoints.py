@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
-from firsthand.services.webhooks.guard import Guard, RefusedAddress
-from firsthand.services.webhooks.model.signatures import new_key, new_secret, public_key
-
+from firsthand.services.webhooks.attempts import guard_of
+from firsthand.services.webhooks.guard import RefusedAddress
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.services.webhooks.model import Endpoint
 from firsthand.services.webhooks.model.endpoint import (
@@ -19,8 +18,8 @@ from firsthand.services.webhooks.model.endpoint import (
     checked_name,
     checked_types,
 )
+from firsthand.services.webhooks.model.signatures import new_key, new_secret, public_key
 from firsthand.services.webhooks.repository import Deliveries, Endpoints
-from firsthand.services.webhooks.settings import WebhookSettings
 from firsthand.shared.copies import cases_of
 from firsthand.shared.events.webhooks import EndpointChangedV1, EndpointTestedV1
 from firsthand.shared.identifiers import InstitutionId, new_id
@@ -229,7 +228,7 @@ async def opened(context: Context, endpoint: Endpoint) -> Opened:
 def _checked_url(context: Context, url: str) -> str:
     """Raises Refused with the reason why this deployment sends nothing there."""
     try:
-        Guard(WebhookSettings().allowed, loopback=context.settings.address_is_loopback).refuse(url)
+        guard_of(context).refuse(url)
     except RefusedAddress as refused:
         raise Refused.of_field("url", refused.text) from None
     return url

@@ -1,0 +1,79 @@
+"""What keeps webhooks out of our own network: which addresses may be sent to, by their text and once they are resolved.
+
+`ssrfguard` knows the networks and the odd ways to write an address, and connects to the very address that it checked:
+that needs more care than a table of our own would get. Here is what we allow, and in words why not.
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+from ssrfguard import Policy
+from ssrfguard.errors import BlockedAddressError, BlockedURLError
+from ssrfguard.httpx import AsyncSafeBackend
+
+from firsthand.shared.texts import N_
+
+Network = IPv4Network | IPv6Network
+
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_TLS_PORTS: Final = frozenset({443, 8443})
+_LOCAL_NAMES: Final = ("localhost", "127.", "[::1]")
+
+_MALFORMED: Final = N_("Enter a web address, for example https://example.org/webhooks.")
+_INSECURE: Final = N_("The address must start with https://.")
+_OWN_NETWORK: Final = N_(
+    "This address belongs to a private network. Use a public address, or ask the operator to allow this network."
+)
+_PORT: Final = N_("Use port 443 or 8443, or ask the operator to allow another port.")
+_NAME: Final = N_("Leave the user name and password out of the address. You can add a header instead.")
+
+
+class RefusedAddress(Exception):  # noqa: N818 - says what is the case
+    """Nothing is sent there. `text` says why, in English, marked for the catalogues."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Guard:
+    """Which addresses this deployment sends webhooks to."""
+
+    def __init__(
+        self, allowed: tuple[Network, ...] = (), *, ports: frozenset[int] = frozenset(), loopback: bool
+    ) -> None:
+        """`allowed`: private networks that the operator lets be sent to. `loopback`: the deployment itself is only on
+        this machine, where receivers may be too, without TLS.
+        """
+        self._loopback = loopback
+        self._policy = Policy(
+            allowed_schemes=frozenset({"http", "https"} if loopback else {"https"}),
+            allowed_ports=frozenset(range(1, 65536)) if loopback else _TLS_PORTS | ports,
+            allowed_networks=(*allowed, *(_LOOPBACK if loopback else ())),
+        )
+
+    def refuse(self, url: str) -> None:
+        """Look at an address by its text alone. Raises RefusedAddress."""
+        try:
+            parts = urlsplit(url)
+            if parts.username is not None or parts.password is not None:
+                raise RefusedAddress(_NAME)
+            if parts.scheme == "http" and not (self._loopback and parts.netloc.lower().startswith(_LOCAL_NAMES)):
+                raise RefusedAddress(_INSECURE)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment or " " in url:
+                raise RefusedAddress(_MALFORMED)
+            self._policy.check_url(url)
+        except BlockedAddressError:
+            raise RefusedAddress(_OWN_NETWORK) from None
+        except BlockedURLError as error:
+            raise RefusedAddress(_PORT if "allowed_ports" in error.reason else _MALFORMED) from None
+        except ValueError:
+            raise RefusedAddress(_MALFORMED) from None
+
+    def backend(self) -> AsyncSafeBackend:
+        """Give what opens connections: only to addresses that were checked after they were resolved."""
+        return AsyncSafeBackend(policy=self._policy)
+
+
+__all__ = ["Guard", "RefusedAddress"]
