@@ -4,12 +4,13 @@
 that needs more care than a table of our own would get. Here is what we allow, and in words why not.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+import contextlib
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from ssrfguard import Policy
-from ssrfguard.errors import BlockedAddressError, BlockedURLError
+from ssrfguard.errors import BlockedURLError
 from ssrfguard.httpx import AsyncSafeBackend
 
 from firsthand.shared.texts import N_
@@ -64,12 +65,17 @@ class Guard:
             if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment or " " in url:
                 raise RefusedAddress(_MALFORMED)
             self._policy.check_url(url)
-        except BlockedAddressError:
-            raise RefusedAddress(_OWN_NETWORK) from None
-        except BlockedURLError as error:
-            raise RefusedAddress(_PORT if "allowed_ports" in error.reason else _MALFORMED) from None
-        except ValueError:
-            raise RefusedAddress(_MALFORMED) from None
+        except (BlockedURLError, ValueError) as error:
+            raise RefusedAddress(self._why(url, error)) from None
+
+    def _why(self, url: str, error: Exception) -> str:
+        """Say in words why `ssrfguard` refused an address."""
+        if "allowed_ports" in str(error):
+            return _PORT
+        with contextlib.suppress(ValueError):
+            if not self._policy.permits_address(ip_address(urlsplit(url).hostname or "")):
+                return _OWN_NETWORK
+        return _MALFORMED
 
     def backend(self) -> AsyncSafeBackend:
         """Give what opens connections: only to addresses that were checked after they were resolved."""

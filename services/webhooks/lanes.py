@@ -23,6 +23,8 @@ from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable
 _LEASE: Final = timedelta(seconds=15)
 _RENEWED_EVERY: Final = timedelta(seconds=5)
 # A lane in which nothing is due is kept for so long, and looked at so often: other replicas put in it, too.
+# Attempts in hand may take so long when the service stops; shorter than `shared.tasks.ended` waits.
+_GRACE: Final = 2.0  # seconds
 _LINGER: Final = timedelta(seconds=5)
 _LOOK_EVERY: Final = 1.0  # seconds
 _AHEAD: Final = 32  # deliveries that are known beforehand, so that not each attempt asks the store
@@ -78,6 +80,12 @@ class Dispatch:
     async def give_back(self, lane: Lane) -> None:
         """Release a lane, and take it again if something came in between."""
         self._held.pop(lane.id, None)
+        try:
+            await self._give_back(lane)
+        except StoreUnavailable as error:  # then it is taken when its lease ends
+            self.context.log.warning("a lane was not given back: %s", error)
+
+    async def _give_back(self, lane: Lane) -> None:
         lanes, deliveries = Lanes(self.context, lane.institution), Deliveries(self.context, lane.institution)
         lane.release(await deliveries.next_at(lane.id))
         with contextlib.suppress(Conflict):  # the lease had ended: it is another replica's now
@@ -92,10 +100,15 @@ class Dispatch:
             await asyncio.Event().wait()
         finally:
             self._stopping = True
-            for held in self._held.values():
+            lanes = list(self._held.values())
+            for held in lanes:
                 held.stop()
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=TIME_LIMIT)
+                await asyncio.wait(self._tasks, timeout=_GRACE)
+            for held in lanes:
+                held.abandon()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
             if isinstance(self.sender, Sender):
                 await self.sender.close()
 
@@ -122,6 +135,11 @@ class _HeldLane:
         self._ended = True
         self.woken.set()
 
+    def abandon(self) -> None:
+        """End the attempts in hand: they are made again, by whoever takes the lane."""
+        for task in self._attempts:
+            task.cancel()
+
     async def run(self) -> None:
         """Deliver what is due until nothing was for a while, then give the lane back."""
         try:
@@ -140,8 +158,7 @@ class _HeldLane:
             if self._attempts:
                 await asyncio.wait(self._attempts)
         finally:
-            for task in self._attempts:
-                task.cancel()
+            self.abandon()
             await self._dispatch.give_back(self._lane)
 
     async def _pause(self) -> None:

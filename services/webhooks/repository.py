@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients
 from firsthand.services.webhooks.model.delivery import DeliveryState
@@ -89,7 +89,7 @@ class Deliveries:
 
     async def due(self, endpoint_id: str, now: datetime, limit: int) -> list[Delivery]:
         """Those of an endpoint whose attempt has come, the earliest first."""
-        where: Where = {"endpoint_id": endpoint_id, "next_at": Range(to=now)}
+        where: Where = {"endpoint_id": endpoint_id, "next_at": Range(to=now + timedelta(microseconds=1))}
         return (await self._documents.find(where, sort="next_at", limit=limit)).items
 
     async def next_at(self, endpoint_id: str) -> datetime | None:

@@ -75,7 +75,9 @@ KEPT: Final[Mapping[str, str]] = {
 
 OUT_OF_REACH: Final[Mapping[str, str]] = {
     "delivered-mail": N_("emails already in your inbox or in your email provider's copies"),
-    "delivered-events": N_("what other systems of the institution were told, without your name: they are asked to delete it"),
+    "delivered-events": N_(
+        "what other systems of the institution were told, without your name: they are asked to delete it"
+    ),
     "platform-messages": N_("the messages we sent you on the platform: you and we can delete them there"),
 }
 

@@ -50,6 +50,15 @@ class Obligation(BaseModel):
         return self.answer is None and self.lifted_at is None
 
 
+class Addressed(BaseModel):
+    """An endpoint to which something of a contact was addressed."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str  # as it was then: it may be removed since
+    since: AwareDatetime
+
+
 class Recipients(Document):
     """The endpoints to which anything of a contact was addressed, and what they owe; id = the contact's."""
 
@@ -57,7 +66,7 @@ class Recipients(Document):
     indexes: ClassVar[tuple[Index, ...]] = (Index.on("owed_since"),)
 
     contact: ContactReference | None = None
-    endpoints: dict[str, AwareDatetime] = {}  # by endpoint id, since when
+    endpoints: dict[str, Addressed] = {}  # by endpoint id
     scopes: list[str] | None = None  # what the family allowed when it was last heard; None: never heard
     because: OwedBecause | None = None  # why answers are owed now
     before: list[str] = []  # what was allowed before it was narrowed
@@ -77,14 +86,14 @@ class Recipients(Document):
         """
         names = {one.id: one.name for one in everyone}
         self.contact = event.data.contact
-        new = [one.id for one in hearing if one.id not in self.endpoints]
-        self.endpoints = {**self.endpoints, **dict.fromkeys(new, event.time)}
+        new = {one.id: Addressed(name=one.name, since=event.time) for one in hearing if one.id not in self.endpoints}
+        self.endpoints = {**self.endpoints, **new}
         record = getattr(event.data, "consent", None)
         asked = list(new) if self.because else []
         if isinstance(record, ConsentRecordState) and self.take(event):
             asked = self._follow_consent(event, record) or asked
         for endpoint_id in asked:
-            self._ask(endpoint_id, names.get(endpoint_id, ""), event)
+            self._ask(endpoint_id, names.get(endpoint_id, self.endpoints[endpoint_id].name), event)
         self._settle()
         return [id_ for id_, one in self.obligations.items() if one.event_id == event.id]
 
@@ -168,7 +177,7 @@ class Recipients(Document):
         self.obligations = {
             **self.obligations,
             endpoint_id: Obligation(
-                consumer=name or (asked.consumer if asked else ""),
+                consumer=name,
                 because=self.because,
                 event_id=event.id,
                 asked_at=event.time,
