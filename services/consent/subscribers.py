@@ -3,7 +3,7 @@
 from typing import Final
 
 from firsthand.services.consent.handlers.erasure import note_erased
-from firsthand.services.consent.handlers.following import follow_meeting, follow_recording
+from firsthand.services.consent.handlers.following import follow_meeting, follow_obligations, follow_recording
 from firsthand.services.consent.handlers.invitations import prepare_invitation
 from firsthand.shared.copies import keep_case, keep_institution
 from firsthand.shared.service import Subscribers
@@ -19,3 +19,4 @@ SUBSCRIBERS.subscriber("note_discovery_erased")(note_erased)
 SUBSCRIBERS.subscriber("note_scheduling_erased")(note_erased)
 SUBSCRIBERS.subscriber("note_archive_erased")(note_erased)
 SUBSCRIBERS.subscriber("note_webhooks_erased")(note_erased)
+SUBSCRIBERS.subscriber("follow_obligations")(follow_obligations)

@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    PrivateAttr,
     WithJsonSchema,
 )
 
@@ -121,8 +120,6 @@ class Event(BaseModel, Generic[S]):
     sequence: Sequence
     data: S
 
-    _body: bytes | None = PrivateAttr(None)
-
     @property
     def origin(self) -> str:
         """The document that this event came from: `<service>/<subject>`. Consumers keep sequences by it."""
@@ -137,11 +134,12 @@ class Event(BaseModel, Generic[S]):
         """The event as it is published: JSON structured mode, absent attributes left out. One that was read off the
         wire is given back byte for byte, with what a newer release says in it.
         """
-        return self._body or self.model_dump_json(exclude_none=True).encode()
+        came: bytes | None = self.__dict__.get("_came_as")
+        return came or self.model_dump_json(exclude_none=True).encode()
 
     def came_as(self, body: bytes) -> Self:
-        """Note the bytes from which this event was read."""
-        self._body = body
+        """Note the bytes from which this event was read, which are no part of what it says: equality ignores them."""
+        self.__dict__["_came_as"] = body
         return self
 
     @classmethod

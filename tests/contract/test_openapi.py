@@ -20,7 +20,11 @@ OPERATIONS = [
     for method, operation in methods.items()
 ]
 
-PUBLIC = {("portal", "/api/v1/sign-in"), ("consent", "/api/v1/links/open")}
+PUBLIC = {
+    ("portal", "/api/v1/sign-in"),
+    ("consent", "/api/v1/links/open"),
+    ("webhooks", "/api/v1/answers/{institution}/{contact_id}/{endpoint_id}/{token}"),
+}
 
 
 def said(operation: tuple[str, str, str, Any]) -> str:

@@ -30,7 +30,13 @@ NEWEST: Final = max(
 
 # "<database>: <kind>" of kinds that came after the newest release. Making its fixtures at a release empties it.
 NEW_SINCE: Final[frozenset[str]] = frozenset(
-    {"consent: page_lock", "discovery: gone", *(f"{service}.keys: clock" for service in SERVICES)}
+    {
+        "consent: page_lock",
+        "discovery: gone",
+        *(f"{service}.keys: clock" for service in SERVICES),
+        *(f"webhooks: {kind.kind}" for kind in SERVICES["webhooks"].documents),
+        *(f"webhooks.keys: {kind.kind}" for kind in KEY_STORE_KINDS),
+    }
 )
 # Kinds that a release had and this one has no longer, whose documents nobody needs.
 RETIRED: Final[frozenset[str]] = frozenset()

@@ -149,4 +149,4 @@ def test_a_service_without_a_stream_of_its_own_tells_nothing_and_hears_all_the_s
 
 def test_there_is_no_user_of_another_name() -> None:
     with pytest.raises(KeyError):
-        permissions_of("webhooks", EVERYWHERE)
+        permissions_of("nobody", EVERYWHERE)

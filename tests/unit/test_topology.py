@@ -32,8 +32,10 @@ def test_a_durable_is_of_one_stream_and_its_names_fit_a_subject(durable: Durable
 
 
 def test_no_service_has_two_handlers_of_one_name() -> None:
-    names = [(durable.service, durable.handler) for durable in DURABLES]
+    names = [(durable.service, durable.handler, durable.producer) for durable in DURABLES]
     assert len(names) == len(set(names))
+    of_several = {name[:2] for name in names if name[2]}  # one handler of what several services produce
+    assert not of_several & {name[:2] for name in names if not name[2]}
 
 
 def test_a_placement_hears_of_its_institutions_only() -> None:

@@ -1,10 +1,11 @@
-"""Keep what the family's page shows of the meeting and the recording. Nothing personal."""
+"""Keep what the family's page shows of the meeting, the recording, and the systems that were told. Nothing personal."""
 
-from firsthand.services.consent.model import Meeting, Recording
+from firsthand.services.consent.model import Consumer, Meeting, Recording
 from firsthand.services.consent.repository import Journeys
 from firsthand.shared.events.archive import RecordingState
 from firsthand.shared.events.envelope import Event
 from firsthand.shared.events.scheduling import MeetingState
+from firsthand.shared.events.webhooks import ObligationsState
 from firsthand.shared.service import Context
 
 
@@ -36,4 +37,24 @@ async def follow_recording(context: Context, event: Event[RecordingState]) -> No
         refused_because=told.refused_because,
         expires_at=told.expires_at,
     )
+    await journeys.save(journey)
+
+
+async def follow_obligations(context: Context, event: Event[ObligationsState]) -> None:
+    """Keep which systems were asked and what they answered, also after the erasure: the certificate lists it."""
+    journeys = Journeys(context, event.institution)
+    journey = await journeys.get(event.subject)
+    if journey is None or not journey.take(event):
+        return
+    journey.consumers = [
+        Consumer(
+            name=one.consumer,
+            because=one.because,
+            asked_at=one.asked_at,
+            answer=one.answer,
+            answered_at=one.answered_at,
+            lifted_at=one.lifted_at,
+        )
+        for one in event.data.obligations
+    ]
     await journeys.save(journey)

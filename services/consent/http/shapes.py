@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from firsthand.services.consent.handlers import invitations, reading
 from firsthand.services.consent.model import (
+    Consumer,
     Erase,
     ErasureAnswer,
     Journey,
@@ -405,4 +406,5 @@ class CertificateOut(BaseModel):
     waiting_for: list[str]
     completed_at: AwareDatetime | None
     services: list[ServiceErasedOut]
+    consumers: Annotated[list[Consumer], Field(description="systems of the institution that were told, and asked")]
     receipt: MinimalReceipt | None

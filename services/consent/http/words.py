@@ -70,6 +70,7 @@ KEPT: Final[Mapping[str, str]] = {
     ),
     "minimal-receipt": N_("a short record without names, to show that there was a consent and that it ended"),
     "link-mark": N_("a code for your personal link, so that it can show you this certificate"),
+    "obligations": N_("which systems we asked to delete what they were told, and their answers"),
     "recording-tombstone": N_("a note that there was a recording, so that it cannot be restored by mistake"),
 }
 

@@ -53,6 +53,17 @@ class ErasureAnswer(BaseModel):
     out_of_reach: list[str] = []
 
 
+class Consumer(BaseModel):
+    """A system of the institution that was told of this contact, and what it did when it was asked."""
+
+    name: str  # as the institution calls it
+    because: Literal["narrowed", "withdrawn", "erased"] | Unknown
+    asked_at: AwareDatetime
+    answer: Literal["deleted", "restricted", "not-held"] | Unknown | None = None
+    answered_at: AwareDatetime | None = None
+    lifted_at: AwareDatetime | None = None  # allowed again before it answered
+
+
 class MinimalReceipt(BaseModel):
     """What is kept after erasure, so that it can be shown that there was a consent: nothing that names anybody."""
 
@@ -100,6 +111,7 @@ class Journey(Document):
     records: int = 0
 
     answers: dict[str, ErasureAnswer] = {}
+    consumers: list[Consumer] = []
     receipt: MinimalReceipt | None = None
 
     # --- what is so ---------------------------------------------------------------------------------------------
@@ -306,7 +318,8 @@ class Journey(Document):
     def forget_certificate(self, at: datetime) -> None:
         if self.receipt is None or at < self.receipt.kept_until:
             raise Refused("not-yet", N_("The certificate is still being kept."))
-        self.receipt, self.answers, self.link_id, self.link_made_at = None, {}, None, None
+        self.receipt, self.answers, self.consumers = None, {}, []
+        self.link_id = self.link_made_at = None
 
     def _demand_undecided(self) -> None:
         self._demand_not_erasing()

@@ -11,6 +11,7 @@ from firsthand.shared.events.consent import (
     ConsentChangedV1,
     ConsentDeclinedV1,
     ConsentRecordState,
+    ConsentState,
     ConsentWithdrawnV1,
     ErasureRequestedV1,
 )
@@ -88,10 +89,9 @@ class Recipients(Document):
         self.contact = event.data.contact
         new = {one.id: Addressed(name=one.name, since=event.time) for one in hearing if one.id not in self.endpoints}
         self.endpoints = {**self.endpoints, **new}
-        record = getattr(event.data, "consent", None)
         asked = list(new) if self.because else []
-        if isinstance(record, ConsentRecordState) and self.take(event):
-            asked = self._follow_consent(event, record) or asked
+        if isinstance(event.data, ConsentState) and self.take(event):
+            asked = self._follow_consent(event, event.data.consent) or asked
         for endpoint_id in asked:
             self._ask(endpoint_id, names.get(endpoint_id, self.endpoints[endpoint_id].name), event)
         self._settle()
