@@ -4,6 +4,7 @@ from typing import Final
 
 from firsthand.services.webhooks.handlers.deliveries import forget_in_time
 from firsthand.services.webhooks.handlers.following import restore_erasure
+from firsthand.services.webhooks.handlers.notices import remind, tell_disabled, watch_mail
 from firsthand.services.webhooks.http import router
 from firsthand.services.webhooks.lanes import keep_delivering, look_at_lane
 from firsthand.services.webhooks.menu import MENU
@@ -17,8 +18,13 @@ SERVICE: Final = Service(
     name="webhooks",
     documents=(InstitutionCopy, CaseCopy, Endpoint, Delivery, Lane, Recipients),
     handlers=SUBSCRIBERS,
-    timers={Lane: Timer(look_at_lane, destroys=False), Delivery: Timer(forget_in_time, destroys=True)},
-    background=(keep_delivering,),
+    timers={
+        Lane: Timer(look_at_lane, destroys=False),
+        Endpoint: Timer(tell_disabled, destroys=False),
+        Recipients: Timer(remind, destroys=False),
+        Delivery: Timer(forget_in_time, destroys=True),
+    },
+    background=(keep_delivering, watch_mail),
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,

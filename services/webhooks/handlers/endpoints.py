@@ -192,6 +192,7 @@ async def remove_endpoint(context: Context, staff: Staff, endpoint_id: str) -> N
 async def forget_endpoint(context: Context, institution: InstitutionId, endpoint_id: str) -> None:
     """Destroy a removed endpoint's secrets and deliveries. Done again it changes nothing."""
     await context.vault.erase(institution, endpoint_id)
+    await context.mail.erase(institution, endpoint_id)
     deliveries = Deliveries(context, institution)
     while found := await deliveries.of_endpoint(endpoint_id, 100):
         for one in found:
