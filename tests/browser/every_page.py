@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fastapi.routing import iter_route_contexts
 
-SERVICES = ("archive", "consent", "discovery", "portal", "scheduling")
+SERVICES = ("archive", "consent", "discovery", "portal", "scheduling", "webhooks")
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,17 @@ PAGES = (
     PageAt("tutor", "/archive/recordings/{contact_id}", "/archive/recordings/{uploaded}"),
     PageAt("tutor", "/archive/recordings/{contact_id}", "/archive/recordings/{released}"),
     PageAt("student", "/archive/watch/{contact_id}", "/archive/watch/{released}"),
+    PageAt("coordinator", "/webhooks/endpoints", "/webhooks/endpoints"),
+    PageAt("coordinator", "/webhooks/endpoints/new", "/webhooks/endpoints/new"),
+    PageAt("coordinator", "/webhooks/endpoints/{endpoint_id}", "/webhooks/endpoints/{endpoint_id}"),
+    PageAt("coordinator", "/webhooks/endpoints/{endpoint_id}/edit", "/webhooks/endpoints/{endpoint_id}/edit"),
+    PageAt("coordinator", "/webhooks/endpoints/{endpoint_id}/remove", "/webhooks/endpoints/{endpoint_id}/remove"),
+    PageAt(
+        "coordinator",
+        "/webhooks/endpoints/{endpoint_id}/deliveries/{delivery_id}",
+        "/webhooks/endpoints/{endpoint_id}/deliveries/{delivery_id}",
+    ),
+    PageAt("coordinator", "/webhooks/answers-owed", "/webhooks/answers-owed"),
     PageAt("student", "", "/discovery/leads", 403),
     PageAt("tutor", "", "/discovery/leads/nobody", 404),
     PageAt("tutor", "", "/portal/journeys?stage=nowhere", 422),

@@ -1,5 +1,6 @@
 """Webhooks alone, against a real NATS server, a real store and real receivers, with a clock that the test moves."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import nats
 import pytest
 
 from firsthand.services.webhooks.app import SERVICE
-from firsthand.shared.clock import ManualClock
+from firsthand.shared.clock import Clock, ManualClock, SystemClock
 from firsthand.shared.deployment import Deployment
 from firsthand.shared.keys import Keys
 from firsthand.shared.sessions import SessionIssuer
@@ -18,10 +19,9 @@ from tests.integration.webhooks.house import House
 from tests.receiver import Receiver
 
 
-@pytest.fixture
-async def house(tmp_path: Path, nats_url: str) -> AsyncIterator[House]:
-    clock = ManualClock(datetime(2026, 11, 27, 9, tzinfo=UTC))
-    settings = Settings(data=tmp_path / "data", nats_url=nats_url)
+@contextlib.asynccontextmanager
+async def house_of(clock: Clock, folder: Path, nats_url: str) -> AsyncIterator[House]:
+    settings = Settings(data=folder / "data", nats_url=nats_url)
     async with Deployment.started(settings, [SERVICE], clock=clock, create_keys=True) as deployment:
         keys = Keys.load(settings.key_folder)
         transport = httpx.ASGITransport(deployment.app)
@@ -29,6 +29,19 @@ async def house(tmp_path: Path, nats_url: str) -> AsyncIterator[House]:
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as http:
             yield House(deployment, clock, connection, SessionIssuer(keys.signing, clock), http)
         await connection.close()
+
+
+@pytest.fixture
+async def house(tmp_path: Path, nats_url: str) -> AsyncIterator[House]:
+    async with house_of(ManualClock(datetime(2026, 11, 27, 9, tzinfo=UTC)), tmp_path, nats_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def house_of_today(tmp_path: Path, nats_url: str) -> AsyncIterator[House]:
+    """By the machine's clock, for receivers that go by it."""
+    async with house_of(SystemClock(), tmp_path, nats_url) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, webhooks
 
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.shared.deployment import Deployment
@@ -42,16 +42,7 @@ async def test_a_verifier_of_others_accepts_the_signature_and_the_id_stays_over_
     first, second = await receiver.got(2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == event.id
     assert first.headers["webhook-signature"] != second.headers["webhook-signature"]  # of another time
-    now = house.clock.now()
-
-    class Then:
-        @staticmethod
-        def now(tz: object = None) -> object:
-            return now
-
-    import standardwebhooks.webhooks as theirs
-
-    monkeypatch.setattr(theirs, "datetime", type("Then", (theirs.datetime,), {"now": staticmethod(Then.now)}))
+    monkeypatch.setattr(webhooks, "datetime", type("Then", (datetime,), {"now": lambda tz: house.clock.now()}))
     for one in (first, second):
         assert Webhook(added["secret"]).verify(one.body, one.headers)["id"] == event.id
     (delivery,) = await house.until(added["endpoint_id"], "delivered")
