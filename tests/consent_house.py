@@ -28,6 +28,7 @@ from firsthand.shared.events.discovery import (
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.events.portal import InstitutionChangedV1, InstitutionState
 from firsthand.shared.events.scheduling import SchedulingErasedV1
+from firsthand.shared.events.webhooks import WebhooksErasedV1
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.keys import Keys
 from firsthand.shared.service import Context
@@ -109,7 +110,8 @@ class House:
     async def erased_by(self, contact_id: str, *services: str) -> None:
         erasure_id = (await self.journey(contact_id)).consent.erasure_id or ""
         kinds: dict[str, Any] = {
-            "discovery": DiscoveryErasedV1, "scheduling": SchedulingErasedV1, "archive": ArchiveErasedV1
+            "discovery": DiscoveryErasedV1, "scheduling": SchedulingErasedV1, "archive": ArchiveErasedV1,
+            "webhooks": WebhooksErasedV1,
         }  # fmt: skip
         for service in services:
             state = ErasedState(

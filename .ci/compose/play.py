@@ -31,12 +31,12 @@ from firsthand.example import journey as play
 from firsthand.shared.client import Refused
 from firsthand.shared.clock import SystemClock
 from firsthand.shared.keys import Keys
+from firsthand.shared.topology import SERVICES
 
 REPOSITORY = Path(__file__).parents[2]
 LOOK = Path(__file__).with_name("look.py")
 CLOCK = SystemClock()
 COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
-SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 _READY_WITHIN = 60.0  # seconds
 _CARRIED = "through the published port on loopback"
 _PIECE = 32 * 1024  # bytes of an upload at once: many, so that a kill falls into the middle of them

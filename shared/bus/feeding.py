@@ -123,7 +123,7 @@ def _declare(router: NatsRouter, durable: Durable, handle: Any, placement: Place
         decoder=_decode,
         ack_policy=AckPolicy.MANUAL,  # `delivery.Settling` does it
         no_reply=True,
-        title=f"{durable.service}: {durable.handler}",
+        title=": ".join(filter(None, (durable.service, durable.handler, durable.producer))),
     )
     FedSubscriber.made_of(subscriber, durable)(handle)
 

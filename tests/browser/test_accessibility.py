@@ -16,6 +16,7 @@ from tests.browser.every_page import NOT_PAGES, PAGES, PageAt, routes_of_pages
 from tests.browser.house import FAMILIES, PHONE, House
 from tests.browser.reading import answer_every_question, looks_ready
 from tests.fourth_language import CODE
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -102,10 +103,26 @@ class Visitors:
             return str((await play.waiting_leads(school))[0]["lead_id"])
         if name == "sign_in_link":
             return urlsplit(await self.house.sign_in_link("student")).path
+        if name in {"endpoint_id", "delivery_id"}:
+            self._places["endpoint_id"], self._places["delivery_id"] = await self._delivery()
+            return self._places[name]
         if name == "slot":
             return quote(str((await play.free_times(await self.house.family_at("offered")))[0]["starts_at"]))
         journey = await self.house.family_at(name.removesuffix("_link"))
         return urlsplit(journey.link).path if name.endswith("_link") else journey.contact_id
+
+    async def _delivery(self) -> tuple[str, str]:
+        """An endpoint at which nobody answers, with one attempt."""
+        call, endpoints = self.house.school.coordinator.call, "/webhooks/api/v1/endpoints"
+        body = {"url": "http://127.0.0.1:1/hook", "event_types": ["*"], "name": "Learning platform"}
+        added = str((await call("POST", endpoints, body))["endpoint_id"])
+        await call("POST", f"{endpoints}/{added}/test")
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = await call("GET", f"{endpoints}/{added}/deliveries")
+                if any(one["attempts"] for one in found["items"]):
+                    return added, str(next(one["delivery_id"] for one in found["items"] if one["attempts"]))
+                await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from firsthand.services.__main__ import cli
 from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.services.webhooks.settings import WebhookSettings
 from firsthand.shared.events import EVENTS
 from firsthand.shared.settings import Settings
 from firsthand.shared.topology import STREAMS
@@ -41,7 +42,7 @@ def said(path: Path) -> str:
 
 def variables() -> dict[str, object]:
     """Every setting's variable with its default."""
-    kinds: tuple[type[BaseSettings], ...] = (Settings, ArchiveSettings)
+    kinds: tuple[type[BaseSettings], ...] = (Settings, ArchiveSettings, WebhookSettings)
     return {
         f"{kind.model_config['env_prefix']}{name.upper()}": field.default
         for kind in kinds

@@ -24,6 +24,7 @@ NAMED = {
     "services/consent/model/journey.py": "the order of the chain on a certificate",
     "services/portal/model/journey.py": "what an erasure leaves on a journey",
     "services/scheduling/model/meeting.py": "a meeting that a consent cancelled says so",
+    "services/webhooks/http/words.py": "types of events in groups, which begin with what they are about",
 }
 _WORD = re.compile(r"(?m)(?:^|[\s\"'/:\[,.])(" + "|".join(sorted(NAMES)) + r")(?=$|[\s\"':,\]*/])")
 

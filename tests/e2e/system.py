@@ -19,7 +19,7 @@ from firsthand.shared.bus.topology_apply import apply
 from firsthand.shared.credentials import make_secrets, read_conf
 from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.keys import Keys
-from firsthand.shared.topology import Placement
+from firsthand.shared.topology import SERVICES, Placement
 from tests.e2e.warm import Nursery, WarmProcess
 from tests.patience import PATIENCE
 from tests.ports import free_port
@@ -27,7 +27,6 @@ from tests.ports import free_port
 # From where each prefix leads (the ports change as replicas come and go) to the one address.
 ReverseProxy = Callable[[dict[str, list[int]]], AbstractAsyncContextManager[str]]
 
-SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")
 COMMAND = ("firsthand.services",)  # `python -m firsthand.services` is `firsthand`
 THIS_CODE = Path(__file__).parents[2]
 NURSERY = Nursery()

@@ -14,10 +14,10 @@ import httpx
 from firsthand.example import journey as play
 from firsthand.shared.client import Refused, family
 from firsthand.shared.clock import SystemClock
+from firsthand.shared.topology import SERVICES
 from tests.e2e.system import THIS_CODE, System, all_in_one, unique
 
 AHEAD = timedelta(days=1100)
-SERVICES = {"portal", "discovery", "consent", "scheduling", "archive"}
 
 
 @dataclass
@@ -116,7 +116,7 @@ async def test_a_clock_that_goes_1100_days_ahead_and_comes_back_destroys_nothing
         await play.nominate(school, "lead.example")
         here.set_clock(AHEAD)
 
-        told = await here.until_impaired(SERVICES)
+        told = await here.until_impaired(set(SERVICES))
         assert told["ready"]  # it serves whom it can
         sentence = next(one for one in told["impaired"] if one.startswith("consent: "))
         assert "1100 days ahead of any time that is certain" in sentence
@@ -167,7 +167,7 @@ async def test_a_start_with_a_clock_1100_days_ahead_destroys_nothing_until_an_op
         here.set_clock(AHEAD)
         await here.system.everything.start()
 
-        await here.until_impaired(SERVICES)
+        await here.until_impaired(set(SERVICES))
         for _ in range(20):
             async with as_family(kept) as family_there:
                 assert await stage(family_there) == "granted"
@@ -175,7 +175,7 @@ async def test_a_start_with_a_clock_1100_days_ahead_destroys_nothing_until_an_op
         code, out = await here.run("clock", "confirm")  # nobody is at the terminal
         assert code == 1
         assert "add --yes" in out
-        await here.until_impaired(SERVICES)
+        await here.until_impaired(set(SERVICES))
 
         code, out = await here.run("clock", "confirm", "--yes")
         assert code == 0, out

@@ -23,7 +23,9 @@ from tests.patience import PATIENCE
 from tests.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate.md"
-PORTS = {"portal": 8101, "discovery": 8102, "consent": 8103, "scheduling": 8104, "archive": 8105}  # on the page
+PORTS = {
+    "portal": 8101, "discovery": 8102, "consent": 8103, "scheduling": 8104, "archive": 8105, "webhooks": 8106
+}  # fmt: skip # as on the page
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx on this machine (Debian: nginx-light)")

@@ -16,6 +16,7 @@ from firsthand.services.consent.repository import Journeys
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.events.discovery import CaseChangedV1, ContactDiscoveredV1, ContactState
 from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingState
+from firsthand.shared.topology import ERASURE_ANSWERS
 from tests.consent_house import (
     NAME,
     SLUG,
@@ -231,7 +232,7 @@ async def test_declining_is_final_and_what_we_know_is_erased(house: House) -> No
     assert told["consent"]["state"] == "declined"
     assert (await house.api("POST", "/family/decision", decision(), who=family, ok=False)).status_code == 409
     await house.time_passes(days=8)
-    await house.erased_by("c1", "discovery", "scheduling", "archive")
+    await house.erased_by("c1", *ERASURE_ANSWERS)
     assert (await house.api("GET", "/family", who=await house.family(token)))["stage"] == "erased"
 
 
@@ -303,13 +304,19 @@ async def test_delete_now_erases_everywhere_and_the_link_opens_a_certificate_for
     token, family = await house.granted()
     await house.api("POST", "/consents/c1/withdraw", {"erase": "now", "how_told": "phone"})
     waiting = await house.api("GET", "/family/certificate", who=family)
-    assert (waiting["complete"], waiting["waiting_for"]) == (False, ["archive", "discovery", "scheduling"])
-    await house.erased_by("c1", "discovery", "scheduling", "archive", "archive")
+    assert (waiting["complete"], waiting["waiting_for"]) == (False, ["archive", "discovery", "scheduling", "webhooks"])
+    await house.erased_by("c1", *ERASURE_ANSWERS, "archive")
     family = await house.family(token)
     proof = await house.api("GET", "/family/certificate", who=family)
     assert proof["complete"] is True
     assert proof["completed_at"] == START.isoformat().replace("+00:00", "Z")
-    assert [one["service"] for one in proof["services"]] == ["discovery", "consent", "scheduling", "archive"]
+    assert [one["service"] for one in proof["services"]] == [
+        "discovery",
+        "consent",
+        "scheduling",
+        "archive",
+        "webhooks",
+    ]
     assert proof["receipt"]["mark"]
     assert (await house.api("GET", "/family/receipt", who=family, ok=False)).status_code == 404
     assert (await house.api("POST", "/family/decision", decision(), who=family, ok=False)).status_code == 409

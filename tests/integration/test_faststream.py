@@ -223,7 +223,7 @@ def test_faststreams_own_asyncapi_types_each_handler_by_the_events_of_its_durabl
         messages = {
             name.partition(":SubscribeMessage")[0]: message
             for name, message in document["components"]["messages"].items()
-            if name.startswith(f"{service}: {durable.handler}")
+            if name.startswith(": ".join(filter(None, (service, durable.handler, durable.producer))) + ":")
         }
         assert messages, durable.handler
         for message in messages.values():

@@ -53,7 +53,7 @@ from firsthand.shared.store.mongo import MongoStore
 from firsthand.shared.store.sqlite import SqliteStore
 from firsthand.shared.tasks import ended
 from firsthand.shared.timers import Timers
-from firsthand.shared.topology import STREAMS, durables_of
+from firsthand.shared.topology import ERASURE_ANSWERS, STREAMS, durables_of
 from firsthand.shared.vault import KeyErased
 from tests import archive as archives
 from tests import consent_house
@@ -843,7 +843,7 @@ async def test_the_last_answers_of_an_erasure_that_reach_two_replicas_at_once_co
     await one.api("POST", "/family/withdraw", {"erase": "now"}, who=family)
     journey = await one.journey()
     assert journey.current_stage() == "erasing"
-    answers = [(one, "discovery"), (two, "scheduling"), (three, "archive")]
+    answers = [(one, "discovery"), (two, "scheduling"), (three, "archive"), (one, "webhooks")]
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(_until_taken(house, service) for house, service in answers))
     await until_empty(one.context.store)
@@ -875,7 +875,7 @@ async def test_what_a_replica_recorded_of_an_act_that_came_after_an_erasure_is_g
     async def and_stand_still(self: Records, journey: Any, **act: Any) -> Any:
         monkeypatch.setattr(Records, "add", add)
         await other.api("POST", "/family/withdraw", {"erase": "now"}, who=family)
-        for service in ("discovery", "scheduling", "archive"):
+        for service in ERASURE_ANSWERS:
             await other.erased_by("c1", service)
         return await add(self, journey, **act)
 

@@ -31,8 +31,9 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
     """
     if isinstance(event, ErasureRequestedV1):
         await forget(context, event.institution, event.subject, but=event.id)
-    everyone = await Endpoints(context, event.institution).listed()
-    case_id = await _case_of(context, event)
+    endpoints = Endpoints(context, event.institution)
+    everyone = await endpoints.listed() if await endpoints.count() else []  # a kept number: most have none
+    case_id = await _case_of(context, event) if everyone else ""
     hearing = [one for one in everyone if _hears(one, event, case_id)]
     asking = await _note_recipients(context, event, hearing, everyone)
     deliveries = Deliveries(context, event.institution)
@@ -54,7 +55,8 @@ async def tell_erased(context: Context, event: ErasureRequestedV1) -> None:
     recipients = await everyone.get_or_begin(event.subject)
     if recipients.erasure_id == erasure_id:
         return
-    recipients.erasure_id = erasure_id
+    recipients.erasure_id, recipients.contact = erasure_id, event.data.contact
+    recipients.take(event)
     told = WebhooksErasedV1.of(
         recipients,
         ErasedState(
@@ -79,9 +81,9 @@ async def restore_erasure(context: Context, institution: InstitutionId, owner: s
         if endpoint.listed:
             endpoint.remove()
             await endpoints.save(endpoint)
-        await forget_endpoint(context, institution, owner)
-        return
-    await forget(context, institution, owner)
+            await forget_endpoint(context, institution, owner)
+    elif await Deliveries(context, institution).left(owner):
+        await forget(context, institution, owner)
 
 
 async def forget(context: Context, institution: InstitutionId, contact_id: str, *, but: str = "") -> None:
@@ -118,8 +120,8 @@ async def _note_recipients(
         return []
     known = AllRecipients(context, event.institution)
     recipients = await (known.get_or_begin(event.subject) if everyone else known.get(event.subject))
-    if recipients is None:  # nobody is told anything here
-        return []
+    if recipients is None or (recipients.erasure_id and not recipients.endpoints and not hearing):
+        return []  # nobody is told anything here, nor was
     before = recipients.model_copy()
     asking = recipients.follow(event, hearing, everyone)
     if recipients == before:

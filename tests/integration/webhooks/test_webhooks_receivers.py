@@ -28,7 +28,7 @@ def code_of(language: str) -> str:
 @contextlib.asynccontextmanager
 async def running(command: list[str], port: int, secret: str, folder: Path) -> AsyncIterator[asyncio.StreamReader]:
     """Run a receiver; gives what it prints."""
-    environment = os.environ | {"FIRSTHAND_SECRET": secret, "PORT": str(port), "STORE": str(folder / "events.db")}
+    environment = os.environ | {"WEBHOOK_SECRET": secret, "PORT": str(port), "STORE": str(folder / "events.db")}
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:
