@@ -73,7 +73,7 @@ HEADERS: tuple[dict[str, str | bytes], ...] = (
 )  # fmt: skip
 ENDLESS = {"GET /portal/api/v1/journeys/stream"}
 # What ends the session or the journey that the other doors are tried with.
-ENDS = re.compile(r"sign-out|leave|withdraw|decline|/no$|close|revoke|active|uploads/{upload_id}$")
+ENDS = re.compile(r"sign-out|leave|withdraw|decline|/no$|close|revoke|active|uploads/{upload_id}$|remove$|rotate$")
 
 
 # Requests of an operation: right by its description, and wrong.
@@ -107,7 +107,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             "slug": school.slug, "case_id": school.case_id, "contact_id": journey.contact_id,
             "lead_id": await play.nominate(school, "waiting.example"), "person_id": school.student_id,
             "upload_id": new_id(), "cohort_id": "year-3", "kind": "ethics", "language": "en", "number": "1",
-            "name": "meet", "_action": "move", "secret": "none", "token": "none",
+            "name": "meet", "_action": "move", "secret": "none", "token": "none", "institution": school.slug,
+            "endpoint_id": await _endpoint(school), "delivery_id": f"{new_id()}-{new_id()[:24]}",
         }  # fmt: skip
         callers = dict.fromkeys(("staff", "student", "tutor", "coordinator", "anybody"), staff)
         callers |= {"family": journey.family, "operator": school.operator}
@@ -135,6 +136,11 @@ def example_of(schema: dict[str, Any], defs: dict[str, Any], depth: int = 0) -> 
         case "integer" | "number":
             shown = max(schema.get("minimum", 1), 1)
     return schema.get("const", schema.get("enum", [shown])[0])
+
+
+async def _endpoint(school: play.School) -> str:
+    body = {"url": "http://127.0.0.1:1/hook", "event_types": ["case.*"], "name": "Register"}
+    return str((await school.coordinator.call("POST", "/webhooks/api/v1/endpoints", body))["endpoint_id"])
 
 
 def spoilt(value: Any) -> Iterator[Any]:

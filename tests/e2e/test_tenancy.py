@@ -111,6 +111,7 @@ async def world(system: System) -> AsyncIterator[World]:
         begun = await oak.tutor.send("POST", f"/archive/api/v1/recordings/{journey.contact_id}/uploads", headers=TUS)
         await oak.coordinator.call("POST", "/portal/api/v1/tokens", {"label": CANARY})
         people = (await oak.coordinator.call("GET", "/portal/api/v1/people"))["items"]
+        endpoint_id, delivery_id = await _delivery(oak)
         families = SessionIssuer({"family": system.keys.signing["family"]}, CLOCK)
         of_elm = families.family(InstitutionId("elm-tenant"), new_id(), language="en")
         person = {"name": "All", "email": "all@elm.example", "roles": ["student", "tutor", "coordinator"]}
@@ -131,6 +132,8 @@ async def world(system: System) -> AsyncIterator[World]:
                 "lead_id": await play.nominate(oak, f"{CANARY}.waits"),
                 "person_id": next(one["person_id"] for one in people if one["roles"] == ["machine"]),
                 "upload_id": begun.headers["Location"].rsplit("/", 1)[1],
+                "endpoint_id": endpoint_id,
+                "delivery_id": delivery_id,
             },
             strangers={
                 "staff with every role": everything,
@@ -141,6 +144,23 @@ async def world(system: System) -> AsyncIterator[World]:
             student=oak.student,
             colleague=colleague,
         )
+
+
+async def _delivery(school: play.School) -> tuple[str, str]:
+    """An endpoint at which nobody answers, and its test event."""
+    call, endpoints = school.coordinator.call, "/webhooks/api/v1/endpoints"
+    body = {"url": "http://127.0.0.1:1/hook", "event_types": ["*"], "name": CANARY, "description": CANARY}
+    added = str((await call("POST", endpoints, body))["endpoint_id"])
+    await call("POST", f"{endpoints}/{added}/test")
+    found: list[str] = []
+
+    async def there() -> bool:
+        items = (await call("GET", f"{endpoints}/{added}/deliveries"))["items"]
+        found[:] = [one["delivery_id"] for one in items]
+        return bool(found)
+
+    await play.eventually("the test event waits", there)
+    return added, found[0]
 
 
 async def ask(door: Door, caller: Caller, things: dict[str, str]) -> httpx.Response:

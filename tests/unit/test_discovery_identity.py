@@ -36,9 +36,21 @@ HANDLES: Final = {
     "medium": r"[a-zA-Z][a-zA-Z0-9]{2,20}",
     "substack": r"[a-zA-Z][a-zA-Z0-9]{2,20}",
     "snapchat": r"[a-zA-Z][a-zA-Z0-9_.-]{2,12}[a-z]",
+    "telegram": r"[a-zA-Z][a-zA-Z0-9_]{3,20}",
+    "pinterest": r"[a-zA-Z][a-zA-Z0-9_]{2,20}",
+    "vk": r"[a-zA-Z][a-zA-Z_]{2,20}",
+    "tumblr": r"[a-zA-Z][a-zA-Z0-9-]{2,20}",
+    "twitch": r"[a-zA-Z][a-zA-Z0-9_]{2,20}",
+    "weibo": r"[a-zA-Z][a-zA-Z0-9_-]{3,20}",
 }
+# They stand for a form of path, not for the whole site.
+OTHER_HOSTS: Final = {"youtu.be", "redd.it", "m.me", "ig.me"}
 FORMS: Final = {
-    site.key: [text.removesuffix("/*") for text in site.people if "{any}" not in text and "?" not in text]
+    site.key: [
+        text.removesuffix("/*")
+        for text in site.people
+        if "{any}" not in text and "?" not in text and not text.startswith("_ig/")
+    ]
     for site in SITES
 }
 FEDIVERSE_FORMS: Final = (
@@ -111,7 +123,7 @@ def spelled(draw: st.DrawFn, site: Site, name: str) -> str:
         at = draw(st.integers(1, len(name) - 1))
         name = draw(st.sampled_from([name, name.replace(".", ""), f"{name[:at]}.{name[at:]}"]))
     variant = draw(st.sampled_from(["", "www.", "m.", "mobile.", "old.", "es."]))
-    host = draw(st.sampled_from([host for host in site.hosts if host not in ("youtu.be", "redd.it", "m.me")]))
+    host = draw(st.sampled_from([host for host in site.hosts if host not in OTHER_HOSTS]))
     form = draw(st.sampled_from(FORMS[site.key])).format(name=draw(capitals(name)))
     return draw(dressed(f"{variant}{host}/{form}"))
 
@@ -570,3 +582,40 @@ def test_every_form_of_the_table_can_be_reached_and_names_its_site() -> None:
             address = read_address(f"https://{site.hosts[0]}/{filled}")
             assert address.is_post, (site.key, form)
             assert address.url.partition("{")[0].startswith(canonical.partition("{")[0]), (site.key, form)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        "x.com/RosaPrueba vxtwitter.com/rosaprueba/status/1 fixupx.com/RosaPrueba nitter.net/RosaPrueba",
+        "instagram.com/rosa.prueba ig.me/m/rosa.prueba www.instagram.com/rosa.prueba/reel/Cabc",
+        "facebook.com/rosa.prueba facebook.com/@rosa.prueba free.facebook.com/rosaprueba messenger.com/t/rosa.prueba",
+        "youtube.com/channel/UC1234567890123456789012 studio.youtube.com/channel/UC1234567890123456789012",
+        "bsky.app/profile/rosa.bsky.social deer.social/profile/rosa.bsky.social witchsky.app/profile/rosa.bsky.social",
+        "linkedin.com/in/rosa-prueba www.linkedin.com/mwlite/in/rosa-prueba es.linkedin.com/in/Rosa-Prueba",
+        "t.me/rosaprueba telegram.me/RosaPrueba t.me/s/rosaprueba t.me/rosaprueba/12 rosaprueba.t.me",
+        "pinterest.com/rosaprueba pinterest.es/rosaprueba www.pinterest.co.uk/RosaPrueba/_saved",
+        "vk.com/rosaprueba m.vk.com/rosaprueba vk.ru/RosaPrueba",
+        "rosaprueba.tumblr.com www.tumblr.com/rosaprueba/712345/title rosaprueba.tumblr.com/post/712345",
+        "twitch.tv/rosaprueba m.twitch.tv/RosaPrueba twitch.tv/rosaprueba/videos twitch.tv/rosaprueba/clip/Abc",
+        "weibo.com/u/1234567890 m.weibo.cn/u/1234567890 weibo.com/1234567890/Nabc m.weibo.cn/profile/1234567890",
+    ],
+    ids=lambda text: text.partition("/")[0],
+)
+def test_addresses_as_people_copy_them_name_one_person(spellings: str) -> None:
+    assert len({tuple(read_address(f"https://{one}").owners) for one in spellings.split()}) == 1
+
+
+NO_PERSON: Final = """
+    www.instagram.com/ar/123 www.facebook.com/dialog/share www.reddit.com/user/me www.reddit.com/u/deleted
+    t.me/joinchat/abc t.me/+abc t.me/c/123/1 t.me/addstickers/x www.pinterest.com/search/pins vk.com/feed
+    vk.com/wall-1_2 vk.com/club123 www.tumblr.com/tagged/x www.tumblr.com/dashboard www.twitch.tv/directory
+    clips.twitch.tv/x chat.whatsapp.com/abc discord.gg/abc discord.com/channels/1/2 weibo.com/detail/12
+"""
+
+
+@pytest.mark.parametrize("address", NO_PERSON.split())
+def test_what_no_person_is_behind_is_refused_with_what_to_do(address: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read_address(f"https://{address}")
+    assert refused.value.code == "names-nobody"

@@ -187,13 +187,21 @@ _ANY_SCRIPT: Final = r"[^\s/?#@%<>\"'\\]{1,100}"
 SITES: Final = (
     Site(
         "instagram",
-        hosts=("instagram.com", "instagr.am"),
+        hosts=("instagram.com", "instagr.am", "ig.me"),
         platform="instagram",
         names=_META_NAME,
         profile="https://www.instagram.com/{name}/",
         # `_u` and `n` open the app; `share`, `s` and `popular` say nothing of whom.
-        people=("_u/{name}/*", "_n/{name}/*", "n/{name}/*", "stories/{name}/*", "@{name}/*", "{name}/*"),
-        nobody=("reels/audio/*", "stories/highlights/*"),
+        people=(
+            "_u/{name}/*",
+            "_n/{name}/*",
+            "n/{name}/*",
+            "_ig/m/{name}/*",
+            "stories/{name}/*",
+            "@{name}/*",
+            "{name}/*",
+        ),
+        nobody=("reels/audio/*", "stories/highlights/*", "ar/{any}/*"),
         posts={
             "p/{post}/*": "https://www.instagram.com/p/{post}/",
             "reel/{post}/*": "https://www.instagram.com/p/{post}/",
@@ -205,10 +213,10 @@ SITES: Final = (
             "{name}/tv/{post}/*": "https://www.instagram.com/p/{post}/",
         },
         words=_words(
-            "_n _u about accounts ads api archive blog challenge create data developer developers direct directory"
-            " download emails explore fragment graphql hashtag invites legal lite location locations login logging"
-            " metaverified n nametag oauth p popular press privacy public push qr reel reels s safety sem session"
-            " settings share static stories tags terms topics tv web your_activity"
+            "_ig _n _u about accounts ads api archive blog challenge create data developer developers direct directory"
+            " download emails explore fragment gift graphql guides hashtag igtv invites legal lite location locations"
+            " login logging metaverified n nametag oauth p popular press privacy public push qr reel reels s safety sem"
+            " session settings share shop shopping static stories tags terms topics tv web your_activity"
         ),
     ),
     Site(
@@ -224,7 +232,18 @@ SITES: Final = (
     ),
     Site(
         "x",
-        hosts=("x.com", "twitter.com"),
+        # The later ones show the same accounts, for previews in messengers or without signing in.
+        hosts=(
+            "x.com",
+            "twitter.com",
+            "vxtwitter.com",
+            "fxtwitter.com",
+            "fixupx.com",
+            "fixvx.com",
+            "twittpr.com",
+            "xcancel.com",
+            "nitter.net",
+        ),
         names=r"[a-z0-9_]{1,20}",
         profile="https://x.com/{name}",
         people=("@{name}/*", "intent/user?screen_name={name}", "intent/follow?screen_name={name}", "{name}/*"),
@@ -242,14 +261,14 @@ SITES: Final = (
     ),
     Site(
         "facebook",
-        hosts=("facebook.com", "fb.com", "messenger.com", "m.me"),
+        hosts=("facebook.com", "fb.com", "free.facebook.com", "messenger.com", "m.me"),
         names=r"[a-z0-9-]{2,80}",
         ids=r"[0-9]{1,20}",
         fold=without_dots,
         all_named=False,
         profile="https://www.facebook.com/{name}",
         profile_by_id="https://www.facebook.com/profile.php?id={id}",
-        people=("t/{name}/*", "pg/{name}/*", "{name}/*"),
+        people=("t/{name}/*", "pg/{name}/*", "@{name}/*", "{name}/*"),
         numbers={
             "profile.php?id={id}": "{id}",
             "people/{any}/{id}/*": "{id}",
@@ -277,7 +296,8 @@ SITES: Final = (
             "{name}/photos/{any}/{post}/*": "https://www.facebook.com/{name}/photos/{post}",
         },
         words=_words(
-            "about ads business events friends gaming groups hashtag help home homephp legal login loginphp marketplace"
+            "about ads ajax bookmarks business checkpoint dialog events friends fundraisers gaming groups"
+            " hashtag help home homephp legal login loginphp marketplace"
             " media messages notes notifications p pages people permalinkphp pg photo photophp photos plugins policies"
             " privacy profile profilephp public reel reels saved search settings share sharer sharerphp stories story"
             " storyphp t terms video videophp videos watch"
@@ -296,7 +316,7 @@ SITES: Final = (
     ),
     Site(
         "youtube",
-        hosts=("youtube.com", "youtu.be", "youtube-nocookie.com"),
+        hosts=("youtube.com", "youtu.be", "youtube-nocookie.com", "studio.youtube.com"),
         names=_ANY_SCRIPT,
         ids=r"UC[A-Za-z0-9_-]{22}",
         fold=loose,  # handles are of any script, and case does not count
@@ -329,8 +349,8 @@ SITES: Final = (
     ),
     Site(
         "reddit",
-        hosts=("reddit.com", "redd.it"),
-        names=r"[a-z0-9_-]{2,30}",
+        hosts=("reddit.com", "redd.it", "i.reddit.com"),
+        names=r"(?!(?:me|deleted)$)[a-z0-9_-]{2,30}",  # whoever is signed in, and whoever is gone
         profile="https://www.reddit.com/user/{name}",
         people=("user/{name}/*", "u/{name}/*", "r/u_{name}/*"),
         posts={
@@ -354,7 +374,7 @@ SITES: Final = (
         names=_ANY_SCRIPT,
         fold=loose,
         profile="https://www.linkedin.com/in/{name}",
-        people=("in/{name}/*",),
+        people=("in/{name}/*", "mwlite/in/{name}/*"),
         others_are_posts=True,
     ),
     Site(
@@ -385,10 +405,119 @@ SITES: Final = (
         others_are_posts=True,
         posts={"@{name}/spotlight/{post}": "https://www.snapchat.com/@{name}/spotlight/{post}"},
     ),
+    Site(
+        "telegram",
+        hosts=("t.me", "telegram.me", "telegram.dog"),
+        names=r"[a-z][a-z0-9_]{3,31}",
+        profile="https://t.me/{name}",
+        people=("s/{name}/*", "@{name}/*", "{name}/*"),
+        posts={"s/{name}/{post}": "https://t.me/{name}/{post}", "{name}/{post}": "https://t.me/{name}/{post}"},
+        handles_are_hosts=True,
+        words=_words(
+            "addemoji addlist addstickers addtheme boost confirmphone contact giftcode invoice joinchat login proxy"
+            " setlanguage share socks"
+        ),
+    ),
+    Site(
+        "pinterest",
+        hosts=(
+            "pinterest.com",
+            "pinterest.at",
+            "pinterest.ca",
+            "pinterest.ch",
+            "pinterest.cl",
+            "pinterest.co.kr",
+            "pinterest.co.uk",
+            "pinterest.com.au",
+            "pinterest.com.mx",
+            "pinterest.de",
+            "pinterest.dk",
+            "pinterest.es",
+            "pinterest.fr",
+            "pinterest.ie",
+            "pinterest.it",
+            "pinterest.jp",
+            "pinterest.nz",
+            "pinterest.ph",
+            "pinterest.pt",
+            "pinterest.se",
+        ),
+        names=r"[a-z0-9_]{3,30}",
+        profile="https://www.pinterest.com/{name}/",
+        people=("{name}/*",),
+        posts={"pin/{post}/*": "https://www.pinterest.com/pin/{post}/"},
+        words=_words(
+            "_tools about account business categories explore ideas login pin privacy resource search settings source"
+            " terms today topics video"
+        ),
+    ),
+    Site(
+        "vk",
+        hosts=("vk.com", "vk.ru", "vkontakte.ru"),
+        # A word with a number is a group, or a post that does not say whose it is.
+        names=(
+            r"(?!(?:album|app|audio|clip|club|doc|event|market|photo|poll|public|story|topic|video|wall)s?-?[0-9])"
+            r"[a-z][a-z0-9_.]{1,31}"
+        ),
+        profile="https://vk.com/{name}",
+        people=("@{name}/*", "{name}/*"),
+        words=_words(
+            "about ads al apps audio audios away.php blog clips dev docs edit fave feed friends groups im join jobs"
+            " login mail market music photos privacy search settings services share.php support terms video videos"
+        ),
+    ),
+    Site(
+        "tumblr",
+        hosts=("tumblr.com",),
+        names=r"[a-z0-9-]{1,32}",
+        profile="https://www.tumblr.com/{name}",
+        people=("blog/view/{name}/*", "blog/{name}/*", "@{name}/*", "{name}/*"),
+        nobody=("@api/*", "@assets/*", "@help/*", "@media/*", "@static/*"),
+        posts={
+            "@{name}/post/{post}/*": "https://www.tumblr.com/{name}/{post}",
+            "blog/view/{name}/{post}/*": "https://www.tumblr.com/{name}/{post}",
+            "{name}/{post}/*": "https://www.tumblr.com/{name}/{post}",
+        },
+        handles_are_hosts=True,
+        words=_words(
+            "about apps blog communities dashboard developers docs explore followers following help inbox jobs likes"
+            " login new policy press privacy register search settings tagged themes tos"
+        ),
+    ),
+    Site(
+        "twitch",
+        hosts=("twitch.tv",),
+        names=r"[a-z0-9_]{3,25}",
+        profile="https://www.twitch.tv/{name}",
+        people=("{name}/*",),
+        posts={
+            "videos/{post}": "https://www.twitch.tv/videos/{post}",
+            "{name}/clip/{post}/*": "https://www.twitch.tv/{name}/clip/{post}",
+        },
+        words=_words(
+            "broadcast directory downloads drops embed friends inventory jobs login moderator popout prime search"
+            " settings signup store subscriptions turbo videos wallet"
+        ),
+    ),
+    Site(
+        "weibo",
+        hosts=("weibo.com", "weibo.cn"),
+        names=r"[a-z][a-z0-9_-]{3,30}",
+        ids=r"[0-9]{5,12}",
+        all_named=False,
+        profile="https://weibo.com/{name}",
+        profile_by_id="https://weibo.com/u/{id}",
+        people=("{name}/*",),
+        numbers={"u/{id}/*": "{id}", "profile/{id}/*": "{id}"},
+        posts={"{name}/{post}": "https://weibo.com/{name}/{post}"},
+        words=_words("ajax comments detail hot login mygroups newlogin profile search signup status"),
+    ),
 )
 
 # Bluesky's own hosts; a handle is a domain name, and one under bsky.social opens its profile in a browser too.
-BLUESKY_HOSTS: Final = frozenset({"bsky.app", "staging.bsky.app", "main.bsky.dev"})
+BLUESKY_HOSTS: Final = frozenset(
+    {"bsky.app", "staging.bsky.app", "main.bsky.dev", "deer.social", "blacksky.community", "witchsky.app"}
+)
 BLUESKY_HANDLES: Final = ".bsky.social"
 
 # Bridgy Fed's accounts stand for native ones: those that a host brings from Bluesky, those from the web, and, as
@@ -415,17 +544,18 @@ PROFILE_PARTS: Final = _words(
     " replies statuses tagged timeline video-channels videos with_replies"
 )
 
-# They lead elsewhere, and only a browser learns where.
+# They lead elsewhere, and only a browser learns where; or into a room that is not public (WhatsApp, Discord, Signal).
 REDIRECTS: Final = _words(
     "t.co fb.me fb.watch fb.gg on.fb.me l.facebook.com lm.facebook.com l.instagram.com l.threads.com l.threads.net"
-    " ig.me instagram.app.link vm.tiktok.com vt.tiktok.com lite.tiktok.com go.bsky.app lnkd.in pin.it out.reddit.com"
+    " instagram.app.link vm.tiktok.com vt.tiktok.com lite.tiktok.com go.bsky.app lnkd.in pin.it out.reddit.com"
     " reddit.app.link v.redd.it i.redd.it amp.gs bit.ly bitly.com buff.ly cutt.ly dlvr.it goo.gl share.google"
     " g.co ift.tt is.gd v.gd j.mp ow.ly rb.gy rebrand.ly s.id shorturl.at spr.ly t.ly tiny.cc tinyurl.com trib.al"
-    " wa.me wp.me www.google.com google.com href.li dub.sh shor.by"
+    " wa.me api.whatsapp.com chat.whatsapp.com whatsapp.com discord.com discord.gg discordapp.com signal.group"
+    " signal.me wp.me www.google.com google.com href.li dub.sh shor.by"
 )
 
 # Hosts on which the first word of a path is left out.
-SHORTENED: Final = {"youtu.be": "v", "redd.it": "comments", "m.me": "t"}
+SHORTENED: Final = {"youtu.be": "v", "redd.it": "comments", "m.me": "t", "ig.me": "_ig"}
 
 _BY_HOST: Final = {host: site for site in SITES for host in site.hosts}
 _UNDER_KNOWN: Final = tuple(
