@@ -46,6 +46,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /scheduling/meetings/{contact_id}/held": {"person": "x"},
     "POST /scheduling/meetings/{contact_id}/not-held": {"reason": "other"},
     "POST /scheduling/meetings/{contact_id}/move": {"at": "2099-01-01T10:00"},
+    "PATCH /webhooks/api/v1/endpoints/{endpoint_id}": {"name": "Else"},
+    "POST /webhooks/api/v1/endpoints/{endpoint_id}/recover": {"since": "2026-01-01T00:00:00Z"},
+    "PUT /webhooks/api/v1/obligations/{contact_id}/{endpoint_id}": {"answer": "deleted"},
+    "POST /webhooks/answers-owed/{contact_id}/{endpoint_id}": {"answer": "deleted"},
 }  # fmt: skip
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "9", "Upload-Offset": "0"}
 
@@ -187,7 +191,7 @@ def is_closed(answer: httpx.Response) -> bool:
 def same(answer: httpx.Response, things: dict[str, str]) -> tuple[int, str]:
     """The answer without what was asked."""
     text = f"{answer.headers.get('Location', '')} {answer.text}"
-    for value in things.values():
+    for value in sorted(things.values(), key=len, reverse=True):  # a delivery's id holds its endpoint's
         text = text.replace(value, "·")
     return answer.status_code, text
 
