@@ -135,20 +135,25 @@ class BodyLimitMiddleware:
         await self._app(scope, receive_limited, send)
 
 
-# Headers by which a proxy or a tunnel gives itself away, whether or not anybody configured it.
-_SIGNS_OF_A_PROXY: Final = (
-    *_FORWARDED, b"via", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-", b"fly-", b"x-envoy-",
-    b"x-amzn-trace-id", b"x-cloud-trace-context", b"ngrok-", b"tailscale-", b"x-scheme", b"x-proxy",
-)  # fmt: skip
+# What a browser sends by itself (Fetch, and Client Hints). Proxies and tunnels give themselves away by some header, but
+# nobody knows the names of all: whatever else comes along may be one's.
+_OF_BROWSERS: Final = frozenset(
+    b"accept accept-charset accept-encoding accept-language authorization cache-control connection content-length"
+    b" content-type cookie device-memory dnt downlink dpr ect host if-modified-since if-none-match keep-alive origin"
+    b" pragma priority purpose range referer rtt save-data te upgrade-insecure-requests user-agent"
+    b" viewport-width".split()
+)
+_OF_ALL_BROWSERS: Final = b"sec-"  # no page and no extension may set these
 
 
 def came_through_a_proxy(scope: Scope) -> bool:
-    """Return whether a request says that somebody passed it on, so that its client is not who asks."""
+    """Return whether somebody may have passed a request on, so that its client is not who asks."""
     return bool(scope.get("state", {}).get("passed_on"))
 
 
 def _note_proxy(scope: Scope) -> None:
-    passed_on = any(name.lower().startswith(_SIGNS_OF_A_PROXY) for name, _ in scope.get("headers", ()))
+    names = (name.lower() for name, _ in scope.get("headers", ()))
+    passed_on = any(name not in _OF_BROWSERS and not name.startswith(_OF_ALL_BROWSERS) for name in names)
     scope.setdefault("state", {})["passed_on"] = passed_on
 
 

@@ -251,6 +251,18 @@ async def test_no_slash_leads_to_a_redirect(site: httpx.AsyncClient) -> None:
         assert "location" not in answer.headers, path
 
 
+@pytest.mark.parametrize(
+    "path", [b"//evil.example/x", b"/consent///evil.example", b"/%2F%2Fevil.example", b"/%5Cevil.example"]
+)
+async def test_no_link_of_a_page_leads_to_where_a_made_up_path_says(site: httpx.AsyncClient, path: bytes) -> None:
+    asked = site.build_request("GET", "/", headers={"Accept": "text/html"})
+    asked.url = asked.url.copy_with(raw_path=path)
+    answer = await site.send(asked)
+    assert answer.status_code == 404
+    assert "lang=ar" in answer.text
+    assert "evil.example" not in answer.text
+
+
 SECRET = "Aa0-_" * 8 + "xyz"
 
 

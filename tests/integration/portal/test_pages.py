@@ -147,7 +147,8 @@ async def test_sign_in_links_are_shown_at_the_machine_itself_and_nowhere_else(co
     "header",
     [
         "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "X-Original-URL", "Via",
-        "CF-Connecting-IP", "True-Client-IP", "Fly-Client-IP", "X-Client-IP", "x-forwarded-for",
+        "CF-Connecting-IP", "True-Client-IP", "Fly-Client-IP", "X-Client-IP", "x-forwarded-for", "Cdn-Loop",
+        "Fastly-Client-IP", "X-Azure-ClientIP", "X-Forwarded", "Client-IP", "X-Request-Id", "X-Of-A-New-Tunnel",
     ],
 )  # fmt: skip
 async def test_no_sign_in_link_is_shown_to_who_comes_through_a_proxy(college: Portal, header: str) -> None:
