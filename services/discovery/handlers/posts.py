@@ -27,6 +27,7 @@ from firsthand.services.discovery.model.leads import (
 from firsthand.services.discovery.model.people import NAMES
 from firsthand.services.discovery.model.sites import Platform
 from firsthand.services.discovery.posts import (
+    AccountBack,
     AccountGone,
     Entries,
     Entry,
@@ -43,7 +44,7 @@ from firsthand.services.discovery.repository import Repository
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
-from firsthand.shared.store import AlreadyExists
+from firsthand.shared.store import AlreadyExists, Conflict
 from firsthand.shared.texts import N_
 from firsthand.shared.vault import Sealed
 
@@ -136,7 +137,7 @@ class Found:
     tags: list[str]
 
 
-Word = Found | Removed | Ignored | AccountGone
+Word = Found | Removed | Ignored | AccountGone | AccountBack
 Read = Word | Unreadable
 
 
@@ -218,7 +219,7 @@ async def _store(intake: Intake, group: Sequence[Word], report: Report) -> None:
     """Store a group side by side, so that it is committed together. Of words about one post the last one counts."""
     run: dict[str, Word] = {}
     for word in group:
-        subject = "" if isinstance(word, AccountGone) else _permalink(word)
+        subject = "" if isinstance(word, AccountGone | AccountBack) else _permalink(word)
         if not subject or subject in run or (isinstance(word, Ignored) and word.owners):
             await _store_run(intake, run.values(), report)
             run = {}
@@ -232,6 +233,9 @@ async def _store_run(intake: Intake, run: Collection[Word], report: Report) -> N
         if isinstance(word, AccountGone):
             report.note_ignored("not-a-post")
             report.note_lapsed(await _end_account(intake, word.owners))
+        elif isinstance(word, AccountBack):
+            report.note_ignored("not-a-post")
+            await _forget_end(intake, word.owners)
         elif isinstance(word, Ignored):
             report.note_lapsed(await _leave_out(intake, word))
     found = [one for one in run if isinstance(one, Found)]
@@ -343,6 +347,14 @@ async def _end_account(intake: Intake, owners: Sequence[Account]) -> int:
     for mark in intake.repository.marks_of(owners):
         await _remember(intake, mark)
     return await _let_author_go(intake, owners, "account-gone")
+
+
+async def _forget_end(intake: Intake, owners: Sequence[Account]) -> None:
+    """An account is back. What lapsed stays lapsed: nobody knows whether its author wants to be found again."""
+    for mark in intake.repository.marks_of(owners):
+        if gone := await intake.repository.gone.get(mark):
+            with contextlib.suppress(Conflict):  # its time was over at this moment
+                await intake.repository.gone.delete(gone)
 
 
 async def _remember(intake: Intake, mark: str) -> None:

@@ -10,10 +10,11 @@ from firsthand.services.discovery.posts.entries import (
     recognise,
 )
 from firsthand.services.discovery.posts.formats import read_entry
-from firsthand.services.discovery.posts.post import AccountGone, Ignored, Post, Removed
+from firsthand.services.discovery.posts.post import AccountBack, AccountGone, Ignored, Post, Removed
 
 __all__ = [
     "FORMATS",
+    "AccountBack",
     "AccountGone",
     "Entries",
     "Entry",

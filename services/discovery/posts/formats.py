@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from firsthand.services.discovery.posts import bluesky, instagram, jetstream, mastodon
 from firsthand.services.discovery.posts.entries import Entry, Format, Unreadable
-from firsthand.services.discovery.posts.post import AccountGone, Ignored, Malformed, Post, Removed
+from firsthand.services.discovery.posts.post import AccountBack, AccountGone, Ignored, Malformed, Post, Removed
 
-_READERS: Final[Mapping[Format, Callable[[dict[str, Any]], Post | Ignored | Removed | AccountGone]]] = {
+Word = Post | Ignored | Removed | AccountGone | AccountBack
+
+_READERS: Final[Mapping[Format, Callable[[dict[str, Any]], Word]]] = {
     "bluesky": bluesky.read_post,
     "jetstream": jetstream.read_post,
     "mastodon": mastodon.read_post,
@@ -15,7 +17,7 @@ _READERS: Final[Mapping[Format, Callable[[dict[str, Any]], Post | Ignored | Remo
 }
 
 
-def read_entry(format_: Format, entry: Entry) -> Post | Ignored | Removed | AccountGone | Unreadable:
+def read_entry(format_: Format, entry: Entry) -> Word | Unreadable:
     """Read a platform's file; unreadable entries are returned with their number and a reason."""
     if not isinstance(entry.raw, dict):
         return Unreadable(entry.number, "the entry is not an object")

@@ -6,16 +6,25 @@ from typing import Any, Final
 from firsthand.services.discovery.model.accounts import bluesky_post
 from firsthand.services.discovery.model.addresses import bluesky_author
 from firsthand.services.discovery.posts.bluesky import from_record
-from firsthand.services.discovery.posts.post import AccountGone, Ignored, Malformed, Post, Removed, maybe, need
+from firsthand.services.discovery.posts.post import (
+    AccountBack,
+    AccountGone,
+    Ignored,
+    Malformed,
+    Post,
+    Removed,
+    maybe,
+    need,
+)
 
 _POSTS: Final = "app.bsky.feed.post"
 # States of an account that its server gives it for a while, and that say nothing of its owner.
 _OF_THE_SERVER: Final = frozenset({"desynchronized", "throttled"})
 
 
-def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone:
-    """Read one line. A post's deletion becomes `Removed`, the end of an account `AccountGone`; other records are left
-    out. Raises Malformed.
+def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone | AccountBack:
+    """Read one line. A post's deletion becomes `Removed`, the end of an account `AccountGone`, its return
+    `AccountBack`; other records are left out. Raises Malformed.
     """
     did, kind = need(raw, "did", str), need(raw, "kind", str)
     if not did.startswith("did:"):
@@ -23,6 +32,8 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone:
     account = maybe(raw, "account", dict)
     if kind == "account" and account.get("active") is False and account.get("status") not in _OF_THE_SERVER:
         return AccountGone(tuple(bluesky_author(did, "").owners))  # deleted, deactivated, suspended or taken down
+    if kind == "account" and account.get("active") is True:
+        return AccountBack(tuple(bluesky_author(did, "").owners))
     if kind != "commit":
         return Ignored("not-a-post")
     commit = need(raw, "commit", dict)

@@ -56,7 +56,11 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored:
 
 
 def _left_out(account: dict[str, Any]) -> IgnoredBecause | None:
-    """Why nothing of an account is for us. https://docs.joinmastodon.org/entities/Account/"""
+    """Why nothing of an account is for us. https://docs.joinmastodon.org/entities/Account/
+
+    `discoverable` and `indexable` are off until somebody turns them on, so that they tell of no wish; and what carries
+    a hashtag is found by it either way.
+    """
     if account.get("limited") or account.get("suspended"):
         return "not-public"
     if account.get("memorial"):

@@ -75,6 +75,13 @@ class AccountGone:
     owners: tuple[Account, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AccountBack:
+    """An account is there again: what comes of it from now on counts."""
+
+    owners: tuple[Account, ...]
+
+
 class Malformed(ValueError):  # noqa: N818 - the entry's state
     """The entry lacks what a post needs; the message names the field, never its content.
 
@@ -128,6 +135,7 @@ def language_of(tag: object) -> str:
 
 
 __all__ = [
+    "AccountBack",
     "AccountGone",
     "Ignored",
     "IgnoredBecause",

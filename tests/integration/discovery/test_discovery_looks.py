@@ -118,6 +118,16 @@ async def test_an_account_that_ends_takes_its_leads_along_and_its_posts_come_no_
     assert await waiting(house) == []
 
 
+async def test_an_account_that_comes_back_is_found_again_and_what_lapsed_stays_lapsed(house: House) -> None:
+    case = await house.case()
+    await bring(house, case, line("3a"), "jetstream")
+    await bring(house, case, ended("deactivated"), "jetstream")
+    back = json.dumps({"did": DID, "time_us": 2, "kind": "account", "account": {"active": True, "did": DID}})
+    report = await bring(house, case, f"{back}\n{line('3b')}\n{line('3a')}", "jetstream")
+    assert (report["imported"], report["ignored_because"]) == (1, {"not-a-post": 1})
+    assert [lead["permalink"].rpartition("/")[2] for lead in await waiting(house)] == ["3b"]
+
+
 async def test_a_deletion_that_arrives_before_its_post_is_remembered_for_thirty_days_by_mark_only(house: House) -> None:
     case, repository = await house.case(), Repository(house.context, OAK)
     await bring(house, case, line("3a", "delete"), "jetstream")
