@@ -29,11 +29,8 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone | A
     did, kind = need(raw, "did", str), need(raw, "kind", str)
     if not did.startswith("did:"):
         raise Malformed("`did` is not an account's id")
-    account = maybe(raw, "account", dict)
-    if kind == "account" and account.get("active") is False and account.get("status") not in _OF_THE_SERVER:
-        return AccountGone(tuple(bluesky_author(did, "").owners))  # deleted, deactivated, suspended or taken down
-    if kind == "account" and account.get("active") is True:
-        return AccountBack(tuple(bluesky_author(did, "").owners))
+    if kind == "account":
+        return _of_account(did, maybe(raw, "account", dict))
     if kind != "commit":
         return Ignored("not-a-post")
     commit = need(raw, "commit", dict)
@@ -46,6 +43,16 @@ def read_post(raw: dict[str, Any]) -> Post | Ignored | Removed | AccountGone | A
         return Ignored("not-a-post")
     at = _at(raw) if operation == "update" else None
     return from_record(need(commit, "record", dict), did, rkey, bluesky_author(did, ""), changed_at=at)
+
+
+def _of_account(did: str, account: dict[str, Any]) -> Ignored | AccountGone | AccountBack:
+    """Read what became of an account: deleted, deactivated, suspended or taken down, or there again."""
+    owners = tuple(bluesky_author(did, "").owners)
+    if account.get("active") is True:
+        return AccountBack(owners)
+    if account.get("active") is False and account.get("status") not in _OF_THE_SERVER:
+        return AccountGone(owners)
+    return Ignored("not-a-post")
 
 
 def _at(raw: dict[str, Any]) -> datetime | None:
