@@ -23,6 +23,7 @@ import typer
 from rich.markup import escape
 
 from firsthand.services.portal.cli import institution_cli, person_cli, token_cli
+from firsthand.services.webhooks.cli import webhooks_cli
 from firsthand.shared.clock_command import clock_cli
 from firsthand.shared.commands import dead_letters_cli, keys_cli, ledger_cli, mongo_cli, secrets_cli, topology_cli
 from firsthand.shared.console import AsJson, Url, console, nats_url, read, read_settings, run, stop
@@ -76,6 +77,7 @@ cli.add_typer(ledger_cli, name="ledger")
 cli.add_typer(mongo_cli, name="mongo")
 cli.add_typer(clock_cli, name="clock")
 cli.add_typer(secrets_cli, name="secrets")
+cli.add_typer(webhooks_cli, name="webhooks")
 
 
 def _print_version(asked: bool) -> None:

@@ -92,6 +92,13 @@ async def operator(url: str, keys: Keys, clock: Clock) -> AsyncIterator[Caller]:
 
 
 @asynccontextmanager
+async def machine(url: str, token: str) -> AsyncIterator[Caller]:
+    """Act as a machine of an institution, by its token (`firsthand token create`)."""
+    async with _connection(url) as http:
+        yield Caller(http, lambda: token)
+
+
+@asynccontextmanager
 async def signed_in(url: str, link: str) -> AsyncIterator[Caller]:
     """Act as a person of staff or a student: open a one-time sign-in link and press its button."""
     async with _connection(url) as http:

@@ -135,8 +135,8 @@ def _sections(request: Request, words: Language) -> list[dict[str, str]]:
 
 
 def _language_links(request: Request) -> Mapping[str, str]:
-    """Each language's code with the address that shows this page in it: by its query alone, since a path that a stranger
-    made up (`//evil.example/`) would lead away.
+    """Each language's code with the address that shows this page in it: by its query alone, since a path that a
+    stranger made up (`//evil.example/`) would lead away.
     """
     kept = [(key, value) for key, value in parse_qsl(request.url.query) if key != "lang"]
     return {code: f"?{urlencode([*kept, ('lang', code)])}" for code in NAMES}
