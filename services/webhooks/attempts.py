@@ -17,10 +17,11 @@ from firsthand.services.webhooks.model import Attempt, Delivery, Endpoint
 from firsthand.services.webhooks.model.signatures import sign
 from firsthand.services.webhooks.repository import Deliveries, Endpoints
 from firsthand.services.webhooks.sending import Answer
-from firsthand.services.webhooks.settings import WebhookSettings
+from firsthand.services.webhooks.settings import webhook_settings
 from firsthand.shared.events.webhooks import EndpointDisabledV1
 from firsthand.shared.inputs import length_of
 from firsthand.shared.service import Context, use_case
+from firsthand.shared.store import StoreUnavailable
 from firsthand.shared.vault import Sealed
 
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
@@ -46,10 +47,16 @@ class Outcome:
 
 
 async def attempt(context: Context, sends: Sends, endpoint: Endpoint, delivery: Delivery) -> Outcome:
-    """Make one attempt and keep it. Raises StoreUnavailable."""
-    url, headers = await request_of(context, endpoint, delivery, context.clock.now())
+    """Make one attempt and keep it, also when it is our own fault that it failed. Raises StoreUnavailable."""
     began = context.clock.now()
-    answer = await sends.send(url, headers, delivery.payload)
+    try:
+        url, headers = await request_of(context, endpoint, delivery, began)
+        answer = await sends.send(url, headers, delivery.payload)
+    except StoreUnavailable:
+        raise
+    except Exception:  # or it would be made again at once, and again
+        context.log.exception("an attempt failed", extra={"endpoint": endpoint.id, "event": delivery.event_id})
+        answer = Answer(error="internal")
     return await _note(context, endpoint, delivery, answer, began)
 
 
@@ -80,9 +87,12 @@ async def request_of(
 
 def guard_of(context: Context) -> Guard:
     """Give what says where this deployment sends webhooks to."""
-    settings = WebhookSettings()
-    loopback = context.settings.address_is_loopback
-    return Guard(settings.allowed, ports=frozenset(settings.ports), loopback=loopback)
+    return context.own(_guard)
+
+
+def _guard(context: Context) -> Guard:
+    settings = webhook_settings()
+    return Guard(settings.allowed, ports=frozenset(settings.ports), loopback=context.settings.address_is_loopback)
 
 
 def answer_address(context: Context, endpoint: Endpoint, delivery: Delivery) -> str:

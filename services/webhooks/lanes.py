@@ -15,7 +15,7 @@ from firsthand.services.webhooks.attempts import Sends, attempt, guard_of
 from firsthand.services.webhooks.model import Delivery, Endpoint, Lane
 from firsthand.services.webhooks.repository import Deliveries, Endpoints, Lanes
 from firsthand.services.webhooks.sending import Sender
-from firsthand.services.webhooks.settings import TIME_LIMIT, WebhookSettings
+from firsthand.services.webhooks.settings import TIME_LIMIT, webhook_settings
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.service import Context
 from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable
@@ -37,7 +37,7 @@ class Dispatch:
     """The lanes that this replica holds."""
 
     def __init__(self, context: Context) -> None:
-        settings = WebhookSettings()
+        settings = webhook_settings()
         self.context = context
         self.id = new_id()
         self.sender: Sends = Sender(

@@ -1,5 +1,6 @@
 """The knobs of webhooks, read from the environment (`FIRSTHAND_WEBHOOK_...`)."""
 
+from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
@@ -50,6 +51,12 @@ class WebhookSettings(ToldSettings):
         return value
 
 
+@cache
+def webhook_settings() -> WebhookSettings:
+    """Read the settings once: it takes longer than a delivery."""
+    return WebhookSettings()
+
+
 TIME_LIMIT: Final = 15.0  # seconds for one attempt, connecting included
 
-__all__ = ["TIME_LIMIT", "WebhookSettings"]
+__all__ = ["TIME_LIMIT", "WebhookSettings", "webhook_settings"]

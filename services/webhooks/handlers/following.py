@@ -9,7 +9,7 @@ from firsthand.services.webhooks.handlers.endpoints import forget_endpoint
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.services.webhooks.model import Delivery, Endpoint
 from firsthand.services.webhooks.repository import AllRecipients, Deliveries, Endpoints
-from firsthand.services.webhooks.settings import WebhookSettings
+from firsthand.services.webhooks.settings import webhook_settings
 from firsthand.shared.bus.errors import Transient
 from firsthand.shared.events.consent import ErasureRequestedV1
 from firsthand.shared.events.discovery import ErasedState
@@ -37,7 +37,8 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
     hearing = [one for one in everyone if _hears(one, event, case_id)]
     asking = await _note_recipients(context, event, hearing, everyone)
     deliveries = Deliveries(context, event.institution)
-    receiving = [one for one in everyone if one in hearing or one.id in asking]
+    to = {one.id for one in hearing} | set(asking)
+    receiving = [one for one in everyone if one.id in to]
     made = (_delivery(context, event, one, asks=one.id in asking) for one in receiving)
     await asyncio.gather(*(deliveries.add(one) for one in made))
     if isinstance(event, ErasureRequestedV1):
@@ -149,7 +150,7 @@ def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bo
         body=event.wire().decode(),
         asks=asks,
         next_at=now,
-        due_at=now + timedelta(days=WebhookSettings().keep_days),
+        due_at=now + timedelta(days=webhook_settings().keep_days),
     )
 
 

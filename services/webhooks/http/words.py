@@ -37,7 +37,7 @@ FAILURES: Final[Mapping[Failure, str]] = {
     "timeout": N_("There was no answer within 15 seconds."),
     "protocol": N_("The answer was not valid HTTP."),
     "closed": N_("The connection was closed before an answer came."),
-    "interrupted": N_("We stopped in the middle and sent it again."),
+    "internal": N_("We could not send it, because of a fault on our side. We try again."),
 }
 # What can be chosen, in groups: the entities of each, whose whole can be chosen as `<entity>.*`.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -12,9 +12,7 @@ from firsthand.shared.texts import N_
 
 DeliveryState = Literal["waiting", "delivered", "failed", "aborted"]
 # Why an attempt failed: `status` for an answer that is no success; the others are the sender's (`sending.Answer`).
-Failure = Literal[
-    "status", "refused-address", "dns", "connect", "tls", "timeout", "protocol", "closed", "interrupted", ""
-]
+Failure = Literal["status", "refused-address", "dns", "connect", "tls", "timeout", "protocol", "closed", "internal", ""]
 MOST_ATTEMPTS: Final = 50  # kept of one delivery: ten by the schedule, the others by people
 
 

@@ -1,0 +1,280 @@
+"""Deliveries a second, beside a bare loop that signs, posts and records durably; time to the first attempt; memory.
+
+Aim: 0.5 of the floor, for one endpoint and for 200.
+
+Floor: as many kept connections as the endpoint has parallel attempts, asyncio streams, HMAC-SHA256 over the same
+bytes, one row a delivery in SQLite (WAL, synchronous=FULL) by a thread that commits together what waits.
+
+Ours: events come from NATS, each becomes a durable delivery, is signed twice (v1 and v1a), sent by the guard's
+connections, and noted. The receiver is a process of its own, the same for both, and says how many different ones came.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import queue
+import resource
+import secrets
+import sqlite3
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nats
+import uvloop
+
+from firsthand.services.webhooks.app import SERVICE
+from firsthand.services.webhooks.handlers.endpoints import Wanted, add_endpoint, pause
+from firsthand.services.webhooks.model import Delivery
+from firsthand.shared.bus import BusSettings
+from firsthand.shared.bus.topology_apply import apply
+from firsthand.shared.deployment import Deployment
+from firsthand.shared.embedded_nats import EmbeddedNats
+from firsthand.shared.events.consent import ConsentGrantedV1, ConsentRecordState, ConsentState, InvitationState
+from firsthand.shared.events.contact import ContactReference
+from firsthand.shared.identifiers import InstitutionId, new_id
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Staff
+from firsthand.shared.settings import Settings
+
+_DELIVERIES = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+_ENDPOINTS = 200
+_PARALLEL = 16
+_A_SECOND, _SECONDS = 100, 10
+_WAITING = 100_000
+SLUG = InstitutionId("bench")
+STAFF = Staff(institution=SLUG, person_id="bench", roles=frozenset({"coordinator"}), cohorts=frozenset())
+
+
+def event(context: Context | None, number: int) -> ConsentGrantedV1:
+    contact = f"{new_id()[:24]}{number:08d}"
+    return ConsentGrantedV1.record(
+        institution=SLUG,
+        subject=contact,
+        sequence=1,
+        at=context.clock.now() if context else _now(),
+        actor="family",
+        data=ConsentState(
+            contact=ContactReference(
+                contact_id=contact, case_id="case", reference="B-1", language="en", tutor_id="tutor"
+            ),
+            invitation=InvitationState(state="linked"),
+            consent=ConsentRecordState(state="granted", scopes=["meet", "record-video", "share-cohort"]),
+        ),
+    )
+
+
+def _now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)
+
+
+@contextlib.asynccontextmanager
+async def receiver(count: int) -> AsyncIterator[tuple[int, Callable[[], Any]]]:
+    """Run the receiver; gives its port, and what waits for its count."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.webhook_receiver", str(count), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    port = int(await process.stdout.readline())
+
+    async def finished() -> tuple[float, float]:
+        assert process.stdout is not None
+        different, first, last = (await process.stdout.readline()).split()
+        assert int(different) == count
+        return float(first), float(last)
+
+    try:
+        yield port, finished
+    finally:
+        process.kill()
+        await process.wait()
+
+
+class Records:
+    """One row a delivery; what waits is committed together."""
+
+    def __init__(self, path: Path) -> None:
+        self._waiting: queue.SimpleQueue[tuple[str, int, asyncio.Future[None]] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, args=(path,))
+        self._thread.start()
+
+    async def keep(self, id_: str, status: int) -> None:
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.put((id_, status, done))
+        await done
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self, path: Path) -> None:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE delivery (id TEXT PRIMARY KEY, status INTEGER, at REAL)")
+        while first := self._waiting.get():
+            group = [first]
+            with contextlib.suppress(queue.Empty):
+                while one := self._waiting.get_nowait():
+                    group.append(one)
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO delivery VALUES (?, ?, ?)", [(a, b, time.time()) for a, b, _ in group])
+            connection.execute("COMMIT")
+            self._loop.call_soon_threadsafe(lambda group=group: [done.set_result(None) for _, _, done in group])
+        connection.close()
+
+
+async def floor(folder: Path, endpoints: int, each: int) -> float:
+    """The bare loop; gives deliveries a second."""
+    secret = secrets.token_bytes(32)
+    bodies = [event(None, number).wire() for number in range(each)]
+    async with receiver(endpoints * each) as (port, finished):
+        records = Records(folder / f"floor-{endpoints}.db")
+        work = [(endpoint, number) for number in range(each) for endpoint in range(endpoints)]
+        work.reverse()
+
+        async def loop() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while work:
+                endpoint, number = work.pop()
+                body, id_ = bodies[number], f"{number}"
+                at = str(int(time.time()))
+                signed = hmac.digest(secret, b".".join((id_.encode(), at.encode(), body)), hashlib.sha256)
+                writer.write(
+                    f"POST /{endpoint} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n"
+                    f"webhook-id: {id_}\r\nwebhook-timestamp: {at}\r\n"
+                    f"webhook-signature: v1,{base64.b64encode(signed).decode()}\r\n\r\n".encode()
+                    + body
+                )
+                head = await reader.readuntil(b"\r\n\r\n")
+                await records.keep(f"{endpoint}-{id_}", int(head[9:12]))
+            writer.close()
+
+        began = time.monotonic()
+        await asyncio.gather(*(loop() for _ in range(_PARALLEL if endpoints == 1 else min(_ENDPOINTS, 64))))
+        _, last = await finished()
+        took = max(time.monotonic(), last) - began
+        records.close()
+    return endpoints * each / took
+
+
+@contextlib.asynccontextmanager
+async def house(server: EmbeddedNats, folder: Path) -> AsyncIterator[tuple[Context, nats.aio.client.Client]]:
+    settings = Settings(data=folder, nats_url=server.url)
+    async with Deployment.started(settings, [SERVICE], create_keys=True) as deployment:
+        client = await nats.connect(server.url)
+        yield deployment.contexts["webhooks"], client
+        await client.close()
+
+
+async def added(context: Context, port: int, count: int) -> list[str]:
+    wanted = [
+        Wanted(
+            url=f"http://127.0.0.1:{port}/{number}", name=f"E{number}", event_types=["consent.*"], parallel=_PARALLEL
+        )
+        for number in range(count)
+    ]
+    return [(await add_endpoint(context, STAFF, one)).endpoint.id for one in wanted]
+
+
+async def ours(server: EmbeddedNats, folder: Path, endpoints: int, each: int) -> float:
+    """The real service; gives deliveries a second, from publishing the first event to having noted the last one."""
+    async with receiver(endpoints * each) as (port, finished), house(server, folder) as (context, client):
+        ids = await added(context, port, endpoints)
+        events = [event(context, number) for number in range(each)]
+        began = time.monotonic()
+        for one in events:
+            await client.publish(one.nats_subject, one.wire())
+        await finished()
+        kept = context.store.collection(Delivery, SLUG)
+        while sum([await kept.count({"endpoint_id": id_, "state": "delivered"}) for id_ in ids]) < endpoints * each:  # noqa: ASYNC110 - nothing says it
+            await asyncio.sleep(0.02)
+        return endpoints * each / (time.monotonic() - began)
+
+
+async def latency(server: EmbeddedNats, folder: Path) -> list[float]:
+    """Milliseconds from publishing an event to the receiver having it, at a steady rate."""
+    count = _A_SECOND * _SECONDS
+    async with receiver(count) as (port, finished), house(server, folder) as (context, client):
+        await added(context, port, 1)
+        sent: dict[str, float] = {}
+        began = time.monotonic()
+        for number in range(count):
+            await asyncio.sleep(max(0.0, began + number / _A_SECOND - time.monotonic()))
+            one = event(context, number)
+            sent[one.id] = time.monotonic()
+            await client.publish(one.nats_subject, one.wire())
+        await finished()
+        async with httpx.AsyncClient() as http:
+            came = (await http.get(f"http://127.0.0.1:{port}/times")).json()
+        return sorted((at - sent[name.split(" ")[1]]) * 1000 for name, at in came.items())
+
+
+async def memory(server: EmbeddedNats, folder: Path) -> tuple[float, float, float]:
+    """MB that the process takes before and after, and seconds in which it is ready, with 100,000 waiting deliveries."""
+    async with house(server, folder) as (context, _):
+        (endpoint_id,) = await added(context, 9, 1)
+        await pause(context, STAFF, endpoint_id)
+        before = _resident()
+        kept, now = context.store.collection(Delivery, SLUG), context.clock.now()
+        for start in range(0, _WAITING, 1000):
+            made = (event(context, number) for number in range(start, start + 1000))
+            await asyncio.gather(
+                *(
+                    kept.insert(
+                        Delivery(
+                            id=Delivery.id_of(one.id, endpoint_id), institution=SLUG, endpoint_id=endpoint_id,
+                            event_id=one.id, event_type=one.type, contact_id=one.subject, occurred_at=one.time,
+                            made_at=now, body=one.wire().decode(), next_at=now, due_at=now + timedelta(days=30),
+                        )
+                    )
+                    for one in made
+                )
+            )  # fmt: skip
+        assert await kept.count({"endpoint_id": endpoint_id, "state": "waiting"}) == _WAITING
+        after = _resident()
+    began = time.monotonic()
+    async with house(server, folder):
+        return before, after, time.monotonic() - began
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        server = EmbeddedNats(folder / "nats")
+        await server.start()
+        await apply(BusSettings(url=server.url))
+        for endpoints, each in ((1, _DELIVERIES), (_ENDPOINTS, max(1, _DELIVERIES // _ENDPOINTS))):
+            bare = await floor(folder, endpoints, each)
+            real = await ours(server, folder / f"ours-{endpoints}", endpoints, each)
+            print(f"webhooks  {endpoints} endpoint(s), {endpoints * each} deliveries")
+            print(f"          floor {bare:.0f} a second   ours {real:.0f}   {real / bare:.2f} (aim 0.5)", flush=True)
+        times = await latency(server, folder / "latency")
+        p99 = times[int(len(times) * 0.99)]
+        print(
+            f"          event to receiver at {_A_SECOND} a second: p50 {statistics.median(times):.1f}   p99 {p99:.1f} ms"
+        )
+        before, after, ready = await memory(server, folder / "memory")
+        print(f"          {_WAITING} waiting: {before:.0f} to {after:.0f} MB, ready again in {ready:.1f} s")
+        await server.stop()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
