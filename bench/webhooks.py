@@ -268,9 +268,8 @@ async def main() -> None:
             print(f"          floor {bare:.0f} a second   ours {real:.0f}   {real / bare:.2f} (aim 0.5)", flush=True)
         times = await latency(server, folder / "latency")
         p99 = times[int(len(times) * 0.99)]
-        print(
-            f"          event to receiver at {_A_SECOND} a second: p50 {statistics.median(times):.1f}   p99 {p99:.1f} ms"
-        )
+        p50 = statistics.median(times)
+        print(f"          event to receiver at {_A_SECOND} a second: p50 {p50:.1f}   p99 {p99:.1f} ms")
         before, after, ready = await memory(server, folder / "memory")
         print(f"          {_WAITING} waiting: {before:.0f} to {after:.0f} MB, ready again in {ready:.1f} s")
         await server.stop()
