@@ -1,4 +1,4 @@
-"""A receiver that does next to nothing: `python -m bench.webhook_receiver <count>` prints its port and takes deliveries.
+"""A receiver that does next to nothing: `python -m bench.webhook_receiver <count>` prints its port and takes it all.
 
 Once so many came it prints how many of them were different, and when the first and the last one came (monotonic).
 
