@@ -59,7 +59,9 @@ class Dispatch:
 
     async def look(self, lane: Lane) -> None:
         """The timer of a lane: something is due in it, or the replica that held it is gone."""
-        if lane.id not in self._held and not self._stopping:
+        if held := self._held.get(lane.id):
+            held.renew_now()  # a clock that was set ended the lease
+        elif not self._stopping:
             await self._take(lane.institution, lane.id)
 
     async def _take(self, institution: InstitutionId, endpoint_id: str) -> None:
@@ -87,12 +89,17 @@ class Dispatch:
 
     async def _give_back(self, lane: Lane) -> None:
         lanes, deliveries = Lanes(self.context, lane.institution), Deliveries(self.context, lane.institution)
-        lane.release(await deliveries.next_at(lane.id))
+        active = await self._is_active(lane)
+        lane.release(await deliveries.next_at(lane.id) if active else None)
         with contextlib.suppress(Conflict):  # the lease had ended: it is another replica's now
             await lanes.put(lane)
-        # Whoever put something in before this saw it held and left it to us.
-        if await deliveries.due(lane.id, self.context.clock.now(), 1):
+        # Whoever put something in, or resumed the endpoint, before this saw it held and left it to us.
+        if await self._is_active(lane) and await deliveries.due(lane.id, self.context.clock.now(), 1):
             await self.wake(lane.institution, lane.id)
+
+    async def _is_active(self, lane: Lane) -> bool:
+        endpoint = await Endpoints(self.context, lane.institution).get(lane.id)
+        return endpoint is not None and endpoint.state == "active"
 
     async def run(self) -> None:
         """Stand by until the service stops; then finish what is in hand, and give every lane back."""
@@ -133,6 +140,10 @@ class _HeldLane:
 
     def stop(self) -> None:
         self._ended = True
+        self.woken.set()
+
+    def renew_now(self) -> None:
+        self._renew_at = timedelta(0)
         self.woken.set()
 
     def abandon(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from standardwebhooks import Webhook, webhooks
 
 from firsthand.services.webhooks.lanes import dispatch_of
+from firsthand.services.webhooks.model import Lane
 from firsthand.shared.deployment import Deployment
 from tests.integration.webhooks.house import AKL, QU, House
 from tests.receiver import Receiver, Reply
@@ -194,6 +195,37 @@ async def test_a_paused_endpoint_keeps_what_is_meant_for_it(house: House, receiv
     assert sorted(one.body for one in await receiver.got(3)) == sorted(bodies)
 
 
+async def test_a_lane_rests_while_its_endpoint_is_paused_though_much_waits(house: House, receiver: Receiver) -> None:
+    added = await house.add(receiver.url, parallel=1)
+    gate = asyncio.Event()
+    receiver.always = Reply(after=gate.wait)
+    for number in range(3):
+        await house.grant(contact=f"c{number}")
+    await receiver.got(1)
+    await house.until(added["endpoint_id"], "waiting", 3)
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/pause")
+    gate.set()
+    await house.until(added["endpoint_id"], "delivered")
+    lanes = house.context.store.collection(Lane, QU)
+
+    async def free() -> bool:
+        lane = await lanes.get(added["endpoint_id"])
+        return lane is not None and not lane.holder
+
+    await house.eventually(free)
+    lane = await lanes.get(added["endpoint_id"])
+    assert lane is not None
+    assert lane.due_at is None
+    for _ in range(3):
+        await _timers(house.deployment)
+    again = await lanes.get(added["endpoint_id"])
+    assert again is not None
+    assert again.version == lane.version
+    assert len(receiver.received) == 1
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/resume")
+    await receiver.got(3)
+
+
 async def test_in_order_the_next_event_of_a_journey_waits_and_other_journeys_do_not(
     house: House, receiver: Receiver
 ) -> None:
@@ -331,6 +363,3 @@ def _at(text: str) -> Any:
     from datetime import datetime
 
     return datetime.fromisoformat(text)
-
-
-__all__ = ["QU"]
