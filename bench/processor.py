@@ -1,7 +1,7 @@
 """Processor seconds that the services spend on a chain, beside the bare driver in the same run. Aim: 3 ms.
 
 Rates differ by a quarter from run to run on a shared machine; what a process used of its processor hardly does. Counted
-is the process in which all five services run (all its threads, user and system), from the first event to the last one.
+is the process in which all six services run (all its threads, user and system), from the first event to the last one.
 Who plays the people, and the NATS server, are processes of their own and not counted. The floor is `bench.bare` in a
 process of its own, played from outside as well.
 
@@ -30,13 +30,14 @@ from firsthand.services.consent.app import SERVICE as CONSENT
 from firsthand.services.discovery.app import SERVICE as DISCOVERY
 from firsthand.services.portal.app import SERVICE as PORTAL
 from firsthand.services.scheduling.app import SERVICE as SCHEDULING
+from firsthand.services.webhooks.app import SERVICE as WEBHOOKS
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.topology_apply import apply
 from firsthand.shared.deployment import Deployment
 from firsthand.shared.embedded_nats import EmbeddedNats
 from firsthand.shared.settings import Settings
 
-_SERVICES = (PORTAL, DISCOVERY, CONSENT, SCHEDULING, ARCHIVE)
+_SERVICES = (PORTAL, DISCOVERY, CONSENT, SCHEDULING, ARCHIVE, WEBHOOKS)
 _AT_ONCE = 200  # chains begun and not yet finished
 _WARM = 100  # chains before counting
 _AIM = 3.0  # ms a chain
@@ -136,7 +137,7 @@ async def _child(what: str, url: str, folder: Path, *, chains: int, profile: boo
 
 
 async def services(url: str, folder: Path, chains: int, *, profile: bool) -> tuple[float, float]:
-    """Processor seconds a chain of all five services in one process, and those of the event loop among them."""
+    """Processor seconds a chain of all six services in one process, and those of the event loop among them."""
     await apply(BusSettings(url=url))
     client = await nats.connect(url)
     async with _child("services", url, folder, chains=chains + _WARM, profile=profile) as child:

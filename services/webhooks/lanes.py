@@ -168,6 +168,8 @@ class _HeldLane:
                 await self._pause()
             if self._attempts:
                 await asyncio.wait(self._attempts)
+        except Exception:  # the timer takes the lane again
+            self._context.log.exception("a lane failed", extra={"endpoint": self._lane.id})
         finally:
             self.abandon()
             await self._dispatch.give_back(self._lane)
