@@ -215,6 +215,8 @@ class _HeldLane:
             if outcome.wait:
                 self._wait_until = self._elapsed() + min(outcome.wait, _LONGEST_WAIT)
         except StoreUnavailable as error:
+            # It was sent and not noted, so it is sent again; not at once, or a full disk would send it without end.
+            self._wait_until = self._elapsed() + timedelta(seconds=error.retry_after)
             self._context.log.warning("an attempt could not be kept, it is made again: %s", error)
         finally:
             self._contacts.pop(delivery.id, None)

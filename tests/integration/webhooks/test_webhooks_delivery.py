@@ -9,9 +9,12 @@ import pytest
 from standardwebhooks import Webhook, webhooks
 
 from firsthand.services.webhooks.lanes import dispatch_of
-from firsthand.services.webhooks.model import Lane
+from firsthand.services.webhooks.model import Delivery, Lane
+from firsthand.services.webhooks.repository import Deliveries
 from firsthand.shared.deployment import Deployment
+from firsthand.shared.store import NoRoom
 from tests.integration.webhooks.house import AKL, QU, House
+from tests.patience import PATIENCE
 from tests.receiver import Receiver, Reply
 
 
@@ -283,6 +286,28 @@ async def test_what_was_not_delivered_when_the_service_ended_goes_out_when_it_is
     house.clock.advance(timedelta(seconds=30))
     await house.deployment.running["webhooks"].timers.look()
     assert [one.body for one in await receiver.got(2)] == [body, body]
+
+
+async def test_what_cannot_be_noted_on_a_full_disk_is_not_sent_without_end(
+    house: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = await house.add(receiver.url)
+    save, refused = Deliveries.save, asyncio.Event()
+
+    async def full(_self: Deliveries, _delivery: Delivery) -> Delivery:
+        refused.set()
+        raise NoRoom("the disk is full")
+
+    monkeypatch.setattr(Deliveries, "save", full)
+    await house.grant()
+    await asyncio.wait_for(refused.wait(), PATIENCE)
+    for _ in range(5):
+        await house.later(timedelta(seconds=1), added["endpoint_id"])
+    assert len(receiver.received) == 1
+    monkeypatch.setattr(Deliveries, "save", save)
+    await house.later(timedelta(minutes=2), added["endpoint_id"])
+    await receiver.got(2)
+    await house.until(added["endpoint_id"], "delivered")
 
 
 async def test_a_test_event_goes_to_its_endpoint_only(house: House, receiver: Receiver) -> None:
