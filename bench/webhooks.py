@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from typing import Any
 import httpx
 import nats
 import uvloop
+from nats.aio.client import Client
 
 from firsthand.services.webhooks.app import SERVICE
 from firsthand.services.webhooks.handlers.endpoints import Wanted, add_endpoint, pause
@@ -80,7 +81,7 @@ def _now() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def receiver(count: int) -> AsyncIterator[tuple[int, Callable[[], Any]]]:
+async def receiver(count: int) -> AsyncIterator[tuple[int, Callable[[], Awaitable[tuple[float, float]]]]]:
     """Run the receiver; gives its port, and what waits for its count."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.webhook_receiver", str(count), stdout=asyncio.subprocess.PIPE
@@ -132,8 +133,13 @@ class Records:
             connection.execute("BEGIN")
             connection.executemany("INSERT INTO delivery VALUES (?, ?, ?)", [(a, b, time.time()) for a, b, _ in group])
             connection.execute("COMMIT")
-            self._loop.call_soon_threadsafe(lambda group=group: [done.set_result(None) for _, _, done in group])
+            self._loop.call_soon_threadsafe(_settle, [done for _, _, done in group])
         connection.close()
+
+
+def _settle(kept: list[asyncio.Future[None]]) -> None:
+    for done in kept:
+        done.set_result(None)
 
 
 async def floor(folder: Path, endpoints: int, each: int) -> float:
@@ -171,7 +177,7 @@ async def floor(folder: Path, endpoints: int, each: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def house(server: EmbeddedNats, folder: Path) -> AsyncIterator[tuple[Context, nats.aio.client.Client]]:
+async def house(server: EmbeddedNats, folder: Path) -> AsyncIterator[tuple[Context, Client]]:
     settings = Settings(data=folder, nats_url=server.url)
     async with Deployment.started(settings, [SERVICE], create_keys=True) as deployment:
         client = await nats.connect(server.url)
