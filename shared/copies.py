@@ -17,6 +17,7 @@ class InstitutionCopy(Document):
     """An institution as the portal last told; id = slug."""
 
     kind: ClassVar[str] = "institution_copy"
+    steady: ClassVar[bool] = True
     state: InstitutionState
 
 
@@ -24,6 +25,7 @@ class CaseCopy(Document):
     """A case as discovery last told; id = case id."""
 
     kind: ClassVar[str] = "case_copy"
+    steady: ClassVar[bool] = True
     state: CaseState
 
 

@@ -6,17 +6,17 @@ another one sends again, with the same `webhook-id`: at least once, as consumers
 
 import importlib.metadata
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from firsthand.services.webhooks.guard import Guard
 from firsthand.services.webhooks.model import Attempt, Delivery, Endpoint
+from firsthand.services.webhooks.model.delivery import Answer
 from firsthand.services.webhooks.model.signatures import sign
 from firsthand.services.webhooks.repository import Deliveries, Endpoints
-from firsthand.services.webhooks.sending import Answer
 from firsthand.services.webhooks.settings import webhook_settings
 from firsthand.shared.events.webhooks import EndpointDisabledV1
 from firsthand.shared.inputs import length_of
@@ -37,6 +37,8 @@ class Sends(Protocol):
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer: ...
 
+    async def close(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -46,11 +48,44 @@ class Outcome:
     wait: timedelta | None = None
 
 
-async def attempt(context: Context, sends: Sends, endpoint: Endpoint, delivery: Delivery) -> Outcome:
+@dataclass(frozen=True)
+class Target:
+    """One version of an endpoint, with what is sealed in it opened."""
+
+    endpoint: Endpoint
+    opened: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)  # the institution's own
+
+    @classmethod
+    async def of(cls, context: Context, endpoint: Endpoint) -> "Target":
+        """Raises KeyMissing, StoreUnavailable."""
+        names = ("url", "secret", "key", "secret_before", "key_before", "headers")
+        sealed: dict[str, Sealed] = {name: value for name in names if (value := getattr(endpoint, name)) is not None}
+        opened = await context.vault.open_many(endpoint.institution, endpoint.id, sealed)
+        return cls(endpoint, opened, json.loads(opened.get("headers", "{}")))
+
+    def request(self, context: Context, delivery: Delivery, at: datetime) -> tuple[str, dict[str, str]]:
+        """Give the address and the headers with which a delivery goes out at this moment."""
+        valid = ("", "_before") if self.endpoint.previous_holds(at) else ("",)
+        signed = sign(
+            [self.opened["secret" + one] for one in valid],
+            [self.opened["key" + one] for one in valid],
+            id=delivery.event_id,
+            at=at,
+            body=delivery.payload,
+        )
+        asks = {ANSWER_TO: answer_address(context, self.endpoint, delivery)} if delivery.asks else {}
+        headers = {**self.headers, "content-type": CONTENT_TYPE, "user-agent": _AGENT, **asks, **signed}
+        return self.opened["url"], headers
+
+
+async def attempt(
+    context: Context, sends: Sends, endpoint: Endpoint, delivery: Delivery, target: Callable[[], Awaitable[Target]]
+) -> Outcome:
     """Make one attempt and keep it, also when it is our own fault that it failed. Raises StoreUnavailable."""
     began = context.clock.now()
     try:
-        url, headers = await request_of(context, endpoint, delivery, began)
+        url, headers = (await target()).request(context, delivery, began)
         answer = await sends.send(url, headers, delivery.payload)
     except StoreUnavailable:
         raise
@@ -58,31 +93,6 @@ async def attempt(context: Context, sends: Sends, endpoint: Endpoint, delivery: 
         context.log.exception("an attempt failed", extra={"endpoint": endpoint.id, "event": delivery.event_id})
         answer = Answer(error="internal")
     return await _note(context, endpoint, delivery, answer, began)
-
-
-async def request_of(
-    context: Context, endpoint: Endpoint, delivery: Delivery, at: datetime
-) -> tuple[str, dict[str, str]]:
-    """Give the address and the headers with which a delivery goes out at this moment."""
-    sealed: dict[str, Sealed] = {"url": endpoint.url, "secret": endpoint.secret, "key": endpoint.key}
-    rotated = endpoint.previous_holds(at)
-    optional = {
-        "headers": endpoint.headers,
-        "secret_before": endpoint.secret_before if rotated else None,
-        "key_before": endpoint.key_before if rotated else None,
-    }
-    sealed |= {name: value for name, value in optional.items() if value is not None}
-    opened = await context.vault.open_many(endpoint.institution, endpoint.id, sealed)
-    signed = sign(
-        [opened[name] for name in ("secret", "secret_before") if name in opened],
-        [opened[name] for name in ("key", "key_before") if name in opened],
-        id=delivery.event_id,
-        at=at,
-        body=delivery.payload,
-    )
-    extra: dict[str, str] = json.loads(opened["headers"]) if "headers" in opened else {}
-    asks = {ANSWER_TO: answer_address(context, endpoint, delivery)} if delivery.asks else {}
-    return opened["url"], {**extra, "content-type": CONTENT_TYPE, "user-agent": _AGENT, **asks, **signed}
 
 
 def guard_of(context: Context) -> Guard:
@@ -170,4 +180,4 @@ def retry_after(answer: Answer, at: datetime) -> timedelta | None:
     return max(until - at, timedelta()) if until.tzinfo else None
 
 
-__all__ = ["ANSWER_TO", "CONTENT_TYPE", "Outcome", "Sends", "answer_address", "attempt", "request_of", "retry_after"]
+__all__ = ["ANSWER_TO", "CONTENT_TYPE", "Outcome", "Sends", "Target", "answer_address", "attempt", "retry_after"]

@@ -1,23 +1,24 @@
 """What keeps webhooks out of our own network: which addresses may be sent to, by their text and once they are resolved.
 
-`ssrfguard` knows the networks and the odd ways to write an address, and connects to the very address that it checked:
-that needs more care than a table of our own would get. Here is what we allow, and in words why not.
+`ssrfguard` knows the networks and the odd ways to write an address: that needs more care than a table of our own would
+get. Here is what we allow, and in words why not. A socket is made only for the very address that was checked.
 """
 
 import contextlib
+import socket
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from ssrfguard import Policy
 from ssrfguard.errors import BlockedURLError
-from ssrfguard.httpx import AsyncSafeBackend
 
 from firsthand.shared.texts import N_
 
 Network = IPv4Network | IPv6Network
 
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_REMEMBERED: Final = 1000
 _TLS_PORTS: Final = frozenset({443, 8443})
 _LOCAL_NAMES: Final = ("localhost", "127.", "[::1]")
 
@@ -38,6 +39,10 @@ class RefusedAddress(Exception):  # noqa: N818 - says what is the case
         self.text = text
 
 
+class ForbiddenAddress(OSError):  # noqa: N818 - says what is the case
+    """A name led to an address to which nothing is sent."""
+
+
 class Guard:
     """Which addresses this deployment sends webhooks to."""
 
@@ -48,6 +53,7 @@ class Guard:
         this machine, where receivers may be too, without TLS.
         """
         self._loopback = loopback
+        self._passed: set[str] = set()  # looking takes as long as half a request
         self._policy = Policy(
             allowed_schemes=frozenset({"http", "https"} if loopback else {"https"}),
             allowed_ports=frozenset(range(1, 65536)) if loopback else _TLS_PORTS | ports,
@@ -56,6 +62,14 @@ class Guard:
 
     def refuse(self, url: str) -> None:
         """Look at an address by its text alone. Raises RefusedAddress."""
+        if url in self._passed:
+            return
+        self._look_at(url)
+        if len(self._passed) >= _REMEMBERED:
+            self._passed.clear()
+        self._passed.add(url)
+
+    def _look_at(self, url: str) -> None:
         try:
             parts = urlsplit(url)
             if parts.username is not None or parts.password is not None:
@@ -77,9 +91,12 @@ class Guard:
                 return _OWN_NETWORK
         return _MALFORMED
 
-    def backend(self) -> AsyncSafeBackend:
-        """Give what opens connections: only to addresses that were checked after they were resolved."""
-        return AsyncSafeBackend(policy=self._policy)
+    def socket(self, resolved: tuple[int, int, int, str, tuple[str | int, ...]]) -> socket.socket:
+        """Make the socket for an address as `getaddrinfo` gave it. Raises ForbiddenAddress."""
+        family, kind, protocol, _, address = resolved
+        if not self._policy.permits_address(ip_address(str(address[0]).partition("%")[0])):
+            raise ForbiddenAddress
+        return socket.socket(family, kind, protocol)
 
 
-__all__ = ["Guard", "RefusedAddress"]
+__all__ = ["ForbiddenAddress", "Guard", "RefusedAddress"]

@@ -7,14 +7,15 @@ chosen for its endpoint: so many attempts at once, so many a second, and one aft
 
 import asyncio
 import contextlib
+import importlib
 from collections import deque
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from firsthand.services.webhooks.attempts import Sends, attempt, guard_of
+from firsthand.services.webhooks.attempts import Sends, Target, attempt, guard_of
 from firsthand.services.webhooks.model import Delivery, Endpoint, Lane
 from firsthand.services.webhooks.repository import Deliveries, Endpoints, Lanes
-from firsthand.services.webhooks.sending import Sender
 from firsthand.services.webhooks.settings import TIME_LIMIT, webhook_settings
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.service import Context
@@ -23,32 +24,36 @@ from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable
 _LEASE: Final = timedelta(seconds=15)
 _RENEWED_EVERY: Final = timedelta(seconds=5)
 # A lane in which nothing is due is kept for so long, and looked at so often: other replicas put in it, too.
-# Attempts in hand may take so long when the service stops; shorter than `shared.tasks.ended` waits.
-_GRACE: Final = 2.0  # seconds
 _LINGER: Final = timedelta(seconds=5)
 _LOOK_EVERY: Final = 1.0  # seconds
+# Attempts in hand may take so long when the service stops; shorter than `shared.tasks.ended` waits.
+_GRACE: Final = 2.0  # seconds
 _AHEAD: Final = 32  # deliveries that are known beforehand, so that not each attempt asks the store
+_NEW: Final = timedelta(milliseconds=100)  # so long what was found is not looked up again
 _LONGEST_WAIT: Final = timedelta(hours=1)  # for which one busy answer holds up everything to an endpoint
 _AGAIN_AFTER: Final = 1.0  # seconds after the store could not be asked
 _ORDER_KEPT: Final = timedelta(milliseconds=1)  # so long after the one before it
+# Attempts at once in this process, beside the first one of each lane: many that hang take no place from the others.
+_MOST_MORE: Final = 256
 
 
 class Dispatch:
     """The lanes that this replica holds."""
 
     def __init__(self, context: Context) -> None:
-        settings = webhook_settings()
         self.context = context
         self.id = new_id()
-        self.sender: Sends = Sender(
-            guard_of(context),
-            proxy=settings.proxy,
-            ca_file=settings.ca_file,
-            time_limit=TIME_LIMIT,
-        )
+        self._sender: asyncio.Task[Sends] | None = None
+        self.more_left = _MOST_MORE
         self._held: dict[str, _HeldLane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+
+    async def sender(self) -> Sends:
+        """Give what sends requests; it is loaded when there is something to send."""
+        if self._sender is None:
+            self._sender = asyncio.create_task(_sender(self.context), name="loading what sends webhooks")
+        return await asyncio.shield(self._sender)
 
     async def wake(self, institution: InstitutionId, endpoint_id: str) -> None:
         """Something was put into an endpoint's lane: deliver it here, unless another replica does."""
@@ -116,8 +121,8 @@ class Dispatch:
                 held.abandon()
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            if isinstance(self.sender, Sender):
-                await self.sender.close()
+            if self._sender:
+                await (await self._sender).close()
 
 
 class _HeldLane:
@@ -130,8 +135,11 @@ class _HeldLane:
         self._deliveries = Deliveries(dispatch.context, lane.institution)
         self._endpoints = Endpoints(dispatch.context, lane.institution)
         self._ahead: deque[Delivery] = deque()
+        self._found_at = timedelta(0)  # when those ahead were, elapsed time
+        self._target: Target | None = None
         self._contacts: dict[str, str] = {}  # deliveries in hand, with their contacts
         self._attempts: set[asyncio.Task[None]] = set()
+        self._more = 0  # attempts beside the first one
         self._ended = False
         self._renew_at = self._elapsed() + _RENEWED_EVERY
         self._next_start = timedelta(0)  # by the rate limit, elapsed time
@@ -195,6 +203,8 @@ class _HeldLane:
         while len(self._attempts) < endpoint.parallel and self._elapsed() >= self._wait_until:
             if endpoint.a_second and self._elapsed() < self._next_start:
                 break
+            if self._attempts and not self._dispatch.more_left:
+                break
             if (delivery := await self._next(endpoint)) is None:
                 break
             if endpoint.a_second:
@@ -207,11 +217,25 @@ class _HeldLane:
         self._contacts[delivery.id] = delivery.contact_id
         task = asyncio.create_task(self._attempt(endpoint, delivery), name=f"attempt {delivery.id}")
         self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        task.add_done_callback(self._end)
+        self._count_more()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        self._count_more()
+        self.woken.set()
+
+    def _count_more(self) -> None:
+        """Take, or give back, what this lane has in hand beside its first attempt."""
+        more = max(0, len(self._attempts) - 1)
+        self._dispatch.more_left += self._more - more
+        self._more = more
 
     async def _attempt(self, endpoint: Endpoint, delivery: Delivery) -> None:
         try:
-            outcome = await attempt(self._context, self._dispatch.sender, endpoint, delivery)
+            opened = partial(self._opened, endpoint)
+            sender = await self._dispatch.sender()
+            outcome = await attempt(self._context, sender, endpoint, delivery, opened)
             if outcome.wait:
                 self._wait_until = self._elapsed() + min(outcome.wait, _LONGEST_WAIT)
         except StoreUnavailable as error:
@@ -220,19 +244,26 @@ class _HeldLane:
             self._context.log.warning("an attempt could not be kept, it is made again: %s", error)
         finally:
             self._contacts.pop(delivery.id, None)
-            self.woken.set()
+
+    async def _opened(self, endpoint: Endpoint) -> Target:
+        """Open what is sealed in an endpoint, once for each of its versions while the lane is held."""
+        if self._target is None or self._target.endpoint.version != endpoint.version:
+            self._target = await Target.of(self._context, endpoint)
+        return self._target
 
     async def _next(self, endpoint: Endpoint) -> Delivery | None:
         """The next delivery that may go out now. Raises StoreUnavailable."""
         if not self._ahead:
             due = await self._deliveries.due(endpoint.id, self._now(), _AHEAD + len(self._contacts))
             self._ahead.extend(one for one in due if one.id not in self._contacts)
+            self._found_at = self._elapsed()
         while self._ahead:
             known = self._ahead.popleft()
             if known.id in self._contacts:
                 continue
-            # It may have been erased, or tried, since it was found.
-            current = await self._deliveries.get(known.id)
+            # It may have been erased, or put off, since it was found.
+            new = self._elapsed() - self._found_at < _NEW
+            current = known if new else await self._deliveries.get(known.id)
             if current is None or current.next_at is None or current.next_at > self._now():
                 continue
             if endpoint.ordered and not await self._is_first(current):
@@ -269,6 +300,16 @@ class _HeldLane:
 
     def _elapsed(self) -> timedelta:
         return self._context.clock.elapsed()
+
+
+async def _sender(context: Context) -> Sends:
+    # Loading aiohttp takes 0.2 s, in which the event loop goes on.
+    sending = await asyncio.to_thread(importlib.import_module, "firsthand.services.webhooks.sending")
+    settings = webhook_settings()
+    sender: Sends = sending.Sender(
+        guard_of(context), proxy=settings.proxy, ca_file=settings.ca_file, time_limit=TIME_LIMIT
+    )
+    return sender
 
 
 def dispatch_of(context: Context) -> Dispatch:

@@ -96,6 +96,8 @@ class Document(BaseModel):
     # Combinations of fields by whose values `count` is kept rather than counted, `()` for how many there are at all.
     # Each costs a save that changes one of its fields some microseconds, and others nothing.
     counts: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    # Written seldom and listed with nearly every event: SQLite remembers its pages until the next write.
+    steady: ClassVar[bool] = False
     upgrades: ClassVar[tuple[Upgrade, ...]] = ()  # from schema 1 to 2, from 2 to 3 ...; run when one is read
 
     id: str

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, Literal
 
 from firsthand.shared.events.envelope import AnyEvent
@@ -12,8 +12,8 @@ from firsthand.shared.store import AnyOf, Conflict, D, Document, OutboxEntry, Ou
 from firsthand.shared.store.cursors import page_by_page
 from firsthand.shared.store.kinds import already_there, check_adopted, check_event, counted_apart
 from firsthand.shared.store.sqlite_database import Database
-from firsthand.shared.store.sqlite_query import count_queries, kept_count_query, page_query
-from firsthand.shared.store.sqlite_remembered import Columns, Key
+from firsthand.shared.store.sqlite_query import Query, count_queries, kept_count_query, page_query
+from firsthand.shared.store.sqlite_remembered import Bodies, Columns, Key
 from firsthand.shared.store.sqlite_schema import microseconds, table_of
 from firsthand.shared.store.versions import body_of
 from firsthand.shared.store.versions import read as read_document
@@ -158,15 +158,33 @@ class SqliteCollection(Generic[D]):
         limit: int = 100,
         after: str | None = None,
     ) -> Page[D]:
+        if self._kind.steady:
+            return await self._find_steady(where, sort=sort, order=order, limit=limit, after=after)
         query = page_query(self._table, self._institution, where, sort=sort, order=order, limit=limit, after=after)
         if not query.statements:
             return Page([])
 
         def read(connection: sqlite3.Connection) -> Page[D]:
-            rows, following = query.first([connection.execute(*one).fetchall() for one in query.statements])
-            return Page([read_document(self._kind, body) for body, _, _ in rows], following)
+            page = _bodies(query, connection)
+            return Page([read_document(self._kind, body) for body in page.bodies], page.following)
 
         return await self._database.read(read)
+
+    async def _find_steady(
+        self, where: Where | AnyOf | None, *, sort: str, order: Literal["asc", "desc"], limit: int, after: str | None
+    ) -> Page[D]:
+        """Find in what is remembered, or read it and remember it."""
+        remembered, of = self._database.remembered, (self._table.name, self._institution)
+        question = f"{where!r} {sort} {order} {limit} {after}"
+        page = remembered.page(of, question)
+        if page is None:
+            query = page_query(self._table, self._institution, where, sort=sort, order=order, limit=limit, after=after)
+            if not query.statements:
+                return Page([])
+            writes = remembered.writes(of)
+            page = await self._database.read(partial(_bodies, query))
+            remembered.put_page(of, question, page, writes=writes)
+        return Page([read_document(self._kind, body) for body in page.bodies], page.following)
 
     async def count(self, where: Where | AnyOf | None = None) -> int:
         if isinstance(where, AnyOf):
@@ -217,6 +235,11 @@ class SqliteCollection(Generic[D]):
 
     def _conflict(self, id_: str) -> Conflict:
         return Conflict(f"{self._table.name} {id_} of {self._institution} is not at the version that was read")
+
+
+def _bodies(query: Query, connection: sqlite3.Connection) -> Bodies:
+    rows, following = query.first([connection.execute(*one).fetchall() for one in query.statements])
+    return Bodies(tuple(body for body, _, _ in rows), following)
 
 
 def _leave(connection: sqlite3.Connection, entry: tuple[Any, ...] | None) -> None:

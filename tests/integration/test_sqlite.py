@@ -33,7 +33,7 @@ from firsthand.shared.store.sqlite_query import page_query
 from firsthand.shared.store.sqlite_schema import table_of
 
 ROOT = Path(__file__).parents[2]
-DOHA = InstitutionId("qu-cdm")
+DOHA, AKL = InstitutionId("qu-cdm"), InstitutionId("akl-dent")
 CLOCK = ManualClock(datetime(2026, 3, 1, 9, tzinfo=UTC))
 
 
@@ -320,6 +320,51 @@ async def test_a_write_in_vain_is_forgotten_and_what_is_deleted_is_gone(store: S
     assert found.text == "other"
     await notes.delete(found)
     assert await notes.get("a") is None
+
+
+class Steady(Note):
+    kind = "steady"
+    steady = True
+
+
+async def test_pages_of_a_steady_kind_are_remembered_until_the_next_write_of_their_institution(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.prepare([Note, Steady])
+    kept, elsewhere = store.collection(Steady, DOHA), store.collection(Steady, AKL)
+
+    async def texts() -> list[str]:
+        return [one.text for one in (await kept.find()).items]
+
+    def behind_its_back(text: str) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE steady SET body = json_set(body, '$.text', ?)", (text,))
+
+    first = await kept.insert(Steady(id="a", institution=DOHA, text="first"))
+    assert await texts() == ["first"]
+    behind_its_back("other")
+    (found,) = (await kept.find()).items
+    found.text = "changed by who read it"
+    await elsewhere.insert(Steady(id="b", institution=AKL, text="first"))
+    assert await texts() == ["first"]
+    assert [one.text for one in (await kept.find(sort="id", order="desc")).items] == ["other"]
+    saved = await kept.save(first.model_copy(update={"text": "second"}))
+    assert await texts() == ["second"]
+    await kept.delete(saved)
+    assert await texts() == []
+    with pytest.raises(Conflict):
+        await kept.save(saved)
+    assert await texts() == []
+
+
+async def test_a_page_that_was_read_before_a_write_ended_is_not_remembered(store: SqliteStore) -> None:
+    await store.prepare([Note, Steady])
+    kept = store.collection(Steady, DOHA)
+    for number in range(50):
+        reading = asyncio.ensure_future(kept.find())
+        writing = asyncio.ensure_future(kept.insert(Steady(id=f"n{number}", institution=DOHA, text="t")))
+        await asyncio.gather(reading, writing)
+        assert len((await kept.find()).items) == number + 1
 
 
 async def test_memory_is_bounded_by_number_and_length(store: SqliteStore, path: Path) -> None:

@@ -29,5 +29,9 @@ def test_a_service_on_files_loads_no_driver_of_servers_and_no_decoder() -> None:
     assert loaded == []
 
 
+def test_no_service_loads_the_http_client_of_webhooks_before_one_is_sent() -> None:
+    assert _loaded("firsthand.shared.serving, firsthand.services.webhooks.app", ("aiohttp.client",)) == []
+
+
 def test_the_example_loads_its_encoder_only_when_it_is_played() -> None:
     assert _loaded("firsthand.example.institution", ("av",)) == []

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from firsthand.services.webhooks.attempts import request_of
+from firsthand.services.webhooks.attempts import Target
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.services.webhooks.model import Delivery, Endpoint
 from firsthand.services.webhooks.model.delivery import DeliveryState
@@ -60,7 +60,7 @@ async def as_curl(context: Context, endpoint: Endpoint, delivery: Delivery) -> s
     """Give a command that sends the same from a developer's machine, signed at this moment; the address of their own
     receiver takes the place of the endpoint's, and secrets in its own headers are left out.
     """
-    _, headers = await request_of(context, endpoint, delivery, context.clock.now())
+    _, headers = (await Target.of(context, endpoint)).request(context, delivery, context.clock.now())
     shown = {name: value for name, value in headers.items() if name.startswith("webhook-") or name == "content-type"}
     parts = ["curl", "http://localhost:8000/webhooks"]
     for name, value in shown.items():

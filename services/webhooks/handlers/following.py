@@ -32,7 +32,7 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
     if isinstance(event, ErasureRequestedV1):
         await forget(context, event.institution, event.subject, but=event.id)
     endpoints = Endpoints(context, event.institution)
-    everyone = await endpoints.listed() if await endpoints.count() else []  # a kept number: most have none
+    everyone = await endpoints.listed()
     case_id = await _case_of(context, event) if everyone else ""
     hearing = [one for one in everyone if _hears(one, event, case_id)]
     asking = await _note_recipients(context, event, hearing, everyone)

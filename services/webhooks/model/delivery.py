@@ -1,5 +1,7 @@
 """One event for one endpoint, and every attempt to deliver it. Pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Literal
 
@@ -13,7 +15,19 @@ from firsthand.shared.texts import N_
 DeliveryState = Literal["waiting", "delivered", "failed", "aborted"]
 # Why an attempt failed: `status` for an answer that is no success; the others are the sender's (`sending.Answer`).
 Failure = Literal["status", "refused-address", "dns", "connect", "tls", "timeout", "protocol", "closed", "internal", ""]
+KEPT: Final = 1024  # bytes of an answer
 MOST_ATTEMPTS: Final = 50  # kept of one delivery: ten by the schedule, the others by people
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one request."""
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # those that mean something to us, in small letters
+    text: str = ""  # its first `KEPT` bytes
+    error: str = ""  # a word of `Failure`; empty when there is a status
+    duration: timedelta = timedelta()
 
 
 class Attempt(BaseModel):
@@ -114,4 +128,4 @@ class Lane(Document):
         self.holder, self.held_until, self.due_at = "", None, next_at
 
 
-__all__ = ["Attempt", "Delivery", "DeliveryState", "Failure", "Lane"]
+__all__ = ["KEPT", "Answer", "Attempt", "Delivery", "DeliveryState", "Failure", "Lane"]

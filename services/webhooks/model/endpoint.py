@@ -41,6 +41,7 @@ class Endpoint(Document):
     kind: ClassVar[str] = "endpoint"
     indexes: ClassVar[tuple[Index, ...]] = (Index.on("listed"), Index.on("state"))
     counts: ClassVar[tuple[tuple[str, ...], ...]] = (("listed",),)
+    steady: ClassVar[bool] = True
 
     name: str
     description: str = ""

@@ -269,6 +269,26 @@ async def test_a_dead_and_a_hanging_endpoint_hold_up_no_other(house: House, rece
         await receiver.got(20)
 
 
+async def test_however_much_hangs_each_endpoint_has_one_attempt_of_its_own(house: House, receiver: Receiver) -> None:
+    dispatch_of(house.context).more_left = 3
+    async with Receiver.running() as hanging, Receiver.running() as second:
+        for one in (hanging, second):
+            one.always = Reply(after=asyncio.Event().wait)
+            await house.add(one.url, parallel=8)
+        for number in range(10):
+            await house.grant(contact=f"c{number}")
+        await hanging.got(1)
+        await second.got(1)
+        while dispatch_of(house.context).more_left:
+            await asyncio.sleep(0)
+        assert hanging.connections + second.connections <= 5
+        await house.add(receiver.url, parallel=8)
+        for number in range(20):
+            await house.grant(contact=f"d{number}")
+        await receiver.got(20)
+        assert receiver.connections == 1
+
+
 async def test_what_was_not_delivered_when_the_service_ended_goes_out_when_it_is_back(
     house: House, receiver: Receiver
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from firsthand.services.webhooks.guard import Guard, RefusedAddress
-from firsthand.services.webhooks.sending import KEPT, Answer, Sender
+from firsthand.services.webhooks.model.delivery import KEPT, Answer
+from firsthand.services.webhooks.sending import Sender
 from tests.certificates import Authority
+from tests.patience import PATIENCE
 from tests.receiver import Receiver, Reply
 
 HERE = ip_network("127.0.0.0/8")
@@ -90,10 +93,10 @@ async def test_connections_are_used_again_and_a_closed_one_is_replaced() -> None
         ((b"HTTP/1.0 200 OK\r\n\r\nfine",), 200, ""),
         ((b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",), 302, ""),
         ((b"nonsense\r\n\r\n",), None, "protocol"),
-        ((b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",), None, "protocol"),
+        ((b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",), None, "closed"),
         ((b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100_000 + b"\r\n",), None, "protocol"),
         ((b"HTTP/1.1 200 OK\r\nx: " + b"y" * 2_000_000 + b"\r\n\r\n",), None, "protocol"),
-        ((), None, "protocol"),
+        ((), None, "closed"),
     ],
 )
 async def test_whatever_is_answered_becomes_one_word(said: tuple[bytes, ...], status: int | None, error: str) -> None:
@@ -207,3 +210,40 @@ def test_a_port_that_nobody_allowed_is_refused_with_what_to_do() -> None:
     with pytest.raises(RefusedAddress, match="443 or 8443"):
         Guard(loopback=False).refuse("https://lms.example.org:9443/")
     Guard(loopback=False, ports=frozenset({9443})).refuse("https://lms.example.org:9443/")
+
+
+@contextlib.asynccontextmanager
+async def proxy(folder: Path) -> AsyncIterator[str]:
+    """Run a forward proxy of others; gives its address."""
+    port_file = folder / "port"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", "0", "--port-file", str(port_file),
+        "--num-workers", "1", "--num-acceptors", "1", "--data-dir", str(folder),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (port_file.exists() and port_file.read_text(encoding="ascii").strip()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        yield f"http://127.0.0.1:{port_file.read_text(encoding='ascii').split()[0]}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def test_an_egress_proxy_carries_everything_and_tls_still_goes_by_the_name(tmp_path: Path) -> None:
+    authority = Authority.made(tmp_path, datetime.now(UTC))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.issue(datetime.now(UTC) + timedelta(days=30)))
+    no_content = saying(b"HTTP/1.1 204 No Content\r\n\r\n")
+    async with Receiver.running() as receiver, serving(no_content, tls) as port:
+        async with proxy(tmp_path) as address:
+            async with sender(proxy=address, ca_file=authority.trusted) as made:
+                assert (await post(made, receiver.url)).status == 200
+                assert (await post(made, f"https://127.0.0.1:{port}/")).status == 204
+                assert (await post(made, f"https://localhost:{port}/")).error == "tls", "another name"
+            async with sender(loopback=False, proxy=address) as made:
+                assert (await post(made, f"https://127.0.0.1:{port}/")).error == "refused-address"
+        async with sender(proxy=address) as made:
+            assert (await post(made, receiver.url)).error == "connect", "the proxy is gone, the receiver is there"
