@@ -279,8 +279,11 @@ async def test_however_much_hangs_each_endpoint_has_one_attempt_of_its_own(house
             await house.grant(contact=f"c{number}")
         await hanging.got(1)
         await second.got(1)
-        while dispatch_of(house.context).more_left:
-            await asyncio.sleep(0)
+
+        async def taken() -> bool:
+            return not dispatch_of(house.context).more_left
+
+        await house.eventually(taken)
         assert hanging.connections + second.connections <= 5
         await house.add(receiver.url, parallel=8)
         for number in range(20):
