@@ -29,6 +29,7 @@ _LOOK_EVERY: Final = 1.0  # seconds
 # Attempts in hand may take so long when the service stops; shorter than `shared.tasks.ended` waits.
 _GRACE: Final = 2.0  # seconds
 _AHEAD: Final = 32  # deliveries that are known beforehand, so that not each attempt asks the store
+_OLD: Final = timedelta(seconds=1)  # after so long they are looked for again: something urgent may have come
 _NEW: Final = timedelta(milliseconds=100)  # so long what was found is not looked up again
 _LONGEST_WAIT: Final = timedelta(hours=1)  # for which one busy answer holds up everything to an endpoint
 _AGAIN_AFTER: Final = 1.0  # seconds after the store could not be asked
@@ -55,10 +56,12 @@ class Dispatch:
             self._sender = asyncio.create_task(_sender(self.context), name="loading what sends webhooks")
         return await asyncio.shield(self._sender)
 
-    async def wake(self, institution: InstitutionId, endpoint_id: str) -> None:
-        """Something was put into an endpoint's lane: deliver it here, unless another replica does."""
+    async def wake(self, institution: InstitutionId, endpoint_id: str, *, urgent: bool = False) -> None:
+        """Something was put into an endpoint's lane: deliver it here, unless another replica does. `urgent`: before
+        what is known to wait.
+        """
         if held := self._held.get(endpoint_id):
-            held.woken.set()
+            held.wake(urgent=urgent)
         elif not self._stopping:
             await self._take(institution, endpoint_id)
 
@@ -150,6 +153,11 @@ class _HeldLane:
         self._ended = True
         self.woken.set()
 
+    def wake(self, *, urgent: bool) -> None:
+        if urgent:
+            self._ahead.clear()
+        self.woken.set()
+
     def renew_now(self) -> None:
         self._renew_at = timedelta(0)
         self.woken.set()
@@ -203,9 +211,10 @@ class _HeldLane:
         while len(self._attempts) < endpoint.parallel and self._elapsed() >= self._wait_until:
             if endpoint.a_second and self._elapsed() < self._next_start:
                 break
-            if self._attempts and not self._dispatch.more_left:
-                break
             if (delivery := await self._next(endpoint)) is None:
+                break
+            if self._attempts and not self._dispatch.more_left:  # asked last, as other lanes take of it meanwhile
+                self._ahead.appendleft(delivery)
                 break
             if endpoint.a_second:
                 self._next_start = max(self._next_start, self._elapsed()) + timedelta(seconds=1 / endpoint.a_second)
@@ -253,9 +262,9 @@ class _HeldLane:
 
     async def _next(self, endpoint: Endpoint) -> Delivery | None:
         """The next delivery that may go out now. Raises StoreUnavailable."""
-        if not self._ahead:
-            due = await self._deliveries.due(endpoint.id, self._now(), _AHEAD + len(self._contacts))
-            self._ahead.extend(one for one in due if one.id not in self._contacts)
+        if not self._ahead or self._elapsed() - self._found_at > _OLD:
+            due = await self._deliveries.due(endpoint.id, self._now(), _AHEAD + len(self._contacts), but=self._contacts)
+            self._ahead = deque(due)
             self._found_at = self._elapsed()
         while self._ahead:
             known = self._ahead.popleft()

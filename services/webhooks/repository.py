@@ -1,11 +1,13 @@
 """What webhooks keeps of ONE institution. Nothing here can be made without naming it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients
-from firsthand.services.webhooks.model.delivery import DeliveryState
+from firsthand.services.webhooks.model.delivery import RANKS, DeliveryState
 from firsthand.shared.events.envelope import AnyEvent, Event
 from firsthand.shared.events.webhooks import EndpointState
 from firsthand.shared.identifiers import InstitutionId
@@ -17,6 +19,28 @@ from firsthand.shared.texts import N_
 UNKNOWN_ENDPOINT = N_("This endpoint does not exist, or it was removed.")
 UNKNOWN_DELIVERY = N_("This delivery does not exist. Deliveries are deleted after a while.")
 _STATES: tuple[DeliveryState, ...] = ("waiting", "delivered", "failed", "aborted")
+
+
+_MOST_OF_CONTACT: Final = 500
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which deliveries are looked for. What is empty leaves none out."""
+
+    id: str = ""  # an event's, or a contact's
+    state: DeliveryState | None = None
+    event_types: tuple[str, ...] = ()  # whole, such as `firsthand.consent.granted.v1`
+    since: datetime | None = None  # when it was made
+    until: datetime | None = None  # not this moment itself
+
+    def finds(self, one: Delivery) -> bool:
+        return (
+            (self.state is None or one.state == self.state)
+            and (not self.event_types or one.event_type in self.event_types)
+            and (self.since is None or one.made_at >= self.since)
+            and (self.until is None or one.made_at < self.until)
+        )
 
 
 class Endpoints:
@@ -87,14 +111,22 @@ class Deliveries:
         """Raises Conflict."""
         await self._documents.delete(delivery)
 
-    async def due(self, endpoint_id: str, now: datetime, limit: int) -> list[Delivery]:
-        """Those of an endpoint whose attempt has come, the earliest first."""
-        where: Where = {"endpoint_id": endpoint_id, "next_at": Range(to=now + timedelta(microseconds=1))}
-        return (await self._documents.find(where, sort="next_at", limit=limit)).items
+    async def due(self, endpoint_id: str, now: datetime, limit: int, *, but: Container[str] = ()) -> list[Delivery]:
+        """Those of an endpoint whose attempt has come, but some: by rank, and the earliest first."""
+        found: list[Delivery] = []
+        until = Range(to=now + timedelta(microseconds=1))
+        for rank in RANKS:
+            where: Where = {"endpoint_id": endpoint_id, "rank": rank, "next_at": until}
+            page = await self._documents.find(where, sort="next_at", limit=limit)
+            found += [one for one in page.items if one.id not in but]
+            if len(found) >= limit or len(page.items) == limit:
+                break
+        return found
 
     async def next_at(self, endpoint_id: str) -> datetime | None:
         """When the next attempt at an endpoint comes; None when none is to come."""
-        first = (await self._documents.find({"endpoint_id": endpoint_id}, sort="next_at", limit=1)).items
+        where: Where = {"endpoint_id": endpoint_id, "rank": OneOf.of(RANKS)}
+        first = (await self._documents.find(where, sort="next_at", limit=1)).items
         return first[0].next_at if first else None
 
     async def first_waiting(self, endpoint_id: str, contact_id: str) -> Delivery | None:
@@ -103,24 +135,26 @@ class Deliveries:
         first = (await self._documents.find(where, sort="occurred_at", limit=1)).items
         return first[0] if first else None
 
-    async def page(
-        self,
-        endpoint_id: str,
-        *,
-        state: DeliveryState | None = None,
-        after: str | None = None,
-        limit: int,
-    ) -> Page[Delivery]:
+    async def page(self, endpoint_id: str, search: Search, *, after: str | None = None, limit: int) -> Page[Delivery]:
         """The latest first. Raises NoSuchPlace."""
-        where: Where = {"endpoint_id": endpoint_id} | ({"state": state} if state else {})
+        states = OneOf.of((search.state,) if search.state else _STATES)
+        if search.id:
+            return await self._of_id(endpoint_id, search, states)
+        where: Where = {"endpoint_id": endpoint_id, "state": states}
+        if search.event_types:
+            where = {**where, "event_type": OneOf.of(search.event_types)}
+        if search.since or search.until:
+            where = {**where, "made_at": Range(search.since, search.until)}
         return await self._documents.find(where, sort="made_at", order="desc", limit=limit, after=after)
 
-    async def of_contact_at(
-        self, endpoint_id: str, contact_id: str, *, after: str | None = None, limit: int
-    ) -> Page[Delivery]:
-        """What an endpoint was sent, or is to be, of one contact, the latest first. Raises NoSuchPlace."""
-        where: Where = {"endpoint_id": endpoint_id, "contact_id": contact_id, "state": OneOf.of(_STATES)}
-        return await self._documents.find(where, sort="occurred_at", order="desc", limit=limit, after=after)
+    async def _of_id(self, endpoint_id: str, search: Search, states: OneOf) -> Page[Delivery]:
+        """Those of one event, or the latest ones of one contact, on one page."""
+        found = await self._documents.get(Delivery.id_of(search.id, endpoint_id))
+        if found is not None:
+            return Page([found] if search.finds(found) else [])
+        where: Where = {"endpoint_id": endpoint_id, "contact_id": search.id, "state": states}
+        of_contact = await self._documents.find(where, sort="occurred_at", order="desc", limit=_MOST_OF_CONTACT)
+        return Page([one for one in of_contact.items if search.finds(one)])
 
     async def failed_since(self, endpoint_id: str, since: datetime) -> AsyncIterator[Delivery]:
         """Those that failed or were aborted, of what came since then."""
@@ -159,7 +193,7 @@ class Deliveries:
         return any(one.event_id != but for one in page.items) or page.next is not None
 
     async def of_endpoint(self, endpoint_id: str, limit: int) -> list[Delivery]:
-        return (await self._documents.find({"endpoint_id": endpoint_id}, sort="made_at", limit=limit)).items
+        return (await self._documents.find({"endpoint_id": endpoint_id, "state": OneOf.of(_STATES)}, limit=limit)).items
 
 
 class Lanes:
@@ -207,4 +241,13 @@ async def known(context: Context, slug: str) -> InstitutionId:
     raise NotFound
 
 
-__all__ = ["UNKNOWN_DELIVERY", "UNKNOWN_ENDPOINT", "AllRecipients", "Deliveries", "Endpoints", "Lanes", "known"]
+__all__ = [
+    "UNKNOWN_DELIVERY",
+    "UNKNOWN_ENDPOINT",
+    "AllRecipients",
+    "Deliveries",
+    "Endpoints",
+    "Lanes",
+    "Search",
+    "known",
+]

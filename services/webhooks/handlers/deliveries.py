@@ -9,7 +9,7 @@ from firsthand.services.webhooks.attempts import Target
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.services.webhooks.model import Delivery, Endpoint
 from firsthand.services.webhooks.model.delivery import DeliveryState
-from firsthand.services.webhooks.repository import Deliveries, Endpoints
+from firsthand.services.webhooks.repository import Deliveries, Endpoints, Search
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
@@ -34,18 +34,14 @@ async def list_deliveries(
     context: Context,
     institution: InstitutionId,
     endpoint_id: str,
+    search: Search,
     *,
-    state: DeliveryState | None = None,
-    contact_id: str = "",
     after: str | None = None,
     limit: int,
 ) -> Page[Delivery]:
-    """An endpoint's deliveries, the latest first. Raises NotFound, NoSuchPlace."""
+    """An endpoint's deliveries, the latest first; those of one id on one page. Raises NotFound, NoSuchPlace."""
     await Endpoints(context, institution).demand(endpoint_id)
-    deliveries = Deliveries(context, institution)
-    if contact_id:
-        return await deliveries.of_contact_at(endpoint_id, contact_id, after=after, limit=limit)
-    return await deliveries.page(endpoint_id, state=state, after=after, limit=limit)
+    return await Deliveries(context, institution).page(endpoint_id, search, after=after, limit=limit)
 
 
 async def see_delivery(

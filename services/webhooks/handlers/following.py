@@ -8,6 +8,7 @@ from datetime import timedelta
 from firsthand.services.webhooks.handlers.endpoints import forget_endpoint
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.services.webhooks.model import Delivery, Endpoint
+from firsthand.services.webhooks.model.delivery import HAPPENS, URGENT
 from firsthand.services.webhooks.repository import AllRecipients, Deliveries, Endpoints
 from firsthand.services.webhooks.settings import webhook_settings
 from firsthand.shared.bus.errors import Transient
@@ -46,7 +47,8 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
     dispatch = dispatch_of(context)
     for one in receiving:
         if one.state == "active":
-            await dispatch.wake(event.institution, one.id)
+            urgent = _rank_of(event, asks=one.id in asking) == URGENT
+            await dispatch.wake(event.institution, one.id, urgent=urgent)
 
 
 async def tell_erased(context: Context, event: ErasureRequestedV1) -> None:
@@ -136,6 +138,10 @@ async def _note_recipients(
     return asking
 
 
+def _rank_of(event: AnyEvent, *, asks: bool) -> int:
+    return URGENT if asks or event.urgent else HAPPENS
+
+
 def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bool) -> Delivery:
     now = context.clock.now()
     return Delivery(
@@ -148,6 +154,7 @@ def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bo
         occurred_at=event.time,
         made_at=now,
         body=event.wire().decode(),
+        rank=_rank_of(event, asks=asks),
         asks=asks,
         next_at=now,
         due_at=now + timedelta(days=webhook_settings().keep_days),

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Query
 
 from firsthand.services.webhooks.handlers import deliveries
 from firsthand.services.webhooks.http.shapes import DeliveriesOut, DeliveryOut, Shown, WholeDeliveryOut
+from firsthand.services.webhooks.model.endpoint import types_of
+from firsthand.services.webhooks.repository import Search
 from firsthand.shared.identifiers import Id
-from firsthand.shared.inputs import Cursor
+from firsthand.shared.inputs import Cursor, Instant, Line
 from firsthand.shared.web.access import ContextDep, Coordinator
 
 router = APIRouter(prefix="/api/v1/endpoints/{endpoint_id}/deliveries", tags=["deliveries"])
@@ -20,16 +22,20 @@ async def list_deliveries(
     staff: Coordinator,
     state: Shown | None = None,
     contact_id: Id | None = None,
+    event_id: Id | None = None,
+    event_type: Annotated[Line, Query(max_length=100, description="`consent.granted` or `consent.*`")] = "",
+    since: Annotated[Instant | None, Query(description="when the delivery was made")] = None,
+    until: Annotated[Instant | None, Query(description="not this moment itself")] = None,
     after: Cursor | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> DeliveriesOut:
-    """List what was delivered, or is to be, the latest first: all, those in one state, or those of one contact."""
+    """Search what was delivered, or is to be, the latest first. Those of one event or contact come on one page."""
+    types = types_of(event_type) if event_type else ()
     page = await deliveries.list_deliveries(
         context,
         staff.institution,
         endpoint_id,
-        state=state,
-        contact_id=contact_id or "",
+        Search(event_id or contact_id or "", state, types, since, until),
         after=after,
         limit=limit,
     )

@@ -1,8 +1,9 @@
 """The pages of endpoints, for coordinators."""
 
 from collections.abc import Awaitable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, Request
@@ -14,9 +15,11 @@ from firsthand.services.webhooks.handlers.endpoints import Opened, Wanted
 from firsthand.services.webhooks.http import words
 from firsthand.services.webhooks.http.pages import pages
 from firsthand.services.webhooks.http.shapes import Shown
+from firsthand.services.webhooks.model.endpoint import types_of
+from firsthand.services.webhooks.repository import Search
 from firsthand.shared.copies import cases_of, institution_of
 from firsthand.shared.identifiers import Id, InstitutionId
-from firsthand.shared.inputs import Cursor, Line, Word, number_of, tidy
+from firsthand.shared.inputs import Cursor, Line, Word, day_of, number_of, tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -27,6 +30,7 @@ from firsthand.shared.web.problems import status_of
 _A_PAGE: Final = 25
 _LONGEST_LINES: Final = 25_000  # characters of all headers
 _LIST: Final = "/webhooks/endpoints"
+_NOTHING_ASKED: Final = {"state": "", "id": "", "event_type": "", "from_day": "", "to_day": ""}
 
 router = APIRouter(include_in_schema=False)
 
@@ -64,12 +68,16 @@ async def one(
     endpoint_id: Id,
     staff: Coordinator,
     state: Shown | None = None,
-    contact: Word = "",
+    id: Word = "",  # noqa: A002 - the word of the form
+    event_type: Word = "",
+    from_day: Word = "",
+    to_day: Word = "",
     after: Cursor | None = None,
     shown: Word = "",
 ) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
-    return await _one(request, context, staff, opened, state=state, contact=contact, after=after, shown=shown)
+    asked = {"state": state or "", "id": id, "event_type": event_type, "from_day": from_day, "to_day": to_day}
+    return await _one(request, context, staff, opened, asked=asked, after=after, shown=shown)
 
 
 @router.get("/endpoints/{endpoint_id}/edit")
@@ -165,19 +173,21 @@ async def _one(
     staff: Staff,
     opened: Opened,
     *,
-    state: Shown | None = None,
-    contact: str = "",
+    asked: Mapping[str, str] = _NOTHING_ASKED,
     after: str | None = None,
     shown: str = "",
     secret: str = "",
     refused: Refused | None = None,
 ) -> Response:
     endpoint = opened.endpoint
-    page = await deliveries.list_deliveries(
-        context, staff.institution, endpoint.id, state=state, contact_id=contact, after=after, limit=_A_PAGE
-    )
+    zone = await _zone(context, staff.institution)
+    try:
+        search = _searched(asked, zone)
+    except Refused as wrong:
+        search, refused = Search(), refused or wrong
+    page = await deliveries.list_deliveries(context, staff.institution, endpoint.id, search, after=after, limit=_A_PAGE)
     here = f"{_LIST}/{endpoint.id}"
-    asked = f"?state={state}" if state else f"?contact={contact}" if contact else ""
+    given = {name: value for name, value in asked.items() if value}
     return pages.render(
         request,
         "endpoint.html",
@@ -188,17 +198,35 @@ async def _one(
         page=page,
         here=here,
         asked=asked,
-        state=state,
-        contact=contact,
+        query=urlencode(given),
+        query_without_state=urlencode({name: value for name, value in given.items() if name != "state"}),
+        types=words.types_in_groups(),
         after=after,
         shown=shown,
         secret=secret,
         errors=_errors(request, refused),
         cases=await _cases(context, staff.institution),
-        zone=await _zone(context, staff.institution),
+        zone=zone,
         now=context.clock.now(),
         said=words,
     )
+
+
+def _searched(asked: Mapping[str, str], zone: str) -> Search:
+    """Read what is looked for; days are the institution's. Raises Refused."""
+
+    def midnight(field: str, *, after: int = 0) -> datetime | None:
+        if not (text := asked[field]):
+            return None
+        try:
+            day = day_of(text) + timedelta(days=after)
+        except ValueError:
+            raise Refused.of_field(field, N_("Enter a day.")) from None
+        return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+
+    types = types_of(asked["event_type"]) if asked["event_type"] else ()
+    state = asked["state"] or None
+    return Search(asked["id"], state, types, midnight("from_day"), midnight("to_day", after=1))  # type: ignore[arg-type]  # a `Shown`
 
 
 async def _refused(

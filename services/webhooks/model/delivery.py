@@ -15,6 +15,8 @@ from firsthand.shared.texts import N_
 DeliveryState = Literal["waiting", "delivered", "failed", "aborted"]
 # Why an attempt failed: `status` for an answer that is no success; the others are the sender's (`sending.Answer`).
 Failure = Literal["status", "refused-address", "dns", "connect", "tls", "timeout", "protocol", "closed", "internal", ""]
+# Which of those that are due go first: what takes something back or asks for an answer, what happens, what is past.
+URGENT, HAPPENS, PAST = RANKS = (0, 1, 2)
 KEPT: Final = 1024  # bytes of an answer
 MOST_ATTEMPTS: Final = 50  # kept of one delivery: ten by the schedule, the others by people
 
@@ -49,11 +51,10 @@ class Delivery(Document):
 
     kind: ClassVar[str] = "delivery"
     indexes: ClassVar[tuple[Index, ...]] = (
-        Index.on("endpoint_id", "next_at"),
-        Index.on("endpoint_id", "made_at"),
+        Index.on("endpoint_id", "rank", "next_at"),
         Index.on("endpoint_id", "state", "made_at"),
-        Index.on("endpoint_id", "contact_id", "state", "occurred_at"),
-        Index.on("contact_id"),
+        Index.on("endpoint_id", "event_type", "state", "made_at"),
+        Index.on("contact_id", "endpoint_id", "state", "occurred_at"),
     )
     counts: ClassVar[tuple[tuple[str, ...], ...]] = (("endpoint_id", "state"),)
 
@@ -64,6 +65,7 @@ class Delivery(Document):
     occurred_at: AwareDatetime  # the event's time
     made_at: AwareDatetime
     body: str  # the event, byte for byte as it was published
+    rank: int = HAPPENS  # one of `RANKS`
     asks: bool = False  # its receiver owes an answer; the address for it goes with the request
 
     state: DeliveryState = "waiting"
@@ -128,4 +130,16 @@ class Lane(Document):
         self.holder, self.held_until, self.due_at = "", None, next_at
 
 
-__all__ = ["KEPT", "Answer", "Attempt", "Delivery", "DeliveryState", "Failure", "Lane"]
+__all__ = [
+    "HAPPENS",
+    "KEPT",
+    "PAST",
+    "RANKS",
+    "URGENT",
+    "Answer",
+    "Attempt",
+    "Delivery",
+    "DeliveryState",
+    "Failure",
+    "Lane",
+]

@@ -158,6 +158,12 @@ def checked_types(given: Iterable[str]) -> list[str]:
     return found
 
 
+def types_of(pattern: str) -> tuple[str, ...]:
+    """Give the whole types that a pattern means. Raises Refused where it means none."""
+    (plain,) = checked_types([pattern])
+    return tuple(type_ for type_ in _ALL if _fits(plain, type_))
+
+
 def checked_name(name: str, host: str) -> str:
     """Give a name, which is the host's where none was given. Raises Refused."""
     if not (name := name or host) or not is_name(name) or len(name) > _LONGEST_NAME:
@@ -197,4 +203,5 @@ __all__ = [
     "checked_headers",
     "checked_name",
     "checked_types",
+    "types_of",
 ]

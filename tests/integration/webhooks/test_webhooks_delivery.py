@@ -411,3 +411,73 @@ def _at(text: str) -> Any:
     from datetime import datetime
 
     return datetime.fromisoformat(text)
+
+
+async def test_what_takes_back_overtakes_whatever_waits(house: House, receiver: Receiver) -> None:
+    added = await house.add(receiver.url, parallel=1)
+    gate = asyncio.Event()
+    receiver.replies = [Reply(after=gate.wait)]
+    for number in range(40):
+        await house.grant(contact=f"c{number}")
+    await house.until(added["endpoint_id"], "waiting", 40)
+    await house.publish(house.consent("ConsentWithdrawnV1", state="withdrawn", contact="c0"))
+    await house.until(added["endpoint_id"], "waiting", 41)
+    gate.set()
+    received = await receiver.got(41)
+    assert [one.headers.get("firsthand-answer-to") is not None for one in received].index(True) == 1
+
+
+async def test_deliveries_are_searched_by_state_type_day_event_and_contact(house: House, receiver: Receiver) -> None:
+    added = await house.add(receiver.url)
+    receiver.replies = [Reply(status=500)]
+    await house.grant(contact="c1")
+    await receiver.got(1)
+    failing = house.clock.now()
+    house.clock.advance(timedelta(seconds=1))
+    await house.grant(contact="c2")
+    await house.publish(house.consent("ConsentWithdrawnV1", state="withdrawn", contact="c2"))
+    await house.until(added["endpoint_id"], "delivered", 2)
+
+    async def found(**asked: str) -> list[tuple[str, str]]:
+        items = await house.deliveries(added["endpoint_id"], **asked)
+        return [(one["contact_id"], one["event_type"].split(".")[2]) for one in items]
+
+    later = (failing + timedelta(microseconds=1)).isoformat()
+    first, second, third = ("c1", "granted"), ("c2", "granted"), ("c2", "withdrawn")
+    assert sorted(await found()) == [first, second, third]
+    assert await found(event_type="consent.withdrawn") == [third]
+    assert sorted(await found(event_type="consent.*", state="delivered")) == [second, third]
+    assert sorted(await found(since=later)) == [second, third]
+    assert await found(until=later) == [first]
+    assert sorted(await found(contact_id="c2")) == [second, third]
+    assert await found(contact_id="c2", event_type="firsthand.consent.granted.v1") == [second]
+    assert await found(contact_id="c2", state="failed") == []
+    (of_event,) = await house.deliveries(added["endpoint_id"], contact_id="c1")
+    assert await found(event_id=of_event["event_id"]) == [first]
+    assert await found(event_id=of_event["event_id"], since=later) == []
+    wrong = await house.call("GET", f"/endpoints/{added['endpoint_id']}/deliveries", params={"event_type": "nothing"})
+    assert wrong.status_code == 422
+    assert "event_types" in wrong.text
+
+
+async def test_the_page_searches_by_the_days_of_the_institution_and_says_what_is_wrong(
+    house: House, receiver: Receiver
+) -> None:
+    added = await house.add(receiver.url)
+    await house.grant()
+    await house.until(added["endpoint_id"], "delivered")
+    page = f"/webhooks/endpoints/{added['endpoint_id']}"
+    today = house.clock.now().date().isoformat()
+
+    async def seen(**asked: str) -> str:
+        answer = await house.http.get(page, headers=house.staff(), params=asked)
+        assert answer.status_code in {200, 422}, answer.text
+        return answer.text
+
+    assert "consent.granted.v1</bdi>" in await seen(
+        from_day=today, to_day=today, event_type="consent.*", state="delivered"
+    )
+    assert "Nothing found" in await seen(from_day="2020-01-01", to_day="2020-01-02")
+    wrong = await seen(from_day="yesterday")
+    assert "Enter a day." in wrong
+    assert 'value="yesterday"' in wrong
