@@ -109,6 +109,30 @@ def recover(
 
 
 @webhooks_cli.command()
+def replay(
+    endpoint: Which,
+    token: Token,
+    since: Annotated[
+        str, typer.Option(help="a time with its zone, e.g. 2026-11-27T00:00:00Z; empty tells how far it is")
+    ] = "",
+    stop_: Annotated[bool, typer.Option("--stop", help="send nothing more of the past")] = False,
+    url: Url = "",
+) -> None:
+    """Send what happened since a time, also before the endpoint was added."""
+
+    async def ask(caller: "Caller") -> None:
+        path = f"{_ENDPOINTS}/{endpoint}/replay"
+        if stop_:
+            await caller.call("DELETE", path)
+            console.print("stopped")
+            return
+        answer = await (caller.call("POST", path, {"since": since}) if since else caller.call("GET", path))
+        console.print(f"{answer['state']}: {answer['found']} events since {answer['since']}")
+
+    _as_machine(url, token, ask)
+
+
+@webhooks_cli.command()
 def remove(
     endpoint: Which, token: Token, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False, url: Url = ""
 ) -> None:

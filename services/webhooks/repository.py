@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients
-from firsthand.services.webhooks.model.delivery import RANKS, DeliveryState
+from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients, Replay
+from firsthand.services.webhooks.model.delivery import PAST, RANKS, DeliveryState
 from firsthand.shared.events.envelope import AnyEvent, Event
 from firsthand.shared.events.webhooks import EndpointState
 from firsthand.shared.identifiers import InstitutionId
@@ -99,10 +99,13 @@ class Deliveries:
             raise NotFound(UNKNOWN_DELIVERY)
         return found
 
-    async def add(self, delivery: Delivery) -> None:
-        """Keep one, if it was not kept before."""
-        with suppress(AlreadyExists):
+    async def add(self, delivery: Delivery) -> bool:
+        """Keep one. False if it was kept before."""
+        try:
             await self._documents.insert(delivery)
+        except AlreadyExists:
+            return False
+        return True
 
     async def save(self, delivery: Delivery) -> Delivery:
         return await self._documents.save(delivery)
@@ -187,6 +190,19 @@ class Deliveries:
                 break
         return gone
 
+    async def forget_past(self, endpoint_id: str, contact_id: str = "") -> None:
+        """Remove what waits of a replay: all of it, or a contact's."""
+        after: str | None = None
+        while True:
+            where: Where = {"endpoint_id": endpoint_id, "rank": PAST}
+            page = await self._documents.find(where, sort="next_at", limit=100, after=after)
+            for one in page.items:
+                if contact_id in {"", one.contact_id}:
+                    with suppress(Conflict):  # an attempt ended at this moment
+                        await self._documents.delete(one)
+            if (after := page.next) is None:
+                break
+
     async def left(self, contact_id: str, *, but: str = "") -> bool:
         """Tell whether anything is kept of a contact, except the event `but`."""
         page = await self._documents.find({"contact_id": contact_id}, limit=2)
@@ -233,6 +249,25 @@ class AllRecipients:
         return await self._documents.find(sort="owed_since", after=after, limit=limit)
 
 
+class Replays:
+    """The last replay of each endpoint of one institution."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Replay, institution)
+
+    async def get(self, endpoint_id: str) -> Replay | None:
+        return await self._documents.get(endpoint_id)
+
+    async def put(self, replay: Replay) -> Replay:
+        """Raises Conflict, AlreadyExists."""
+        return await self._documents.put(replay)
+
+    async def forget(self, endpoint_id: str) -> None:
+        if replay := await self._documents.get(endpoint_id):
+            with suppress(Conflict):
+                await self._documents.delete(replay)
+
+
 async def known(context: Context, slug: str) -> InstitutionId:
     """Give the institution of this slug: it comes from what is kept, not from the request. Raises NotFound."""
     for institution in await context.store.institutions(Recipients):
@@ -248,6 +283,7 @@ __all__ = [
     "Deliveries",
     "Endpoints",
     "Lanes",
+    "Replays",
     "Search",
     "known",
 ]

@@ -60,6 +60,10 @@ class Listener:
             await self.stop()
             raise
 
+    async def current(self) -> None:
+        """Return when all that was told before it began is taken."""
+        await asyncio.gather(*(part.current() for part in self._parts if isinstance(part, StreamListener)))
+
     def seen(self, stream: str) -> int:
         """Tell the stream sequence up to which every event listened for has been taken."""
         return max((p.seen for p in self._parts if isinstance(p, StreamListener) and p.stream == stream), default=0)
@@ -153,6 +157,9 @@ class StreamListener:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._attached.wait(), within)
             await asyncio.wait_for(self._current.wait(), _READ_WITHIN)
+
+    async def current(self) -> None:
+        await self._current.wait()
 
     async def stop(self) -> None:
         if self._task:

@@ -19,7 +19,7 @@ from firsthand.services.webhooks.model.endpoint import (
     checked_types,
 )
 from firsthand.services.webhooks.model.signatures import new_key, new_secret, public_key
-from firsthand.services.webhooks.repository import Deliveries, Endpoints
+from firsthand.services.webhooks.repository import Deliveries, Endpoints, Replays
 from firsthand.shared.copies import cases_of
 from firsthand.shared.events.webhooks import EndpointChangedV1, EndpointTestedV1
 from firsthand.shared.identifiers import InstitutionId, new_id
@@ -193,6 +193,7 @@ async def forget_endpoint(context: Context, institution: InstitutionId, endpoint
     """Destroy a removed endpoint's secrets and deliveries. Done again it changes nothing."""
     await context.vault.erase(institution, endpoint_id)
     await context.mail.erase(institution, endpoint_id)
+    await Replays(context, institution).forget(endpoint_id)
     deliveries = Deliveries(context, institution)
     while found := await deliveries.of_endpoint(endpoint_id, 100):
         for one in found:

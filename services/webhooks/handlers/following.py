@@ -34,21 +34,20 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
         await forget(context, event.institution, event.subject, but=event.id)
     endpoints = Endpoints(context, event.institution)
     everyone = await endpoints.listed()
-    case_id = await _case_of(context, event) if everyone else ""
+    case_id = await case_of(context, event) if everyone else ""
     hearing = [one for one in everyone if _hears(one, event, case_id)]
     asking = await _note_recipients(context, event, hearing, everyone)
     deliveries = Deliveries(context, event.institution)
     to = {one.id for one in hearing} | set(asking)
     receiving = [one for one in everyone if one.id in to]
-    made = (_delivery(context, event, one, asks=one.id in asking) for one in receiving)
+    made = [delivery_of(context, event, one, asks=one.id in asking) for one in receiving]
     await asyncio.gather(*(deliveries.add(one) for one in made))
     if isinstance(event, ErasureRequestedV1):
         await tell_erased(context, event)
     dispatch = dispatch_of(context)
     for one in receiving:
         if one.state == "active":
-            urgent = _rank_of(event, asks=one.id in asking) == URGENT
-            await dispatch.wake(event.institution, one.id, urgent=urgent)
+            await dispatch.wake(event.institution, one.id, urgent=event.urgent or one.id in asking)
 
 
 async def tell_erased(context: Context, event: ErasureRequestedV1) -> None:
@@ -105,7 +104,7 @@ def _hears(endpoint: Endpoint, event: AnyEvent, case_id: str) -> bool:
     return endpoint.hears(event.type, case_id, event.time)
 
 
-async def _case_of(context: Context, event: AnyEvent) -> str:
+async def case_of(context: Context, event: AnyEvent) -> str:
     """The case that an event is about; empty where it is about none, or nobody knows it."""
     if contact := getattr(event.data, "contact", None):
         return str(contact.case_id)
@@ -138,11 +137,10 @@ async def _note_recipients(
     return asking
 
 
-def _rank_of(event: AnyEvent, *, asks: bool) -> int:
-    return URGENT if asks or event.urgent else HAPPENS
-
-
-def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bool) -> Delivery:
+def delivery_of(
+    context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bool = False, rank: int | None = None
+) -> Delivery:
+    """Make the delivery of an event. `rank`: by default what the event itself has."""
     now = context.clock.now()
     return Delivery(
         id=Delivery.id_of(event.id, endpoint.id),
@@ -154,11 +152,11 @@ def _delivery(context: Context, event: AnyEvent, endpoint: Endpoint, *, asks: bo
         occurred_at=event.time,
         made_at=now,
         body=event.wire().decode(),
-        rank=_rank_of(event, asks=asks),
+        rank=rank if rank is not None else URGENT if asks or event.urgent else HAPPENS,
         asks=asks,
         next_at=now,
         due_at=now + timedelta(days=webhook_settings().keep_days),
     )
 
 
-__all__ = ["fan_out", "forget", "restore_erasure"]
+__all__ = ["case_of", "delivery_of", "fan_out", "forget", "restore_erasure"]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from firsthand.services.webhooks.handlers import deliveries, endpoints
+from firsthand.services.webhooks.handlers import deliveries, endpoints, replays
 from firsthand.services.webhooks.http.doors import endpoint_out
 from firsthand.services.webhooks.http.shapes import (
     ChangedEndpoint,
@@ -14,12 +14,15 @@ from firsthand.services.webhooks.http.shapes import (
     EventTypesOut,
     NewEndpoint,
     RecoveredOut,
+    ReplayOut,
     Rotation,
     SecretOut,
     Since,
 )
 from firsthand.services.webhooks.model.endpoint import TYPES
 from firsthand.shared.identifiers import Id
+from firsthand.shared.refused import NotFound
+from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Coordinator
 
 router = APIRouter(prefix="/api/v1", tags=["endpoints"])
@@ -95,6 +98,27 @@ async def send_test(context: ContextDep, endpoint_id: Id, staff: Coordinator) ->
 async def recover(context: ContextDep, endpoint_id: Id, staff: Coordinator, body: Since) -> RecoveredOut:
     """Send again everything that failed since then."""
     return RecoveredOut(count=await deliveries.recover(context, staff, endpoint_id, body.since))
+
+
+@router.get("/endpoints/{endpoint_id}/replay")
+async def get_replay(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> ReplayOut:
+    """Tell how far the last replay is."""
+    if (found := await replays.see_replay(context, staff.institution, endpoint_id)) is None:
+        raise NotFound(N_("Nothing of the past was ever sent to this endpoint."))
+    return ReplayOut.of(found)
+
+
+@router.post("/endpoints/{endpoint_id}/replay", status_code=202)
+async def begin_replay(context: ContextDep, endpoint_id: Id, staff: Coordinator, body: Since) -> ReplayOut:
+    """Send what happened since then, also before the endpoint was added, except of families that took it back."""
+    return ReplayOut.of(await replays.begin_replay(context, staff, endpoint_id, body.since))
+
+
+@router.delete("/endpoints/{endpoint_id}/replay", status_code=204)
+async def stop_replay(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+    """Send nothing more of the past, also not what waits to be sent."""
+    await replays.stop_replay(context, staff, endpoint_id)
+    return Response(status_code=204)
 
 
 async def _seen(context: ContextDep, staff: Coordinator, endpoint_id: str) -> EndpointOut:

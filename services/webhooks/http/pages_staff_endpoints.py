@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from firsthand.services.webhooks.handlers import deliveries, endpoints
+from firsthand.services.webhooks.handlers import deliveries, endpoints, replays
 from firsthand.services.webhooks.handlers.endpoints import Opened, Wanted
 from firsthand.services.webhooks.http import words
 from firsthand.services.webhooks.http.pages import pages
@@ -134,14 +134,30 @@ async def recover(
 ) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
     try:
-        begin = datetime.fromisoformat(since).replace(tzinfo=ZoneInfo(await _zone(context, staff.institution)))
-        count = await deliveries.recover(context, staff, endpoint_id, begin.astimezone(UTC))
+        begin = await _moment(context, staff, since)
+        count = await deliveries.recover(context, staff, endpoint_id, begin)
     except Refused as refused:
         return await _one(request, context, staff, opened, refused=refused)
-    except (ValueError, OverflowError):
-        wrong = Refused.of_field("since", N_("Enter a day and a time."))
-        return await _one(request, context, staff, opened, refused=wrong)
     return RedirectResponse(f"{_LIST}/{endpoint_id}?shown={'recovered' if count else 'nothing'}", 303)
+
+
+@router.post("/endpoints/{endpoint_id}/replay")
+async def replay(
+    request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator, past_since: Annotated[Word, Form()] = ""
+) -> Response:
+    opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
+    try:
+        await replays.begin_replay(context, staff, endpoint_id, await _moment(context, staff, past_since))
+    except Refused as refused:
+        fields = {"past_since": refused.fields["since"]} if "since" in refused.fields else {}
+        return await _one(request, context, staff, opened, refused=refused, fields=fields)
+    return RedirectResponse(f"{_LIST}/{endpoint_id}", 303)
+
+
+@router.post("/endpoints/{endpoint_id}/replay/stop")
+async def stop_replay(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+    await replays.stop_replay(context, staff, endpoint_id)
+    return RedirectResponse(f"{_LIST}/{endpoint_id}", 303)
 
 
 @router.get("/endpoints/{endpoint_id}/remove")
@@ -154,6 +170,15 @@ async def ask_to_remove(request: Request, context: ContextDep, endpoint_id: Id, 
 async def remove(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
     await endpoints.remove_endpoint(context, staff, endpoint_id)
     return RedirectResponse(f"{_LIST}?shown=removed", 303)
+
+
+async def _moment(context: Context, staff: Staff, text: str) -> datetime:
+    """Read a time of the institution's zone. Raises Refused."""
+    try:
+        zone = ZoneInfo(await _zone(context, staff.institution))
+        return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refused.of_field("since", N_("Enter a day and a time.")) from None
 
 
 async def _acted(
@@ -178,7 +203,9 @@ async def _one(
     shown: str = "",
     secret: str = "",
     refused: Refused | None = None,
+    fields: Mapping[str, str] | None = None,
 ) -> Response:
+    """`fields`: what was refused by the fields of the page, where they have other names."""
     endpoint = opened.endpoint
     zone = await _zone(context, staff.institution)
     try:
@@ -204,7 +231,8 @@ async def _one(
         after=after,
         shown=shown,
         secret=secret,
-        errors=_errors(request, refused),
+        errors=_errors(request, refused, fields),
+        replay=await replays.see_replay(context, staff.institution, endpoint.id),
         cases=await _cases(context, staff.institution),
         zone=zone,
         now=context.clock.now(),
@@ -237,13 +265,13 @@ async def _refused(
     return pages.render(request, "endpoint_form.html", status=status_of(refused), **shown, known=known, errors=errors)
 
 
-def _errors(request: Request, refused: Refused | None) -> dict[str, str]:
+def _errors(request: Request, refused: Refused | None, fields: Mapping[str, str] | None = None) -> dict[str, str]:
     """The reasons in the visitor's words, by field."""
     if refused is None:
         return {}
     say = pages.language(request).gettext
-    if refused.fields:
-        return {field: say(text) for field, text in refused.fields.items()}
+    if found := fields or refused.fields:
+        return {field: say(text) for field, text in found.items()}
     return {"main": " ".join(say(text) for text in (refused.title, refused.text) if text)}
 
 

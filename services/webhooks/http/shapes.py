@@ -8,8 +8,9 @@ from pydantic import AwareDatetime, BaseModel, Field
 from firsthand.services.webhooks.handlers.deliveries import Health
 from firsthand.services.webhooks.handlers.endpoints import Added, Opened, Wanted
 from firsthand.services.webhooks.handlers.obligations import Owing
-from firsthand.services.webhooks.model import Attempt, Delivery, Obligation
+from firsthand.services.webhooks.model import Attempt, Delivery, Obligation, Replay
 from firsthand.services.webhooks.model.delivery import DeliveryState
+from firsthand.services.webhooks.model.replay import ReplayState
 from firsthand.shared.events.webhooks import DisabledBecause, EndpointStateName, OwedAnswer, OwedBecause
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Instant, Line, Note
@@ -75,6 +76,20 @@ class Since(BaseModel):
     """From when on."""
 
     since: Instant
+
+
+class ReplayOut(BaseModel):
+    """The last replay of an endpoint: what happened from `since` until it was asked for."""
+
+    since: AwareDatetime
+    until: AwareDatetime
+    state: ReplayState
+    found: Annotated[int, Field(description="deliveries made so far; what is in the log already is not sent twice")]
+    ended_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, one: Replay) -> Self:
+        return cls(since=one.since, until=one.until, state=one.state, found=one.found, ended_at=one.ended_at)
 
 
 class EndpointOut(BaseModel):

@@ -3,5 +3,6 @@
 from firsthand.services.webhooks.model.delivery import Attempt, Delivery, Lane
 from firsthand.services.webhooks.model.endpoint import Endpoint
 from firsthand.services.webhooks.model.recipients import Obligation, Recipients
+from firsthand.services.webhooks.model.replay import Replay
 
-__all__ = ["Attempt", "Delivery", "Endpoint", "Lane", "Obligation", "Recipients"]
+__all__ = ["Attempt", "Delivery", "Endpoint", "Lane", "Obligation", "Recipients", "Replay"]

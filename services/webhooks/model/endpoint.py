@@ -72,8 +72,10 @@ class Endpoint(Document):
 
     def hears(self, type_: str, case_id: str, at: datetime) -> bool:
         """Tell whether an event goes to it: not what happened before it was added, nor while it was disabled."""
-        if self.state not in {"active", "paused"} or at < self.added_at:
-            return False
+        return self.state in {"active", "paused"} and at >= self.added_at and self.wants(type_, case_id)
+
+    def wants(self, type_: str, case_id: str) -> bool:
+        """Tell whether such events are meant for it, whenever they happen."""
         if self.cases and case_id not in self.cases:
             return False
         return any(_fits(pattern, type_) for pattern in self.event_types)

@@ -1,8 +1,9 @@
 """Who was sent something of a contact, and the answers that they owe once the family takes something back. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -51,6 +52,21 @@ class Obligation(BaseModel):
         return self.answer is None and self.lifted_at is None
 
 
+@dataclass(frozen=True, slots=True)
+class LastConsent:
+    """What the last event about a contact's consent said."""
+
+    origin: str
+    sequence: int
+    scopes: tuple[str, ...]
+    closed: bool  # it was refused or taken back, or the contact is erased
+
+    @classmethod
+    def of(cls, event: AnyEvent, record: ConsentRecordState) -> Self:
+        closed = isinstance(event, ConsentDeclinedV1 | ConsentWithdrawnV1 | ErasureRequestedV1)
+        return cls(event.origin, event.sequence, tuple(map(str, record.scopes)), closed)
+
+
 class Addressed(BaseModel):
     """An endpoint to which something of a contact was addressed."""
 
@@ -96,6 +112,24 @@ class Recipients(Document):
             self._ask(endpoint_id, names.get(endpoint_id, self.endpoints[endpoint_id].name), event)
         self._settle()
         return [id_ for id_, one in self.obligations.items() if one.event_id == event.id]
+
+    @property
+    def is_closed(self) -> bool:
+        """Nobody new is to learn anything of the contact."""
+        return bool(self.erasure_id) or self.because in {"withdrawn", "erased"}
+
+    def address(self, endpoint: Endpoint, event: AnyEvent, consent: LastConsent | None) -> bool:
+        """Note an endpoint that is sent an event of the past. False if it was noted before.
+
+        What the family took back before that is not asked about: `consent` stands for all that was said until now.
+        """
+        if endpoint.id in self.endpoints:
+            return False
+        self.contact = self.contact or event.data.contact
+        self.endpoints = {**self.endpoints, endpoint.id: Addressed(name=endpoint.name, since=event.time)}
+        if consent and self.scopes is None:
+            self.scopes, self.applied = list(consent.scopes), {**self.applied, consent.origin: consent.sequence}
+        return True
 
     def answer(self, endpoint_id: str, answer: OwedAnswer, *, reference: str, by: str, at: datetime) -> bool:
         """Take an answer; a later one replaces it. False if the same was given before. Raises Refused."""
@@ -192,4 +226,4 @@ class Recipients(Document):
         self.due_at = min(left, default=None)
 
 
-__all__ = ["REMINDED_AFTER", "Obligation", "Recipients"]
+__all__ = ["REMINDED_AFTER", "LastConsent", "Obligation", "Recipients"]
