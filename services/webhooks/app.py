@@ -9,6 +9,7 @@ from firsthand.services.webhooks.handlers.replays import keep_reading, read_repl
 from firsthand.services.webhooks.http import router
 from firsthand.services.webhooks.lanes import keep_delivering, look_at_lane
 from firsthand.services.webhooks.menu import MENU
+from firsthand.services.webhooks.metrics import keep_counting
 from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients, Replay
 from firsthand.services.webhooks.settings import WebhookSettings
 from firsthand.services.webhooks.subscribers import SUBSCRIBERS
@@ -26,7 +27,7 @@ SERVICE: Final = Service(
         Replay: Timer(read_replay, destroys=False),
         Delivery: Timer(forget_in_time, destroys=True),
     },
-    background=(keep_delivering, keep_reading, watch_mail),
+    background=(keep_delivering, keep_reading, keep_counting, watch_mail),
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from firsthand.services.webhooks.guard import Guard
+from firsthand.services.webhooks.metrics import metrics_of
 from firsthand.services.webhooks.model import Attempt, Delivery, Endpoint
 from firsthand.services.webhooks.model.delivery import Answer
 from firsthand.services.webhooks.model.signatures import sign
@@ -125,6 +126,8 @@ async def _note(context: Context, endpoint: Endpoint, delivery: Delivery, answer
         error=answer.error or ("" if taken else "status"),
         answer=answer.text,
     )
+    result = "delivered" if taken else "aborted" if aborted else made.error
+    metrics_of(context).attempted(result, answer.duration.total_seconds())
     deliveries = Deliveries(context, delivery.institution)
     first = [delivery]
 

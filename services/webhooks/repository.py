@@ -174,6 +174,11 @@ class Deliveries:
     async def counts(self, endpoint_id: str) -> dict[DeliveryState, int]:
         return {state: await self._documents.count({"endpoint_id": endpoint_id, "state": state}) for state in _STATES}
 
+    async def waiting_since(self, endpoint_id: str, until: datetime) -> int:
+        """How many wait that were made before `until`."""
+        where: Where = {"endpoint_id": endpoint_id, "state": "waiting", "made_at": Range(to=until)}
+        return await self._documents.count(where)
+
     async def erase(self, contact_id: str, *, but: str = "") -> int:
         """Remove what is kept of a contact, payloads and answers, except the event `but`. Returns how many went."""
         gone = 0
@@ -247,6 +252,10 @@ class AllRecipients:
     async def owing(self, *, after: str | None, limit: int) -> Page[Recipients]:
         """The contacts for whom an answer is owed, the longest since first. Raises NoSuchPlace."""
         return await self._documents.find(sort="owed_since", after=after, limit=limit)
+
+    async def owing_since(self, until: datetime) -> int:
+        """For how many contacts an answer has been owed since before `until`."""
+        return await self._documents.count({"owed_since": Range(to=until)})
 
 
 class Replays:

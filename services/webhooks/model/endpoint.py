@@ -80,6 +80,10 @@ class Endpoint(Document):
             return False
         return any(_fits(pattern, type_) for pattern in self.event_types)
 
+    @property
+    def is_failing(self) -> bool:
+        return self.state == "active" and self.failing_since is not None
+
     def told(self) -> EndpointState:
         return EndpointState(
             endpoint_id=self.id,

@@ -9,6 +9,7 @@ import pytest
 from standardwebhooks import Webhook, webhooks
 
 from firsthand.services.webhooks.lanes import dispatch_of
+from firsthand.services.webhooks.metrics import metrics_of
 from firsthand.services.webhooks.model import Delivery, Lane
 from firsthand.services.webhooks.repository import Deliveries
 from firsthand.shared.deployment import Deployment
@@ -481,3 +482,36 @@ async def test_the_page_searches_by_the_days_of_the_institution_and_says_what_is
     wrong = await seen(from_day="yesterday")
     assert "Enter a day." in wrong
     assert 'value="yesterday"' in wrong
+
+
+async def test_metrics_tell_what_waits_by_age_what_became_of_attempts_and_who_owes(
+    house: House, receiver: Receiver
+) -> None:
+    receiver.replies = [Reply(status=500)]
+    failing = await house.add(receiver.url)
+    other = await house.add(receiver.url, event_types=["meeting.*"])
+    await house.call("POST", f"/endpoints/{other['endpoint_id']}/pause")
+    await house.grant(contact="c1")
+    await house.until(failing["endpoint_id"], "waiting")
+    house.clock.advance(timedelta(seconds=4))
+    await house.publish(house.consent("ConsentWithdrawnV1", state="withdrawn", contact="c1"))
+    await house.until(failing["endpoint_id"], "delivered")
+    house.clock.advance(timedelta(hours=2))
+    metrics = metrics_of(house.context)
+    await metrics.look(house.context)
+    text = (await house.http.get("/webhooks/metrics")).text
+    for line in (
+        'firsthand_webhook_attempts_total{result="status"} 1.0',
+        'firsthand_webhook_attempts_total{result="delivered"} 1.0',
+        "firsthand_webhook_attempt_seconds_count 2.0",
+        'firsthand_webhook_waiting{age="0s"} 1.0',
+        'firsthand_webhook_waiting{age="1h"} 1.0',
+        'firsthand_webhook_waiting{age="1d"} 0.0',
+        'firsthand_webhook_endpoints{state="active"} 1.0',
+        'firsthand_webhook_endpoints{state="paused"} 1.0',
+        "firsthand_webhook_answers_overdue 0.0",
+    ):
+        assert line in text
+    house.clock.advance(timedelta(days=8))
+    await metrics.look(house.context)
+    assert "firsthand_webhook_answers_overdue 1.0" in (await house.http.get("/webhooks/metrics")).text
