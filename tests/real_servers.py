@@ -37,6 +37,7 @@ NATS_IMAGE: Final = "nats:2.15.1-alpine"
 MONGO_URL_SETTING: Final = "FIRSTHAND_TEST_MONGO_URL"
 MONGO_DRIVER_SETTING: Final = "FIRSTHAND_TEST_MONGO_DRIVER"
 OLD_NATS_SETTING: Final = "FIRSTHAND_TEST_OLD_NATS"
+NODE_PEERS_SETTING: Final = "FIRSTHAND_TEST_NODE_PEERS"
 _WHOLE_WRITES: Final = "one-write-at-a-time"  # what the FerretDB of `.ci/ferretdb` tells of itself
 _ENGINE_ANSWERS_WITHIN: Final = 10  # seconds, for each answer of the engine, which may ask a registry
 _PULLED_WITHIN: Final = 75.0  # seconds; a test's own limit is 120

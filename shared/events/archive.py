@@ -36,6 +36,8 @@ class _Recording(Event[RecordingState]):
 
 
 class RecordingAwaitedV1(_Recording):
+    """A meeting is over and a recording is to be uploaded."""
+
     name: ClassVar[str] = "awaited"
     type: Literal["firsthand.recording.awaited.v1"]
 
@@ -62,11 +64,15 @@ class RecordingChangedV1(_Recording):
 
 
 class RecordingWithdrawnV1(_Recording):
+    """Nobody can see it any more."""
+
     name: ClassVar[str] = "withdrawn"
     type: Literal["firsthand.recording.withdrawn.v1"]
 
 
 class ArchiveErasedV1(Event[ErasedState]):
+    """Archive holds nothing personal of the contact any more, and no recording."""
+
     service: ClassVar[str] = "archive"
     entity: ClassVar[str] = "archive"
     name: ClassVar[str] = "erased"

@@ -71,6 +71,8 @@ class _Consent(Event[ConsentState]):
 
 
 class InvitationPreparedV1(_Consent):
+    """The first message is ready for a tutor to send."""
+
     entity: ClassVar[str] = "invitation"
     name: ClassVar[str] = "prepared"
     type: Literal["firsthand.invitation.prepared.v1"]
@@ -85,6 +87,8 @@ class InvitationSentV1(_Consent):
 
 
 class InvitationAnsweredV1(_Consent):
+    """The person answered the first message."""
+
     entity: ClassVar[str] = "invitation"
     name: ClassVar[str] = "answered"
     type: Literal["firsthand.invitation.answered.v1"]
@@ -99,18 +103,24 @@ class InvitationLinkedV1(_Consent):
 
 
 class InvitationExpiredV1(_Consent):
+    """Nobody answered in time. The person is not asked again."""
+
     entity: ClassVar[str] = "invitation"
     name: ClassVar[str] = "expired"
     type: Literal["firsthand.invitation.expired.v1"]
 
 
 class ConsentGrantedV1(_Consent):
+    """The family said yes; `scopes` says to what."""
+
     entity: ClassVar[str] = "consent"
     name: ClassVar[str] = "granted"
     type: Literal["firsthand.consent.granted.v1"]
 
 
 class ConsentDeclinedV1(_Consent):
+    """The family read the text and said no."""
+
     entity: ClassVar[str] = "consent"
     name: ClassVar[str] = "declined"
     urgent: ClassVar[bool] = True

@@ -83,6 +83,8 @@ class ContactDiscoveredV1(Event[ContactState]):
 
 
 class DiscoveryErasedV1(Event[ErasedState]):
+    """Discovery holds nothing personal of the contact any more."""
+
     service: ClassVar[str] = "discovery"
     entity: ClassVar[str] = "discovery"
     name: ClassVar[str] = "erased"

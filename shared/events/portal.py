@@ -57,6 +57,8 @@ class EndedState(State):
 
 
 class InstitutionChangedV1(Event[InstitutionState]):
+    """An institution was added, or its name or policies changed."""
+
     service: ClassVar[str] = "portal"
     entity: ClassVar[str] = "institution"
     name: ClassVar[str] = "changed"
@@ -64,6 +66,8 @@ class InstitutionChangedV1(Event[InstitutionState]):
 
 
 class PersonChangedV1(Event[PersonState]):
+    """A person of the staff or a student, or a machine, was added or changed, signed out everywhere, or let go."""
+
     service: ClassVar[str] = "portal"
     entity: ClassVar[str] = "person"
     name: ClassVar[str] = "changed"

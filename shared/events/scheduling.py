@@ -57,6 +57,8 @@ class _Meeting(Event[MeetingState]):
 
 
 class MeetingOfferedV1(_Meeting):
+    """The family can choose a time."""
+
     name: ClassVar[str] = "offered"
     type: Literal["firsthand.meeting.offered.v1"]
 
@@ -76,11 +78,15 @@ class MeetingFinishedV1(_Meeting):
 
 
 class MeetingCancelledV1(_Meeting):
+    """It will not take place, or did not; `cancelled_by` says why."""
+
     name: ClassVar[str] = "cancelled"
     type: Literal["firsthand.meeting.cancelled.v1"]
 
 
 class SchedulingErasedV1(Event[ErasedState]):
+    """Scheduling holds nothing personal of the contact any more."""
+
     service: ClassVar[str] = "scheduling"
     entity: ClassVar[str] = "scheduling"
     name: ClassVar[str] = "erased"

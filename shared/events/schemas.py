@@ -1,4 +1,4 @@
-"""The events' public contract as files: a JSON Schema an event, and one AsyncAPI document.
+"""The events' public contract as files: a JSON Schema an event, one AsyncAPI document, and a catalogue for people.
 
 `python -m firsthand.shared.events.schemas write` renews docs/events/ and refuses what would break a consumer;
 `... check` fails when the files are not what the models say. A version only grows: nothing is renamed, removed,
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from firsthand.shared.events import EVENTS, AnyEvent
+from firsthand.shared.events.catalogue import catalogue
+from firsthand.shared.events.examples import EXAMPLES
 from firsthand.shared.topology import DURABLES, STREAMS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "events"
@@ -42,6 +44,7 @@ def asyncapi() -> Schema:
             "summary": (event.__doc__ or "").strip().split("\n")[0] if "__doc__" in vars(event) else event.event_type(),
             "contentType": "application/cloudevents+json",
             "payload": {"$ref": f"./{event.event_type()}.json"},
+            "examples": [{"payload": json.loads(EXAMPLES[event.event_type()].wire())}],
         }
         channels[name] = {
             "address": event.filter_subject("{institution}"),
@@ -79,7 +82,8 @@ def files() -> dict[str, str]:
     """File name -> text of everything in docs/events/."""
     documents = {f"{type_}.json": schema_of(event) for type_, event in EVENTS.items()}
     documents["asyncapi.json"] = asyncapi()
-    return {name: json.dumps(document, indent=1, sort_keys=True) + "\n" for name, document in documents.items()}
+    texts = {name: json.dumps(document, indent=1, sort_keys=True) + "\n" for name, document in documents.items()}
+    return texts | {"catalogue.md": catalogue()}
 
 
 def breaks(old: Schema, new: Schema) -> Iterator[str]:

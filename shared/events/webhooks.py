@@ -95,6 +95,8 @@ class ObligationAnsweredV1(_Obligation):
 
 
 class WebhooksErasedV1(Event[ErasedState]):
+    """Webhooks holds no payload of the contact any more."""
+
     service: ClassVar[str] = "webhooks"
     entity: ClassVar[str] = "webhooks"
     name: ClassVar[str] = "erased"

@@ -1,12 +1,17 @@
 """The events' public contract only grows inside a version."""
 
 import copy
+import json
 from typing import Any
 
+import jsonschema_rs
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 
-from firsthand.shared.events import EVENTS, AnyEvent, schemas
+from firsthand.services.webhooks.attempts import CONTENT_TYPE
+from firsthand.shared.events import EVENTS, AnyEvent, parse_event, schemas
 from firsthand.shared.events.consent import ConsentGrantedV1
+from firsthand.shared.events.examples import EXAMPLES
 from firsthand.shared.topology import DURABLES, STREAMS
 
 
@@ -16,8 +21,21 @@ def granted() -> dict[str, Any]:
 
 
 def test_what_is_committed_is_what_the_models_say() -> None:
-    committed = {path.name: path.read_text() for path in schemas.FOLDER.glob("*.json")}
+    committed = {path.name: path.read_text() for path in schemas.FOLDER.iterdir()}
     assert committed == schemas.files()
+
+
+@pytest.mark.parametrize("type_", EVENTS)
+def test_each_example_is_valid_for_others_and_says_nothing_that_the_schema_does_not(type_: str) -> None:
+    schema = json.loads((schemas.FOLDER / f"{type_}.json").read_text())
+    for shape in [schema, *schema.get("$defs", {}).values()]:
+        if "properties" in shape:
+            shape.setdefault("additionalProperties", False)
+    example = EXAMPLES[type_]
+    jsonschema_rs.validator_for(schema, validate_formats=True).validate(json.loads(example.wire()))
+    assert parse_event(example.wire()) == example
+    read = from_structured_event(HTTPMessage({"content-type": CONTENT_TYPE}, example.wire()))
+    assert (read.get_id(), read.get_type(), read.get_subject()) == (example.id, type_, example.subject)
 
 
 def test_a_new_field_with_a_default_breaks_nobody(granted: dict[str, Any]) -> None:
