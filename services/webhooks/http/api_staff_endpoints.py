@@ -1,8 +1,9 @@
 """Endpoints over the JSON API, for coordinators and machines."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from firsthand.services.webhooks.handlers import deliveries, endpoints, replays
@@ -11,6 +12,7 @@ from firsthand.services.webhooks.http.shapes import (
     ChangedEndpoint,
     EndpointOut,
     EndpointsOut,
+    EventTypeOut,
     EventTypesOut,
     NewEndpoint,
     RecoveredOut,
@@ -21,6 +23,7 @@ from firsthand.services.webhooks.http.shapes import (
 )
 from firsthand.services.webhooks.model.endpoint import TYPES
 from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Line
 from firsthand.shared.refused import NotFound
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import ContextDep, Coordinator
@@ -31,6 +34,14 @@ router = APIRouter(prefix="/api/v1", tags=["endpoints"])
 @router.get("/event-types")
 async def event_types(_: Coordinator) -> EventTypesOut:
     return EventTypesOut(items=list(TYPES))
+
+
+@router.get("/event-types/{event_type}")
+async def get_event_type(_: Coordinator, event_type: Annotated[Line, Path(max_length=64)]) -> EventTypeOut:
+    """Describe an event: its JSON Schema, and an invented example."""
+    if event_type not in TYPES:
+        raise NotFound(N_("There is no such event type."))
+    return EventTypeOut.of(event_type)
 
 
 @router.get("/endpoints")

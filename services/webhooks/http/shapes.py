@@ -1,7 +1,8 @@
 """What the API of webhooks takes and answers."""
 
+import json
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -11,6 +12,9 @@ from firsthand.services.webhooks.handlers.obligations import Owing
 from firsthand.services.webhooks.model import Attempt, Delivery, Obligation, Replay
 from firsthand.services.webhooks.model.delivery import DeliveryState
 from firsthand.services.webhooks.model.replay import ReplayState
+from firsthand.shared.events import EVENTS
+from firsthand.shared.events.examples import example_of
+from firsthand.shared.events.schemas import schema_of
 from firsthand.shared.events.webhooks import DisabledBecause, EndpointStateName, OwedAnswer, OwedBecause
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Instant, Line, Note
@@ -273,6 +277,25 @@ class EventTypesOut(BaseModel):
     """What an endpoint can hear."""
 
     items: list[str]
+
+
+class EventTypeOut(BaseModel):
+    """One event that an endpoint can hear."""
+
+    event_type: str
+    description: str
+    json_schema: Annotated[dict[str, Any], Field(description="of the whole event, as of 2020-12")]
+    example: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        event = EVENTS[f"firsthand.{name}.v1"]
+        return cls(
+            event_type=name,
+            description=" ".join((event.__doc__ or "").split()),
+            json_schema=schema_of(event),
+            example=json.loads(example_of(event).wire()),
+        )
 
 
 def _line(one: Delivery) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from tests.integration.webhooks.house import AKL, House
@@ -130,3 +131,13 @@ async def test_a_removed_endpoint_is_gone_with_its_secrets_and_deliveries(house:
     await house.grant(contact="c2")
     house.clock.advance(timedelta(seconds=1))
     assert added["endpoint_id"] in await house.context.vault.erased(house.issuer and "qu-cdm")  # type: ignore[arg-type]
+
+
+async def test_each_event_type_is_described_with_its_schema_and_a_valid_example(house: House) -> None:
+    types = (await house.call("GET", "/event-types")).json()["items"]
+    assert "consent.withdrawn" in types
+    for type_ in types:
+        told = (await house.call("GET", f"/event-types/{type_}")).json()
+        assert told["description"]
+        jsonschema_rs.validator_for(told["json_schema"], validate_formats=True).validate(told["example"])
+    assert (await house.call("GET", "/event-types/session.ended")).status_code == 404
