@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import httpx
 import nats.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
@@ -52,6 +53,15 @@ async def _over_nats(settings: Settings, services: Sequence[str]) -> Asked:
     url = settings.nats_url or address_of(settings.nats)
     if not url:
         return Asked()
+    try:
+        async with connected(bus_settings(settings.model_copy(update={"nats_url": url}))) as client:
+            return await ask_over(client, services)
+    except (NoServer, nats.errors.Error, TimeoutError, OSError):
+        return Asked()  # that NATS does not answer is found elsewhere; readiness may still be asked
+
+
+async def ask_over(client: Client, services: Sequence[str]) -> Asked:
+    """Ask every replica over one connection to NATS, of a user that may. Raises nats.errors.Error, TimeoutError."""
     there: dict[str, Answer] = {}
     service_of: dict[str, str] = {}
     changed = asyncio.Event()
@@ -76,16 +86,15 @@ async def _over_nats(settings: Settings, services: Sequence[str]) -> Asked:
                 async with asyncio.timeout(left):
                     await changed.wait()
 
+    subscription = await client.subscribe(status_answer("*"), cb=note)
     try:
-        async with connected(bus_settings(settings.model_copy(update={"nats_url": url}))) as client:
-            await client.subscribe(status_answer("*"), cb=note)
-            await client.publish(STATUS_QUESTION, question.encode())
-            await client.flush()
-            await until(_THERE_WITHIN, lambda: set(services) <= set(service_of.values()))
-            await until(_NEXT_WITHIN, lambda: False)
-            await until(_ANSWER_WITHIN, lambda: all(answer.status for answer in there.values()))
-    except (NoServer, nats.errors.Error, TimeoutError, OSError):
-        pass  # that NATS does not answer is found elsewhere; readiness may still be asked
+        await client.publish(STATUS_QUESTION, question.encode())
+        await client.flush()
+        await until(_THERE_WITHIN, lambda: set(services) <= set(service_of.values()))
+        await until(_NEXT_WITHIN, lambda: False)
+        await until(_ANSWER_WITHIN, lambda: all(answer.status for answer in there.values()))
+    finally:
+        await subscription.unsubscribe()
     return Asked(
         [answer.status for _, answer in sorted(there.items()) if answer.status],
         sorted({service_of[replica] for replica, answer in there.items() if not answer.status}),

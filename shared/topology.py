@@ -168,8 +168,15 @@ _RECORDINGS = (
     archive.RecordingWithdrawnV1,
 )
 
-# What institutions may have delivered to systems of their own: all but what ends sessions, what is about staff, and
-# what one service tells only itself.
+# What tells operators how the deployment is. Its institution is `deployment`.
+_SERVICES = (webhooks.ServiceImpairedV1, webhooks.ServiceRecoveredV1)
+# What a deployment's operators may have delivered, of all institutions: nothing of a contact.
+OPERATIONAL: Final = (
+    *_SERVICES, webhooks.EndpointDisabledV1, webhooks.EndpointTestedV1, portal.InstitutionChangedV1,
+)  # fmt: skip
+
+# What institutions may have delivered to systems of their own: all but what ends sessions, what is about staff, what
+# one service tells only itself, and what is the operators'.
 DELIVERED: Final = tuple(
     event
     for event in EVENTS.values()
@@ -179,6 +186,7 @@ DELIVERED: Final = tuple(
         portal.SessionEndedV1,
         consent.PageLockedV1,
         scheduling.CalendarChangedV1,
+        *_SERVICES,
     )
 )
 
@@ -209,7 +217,7 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("portal", "follow_archive", _of(archive)),
     Durable("webhooks", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("webhooks", "keep_case", (discovery.CaseChangedV1,)),
-    *Durable.of_each("webhooks", "fan_out", DELIVERED),
+    *Durable.of_each("webhooks", "fan_out", (*DELIVERED, *_SERVICES)),
 )
 
 
@@ -240,7 +248,7 @@ LISTENINGS: Final[tuple[Listening, ...]] = (
     Listening("portal", "show_live", _CONTACTS),
     # Read from a point in time on, and left again: what an endpoint is sent that was added later.
     Listening("webhooks", "replay_consents", _CONSENT_RULES),
-    Listening("webhooks", "replay_events", DELIVERED),
+    Listening("webhooks", "replay_events", (*DELIVERED, *_SERVICES)),
 )
 # So many replicas of one service may listen at once, in one placement; the next one finds no place and is not ready.
 LISTENING_REPLICAS: Final = 16
@@ -249,8 +257,10 @@ LISTENING_REPLICAS: Final = 16
 CONSENT_PULSE: Final = "fh.pulse.consent"
 PULSES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {CONSENT_PULSE: ("consent", ("archive",))}
 
-# The operator asks on the one subject, over core NATS; every replica of a service answers on that of its service.
+# The operator asks on the one subject, over core NATS; every replica of a service answers on that of its service. One
+# service asks as well, to tell the operators' webhooks.
 STATUS_QUESTION: Final = "fh.status.question"
+WATCHES_STATUS: Final = "webhooks"
 
 
 def status_answer(service: str) -> str:

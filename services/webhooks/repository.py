@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.webhooks.model import Delivery, Endpoint, Lane, Recipients, Replay
+from firsthand.services.webhooks.model import Condition, Delivery, Endpoint, Lane, Recipients, Replay
 from firsthand.services.webhooks.model.delivery import PAST, RANKS, DeliveryState
 from firsthand.shared.events.envelope import AnyEvent, Event
-from firsthand.shared.events.webhooks import EndpointState
-from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.events.webhooks import EndpointState, ServiceState
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.refused import NotFound
 from firsthand.shared.service import Context
 from firsthand.shared.store import AlreadyExists, Conflict, OneOf, Page, Range, Where
@@ -277,6 +277,23 @@ class Replays:
                 await self._documents.delete(replay)
 
 
+class Conditions:
+    """How the services of the deployment are, as it was told last."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._documents = context.store.collection(Condition, DEPLOYMENT)
+
+    async def get(self, service: str) -> Condition | None:
+        return await self._documents.get(service)
+
+    async def put(self, condition: Condition, told: type[Event[ServiceState]] | None) -> Condition:
+        """Raises Conflict, AlreadyExists."""
+        now = self._context.clock.now()
+        event = told.of(condition, condition.told(), at=now, actor="system") if told else None
+        return await self._documents.put(condition, event)
+
+
 async def known(context: Context, slug: str) -> InstitutionId:
     """Give the institution of this slug: it comes from what is kept, not from the request. Raises NotFound."""
     for institution in await context.store.institutions(Recipients):
@@ -289,6 +306,7 @@ __all__ = [
     "UNKNOWN_DELIVERY",
     "UNKNOWN_ENDPOINT",
     "AllRecipients",
+    "Conditions",
     "Deliveries",
     "Endpoints",
     "Lanes",

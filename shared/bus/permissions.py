@@ -19,6 +19,7 @@ from firsthand.shared.topology import (
     SERVICES,
     STATUS_QUESTION,
     STREAMS,
+    WATCHES_STATUS,
     Placement,
     dead_letter_subject,
     durables_of,
@@ -68,11 +69,13 @@ def permissions_of(user: str, placement: Placement) -> Permissions:
             dead_letter_subject(user, "*"),
             *(subject for subject, (sender, _) in PULSES.items() if sender == user),
             status_answer(user),
+            *({STATUS_QUESTION} if user == WATCHES_STATUS else ()),
             *(f"{_API}.STREAM.INFO.{stream}" for stream in seen),
             *(subject for stream, durable in durables for subject in _consuming(stream, durable)),
             *_listening(user, placement),
         }
-        subscribe = {STATUS_QUESTION, *(subject for subject, (_, hearers) in PULSES.items() if user in hearers)}
+        subscribe = {STATUS_QUESTION, *({status_answer("*")} if user == WATCHES_STATUS else ())}
+        subscribe |= {*(subject for subject, (_, hearers) in PULSES.items() if user in hearers)}
     subscribe.add(f"{inbox_prefix(user)}.>")
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from firsthand.shared.events import EVENTS, AnyEvent
+from firsthand.shared.identifiers import DEPLOYMENT
 
 INSTITUTION: Final = "example-dental"
 _DAY_ONE: Final = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
@@ -225,6 +226,26 @@ _STORY: Final[dict[str, tuple[int, str, str, int, dict[str, Any]]]] = {
     "endpoint.tested": (0, TUTOR, _ENDPOINT, 2, _endpoint("active")),
     "obligation.opened": (30, "system", CONTACT, 3, _owed()),
     "obligation.answered": (31, "system", CONTACT, 4, _owed(answer="deleted", answered_at=_at(31))),
+    "service.impaired": (
+        5,
+        "system",
+        "scheduling",
+        1,
+        {
+            "service": "scheduling",
+            "problems": [],
+            "impaired": ["Mail cannot be sent: the mail server refuses the password."],
+            "versions": ["0.2.0"],
+            "since": _at(5),
+        },
+    ),
+    "service.recovered": (
+        5,
+        "system",
+        "scheduling",
+        2,
+        {"service": "scheduling", "problems": [], "impaired": [], "versions": ["0.2.0"], "since": _at(5, 10)},
+    ),
     "webhooks.erased": (
         33,
         "system",
@@ -238,14 +259,15 @@ _STORY: Final[dict[str, tuple[int, str, str, int, dict[str, Any]]]] = {
 def example_of(event: type[AnyEvent]) -> AnyEvent:
     """Give the example of an event. Raises KeyError for one that has none."""
     day, actor, subject, sequence, data = _STORY[f"{event.entity}.{event.name}"]
+    institution = DEPLOYMENT if event.entity == "service" else INSTITUTION
     return event.model_validate(
         {
             "id": _id(event.event_type()),
             "type": event.event_type(),
-            "source": f"/institutions/{INSTITUTION}/{event.service}",
+            "source": f"/institutions/{institution}/{event.service}",
             "subject": subject,
             "time": _at(day),
-            "institution": INSTITUTION,
+            "institution": institution,
             "correlationid": subject,
             "actor": actor,
             "sequence": f"{sequence:010}",

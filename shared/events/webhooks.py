@@ -94,6 +94,35 @@ class ObligationAnsweredV1(_Obligation):
     type: Literal["firsthand.obligation.answered.v1"]
 
 
+class ServiceState(State):
+    """How one service of the deployment is, over all its replicas. Nothing in it is personal."""
+
+    service: str
+    problems: Annotated[list[str], Field(description="why it is not ready, in sentences")]
+    impaired: Annotated[list[str], Field(description="what it cannot do for now, in sentences")]
+    versions: list[str]
+    since: Annotated[AwareDatetime, Field(description="when it was first seen so")]
+
+
+class _Service(Event[ServiceState]):
+    service: ClassVar[str] = "webhooks"
+    entity: ClassVar[str] = "service"
+
+
+class ServiceImpairedV1(_Service):
+    """A service is not ready, cannot do something, or does not answer. For operators; institution `deployment`."""
+
+    name: ClassVar[str] = "impaired"
+    type: Literal["firsthand.service.impaired.v1"]
+
+
+class ServiceRecoveredV1(_Service):
+    """A service that was impaired is well again. For operators; institution `deployment`."""
+
+    name: ClassVar[str] = "recovered"
+    type: Literal["firsthand.service.recovered.v1"]
+
+
 class WebhooksErasedV1(Event[ErasedState]):
     """Webhooks holds no payload of the contact any more."""
 

@@ -7,6 +7,7 @@ A tutor's route about one contact or case takes what `acting_on` makes, in place
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from firsthand.shared.web.shedding import put_off_bulk
 
 RENEW_STAFF: Final = "/portal/session/renew"
 RENEW_FAMILY: Final = "/consent/family/renew"
+_OF_DEPLOYMENT: Final = ("/deployment/", "/api/v1/deployment/")
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
@@ -114,11 +116,24 @@ _tutor = _staff_with("tutor", "coordinator")
 _coordinator = _staff_with("coordinator")
 _operator = _staff_with("operator")
 
+
+async def _keeper(request: Request) -> Staff:
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if not path.startswith(_OF_DEPLOYMENT):
+        coordinator: Staff = await _coordinator(request)
+        return coordinator
+    operator: Staff = await _operator(request)
+    return replace(operator, institution=DEPLOYMENT)
+
+
 AnyStaff = Annotated[Staff, Depends(_any_staff)]
 Student = Annotated[Staff, Depends(_student)]
 Tutor = Annotated[Staff, Depends(_tutor)]
 Coordinator = Annotated[Staff, Depends(_coordinator)]
 Operator = Annotated[Staff, Depends(_operator)]
+# Who keeps what an institution has and the deployment has as well: coordinators theirs; on the paths of the deployment
+# operators, who there act for the deployment and for no institution.
+Keeper = Annotated[Staff, Depends(_keeper)]
 FamilySession = Annotated[Family, Depends(_family_session)]
 Public = Annotated[None, Depends(_anybody)]
 
@@ -144,7 +159,7 @@ def acting_on(place: str, find: Find, missing: Callable[[], Exception] = NotFoun
 
 # What the route lint looks for.
 CHECKS: Final[frozenset[Callable[..., Any]]] = frozenset(
-    {_any_staff, _student, _tutor, _coordinator, _operator, _family_session, _anybody}
+    {_any_staff, _student, _tutor, _coordinator, _operator, _keeper, _family_session, _anybody}
 )
 
 
@@ -160,6 +175,7 @@ __all__ = [
     "ContextDep",
     "Coordinator",
     "FamilySession",
+    "Keeper",
     "Operator",
     "Public",
     "Student",

@@ -9,6 +9,7 @@ from firsthand.shared.sessions import Staff
 
 TEAM: Final = frozenset({"tutor", "coordinator"})
 COORDINATOR: Final = frozenset({"coordinator"})
+OPERATOR: Final = frozenset({"operator"})
 STUDENT: Final = frozenset({"student"})
 
 

@@ -14,6 +14,7 @@ from firsthand.shared.topology import (
     LISTENINGS,
     STATUS_QUESTION,
     STREAMS,
+    WATCHES_STATUS,
     Placement,
     dead_letter_subject,
     durables_of,
@@ -66,13 +67,14 @@ def test_everybody_is_answered_in_a_place_of_his_own(user: str) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_only_the_operator_asks_how_services_are_and_each_answers_for_itself(user: str) -> None:
-    assert may(user, STATUS_QUESTION) == (user == OPERATOR)
+def test_only_the_operator_and_one_service_ask_how_services_are_and_each_answers_for_itself(user: str) -> None:
+    asks = user in {OPERATOR, WATCHES_STATUS}
+    assert may(user, STATUS_QUESTION) == asks
     assert [one for one in SERVICES if may(user, status_answer(one))] == ([user] if user in SERVICES else [])
     heard = permissions_of(user, EVERYWHERE).subscribe
     assert (STATUS_QUESTION in heard) == (user != OPERATOR)
     assert [one for one in SERVICES if any(matches(of, status_answer(one)) for of in heard)] == (
-        list(SERVICES) if user == OPERATOR else []
+        list(SERVICES) if asks else []
     )
 
 

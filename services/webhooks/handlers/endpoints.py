@@ -91,7 +91,7 @@ async def add_endpoint(context: Context, staff: Staff, wanted: Wanted) -> Added:
         secret=sealed["secret"],
         key=sealed["key"],
         public_key=public_key(key),
-        event_types=checked_types(wanted.event_types or ()),
+        event_types=checked_types(wanted.event_types or (), staff.institution),
         added_at=context.clock.now(),
     )
     await _take(context, endpoint, wanted)
@@ -110,7 +110,7 @@ async def change_endpoint(context: Context, staff: Staff, endpoint_id: str, want
     if wanted.name is not None:
         endpoint.name = checked_name(wanted.name, endpoint.host)
     if wanted.event_types is not None:
-        endpoint.event_types = checked_types(wanted.event_types)
+        endpoint.event_types = checked_types(wanted.event_types, staff.institution)
     await _take(context, endpoint, wanted)
     return await endpoints.save(endpoint, EndpointChangedV1, actor=staff.person_id)
 

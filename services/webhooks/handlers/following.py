@@ -4,6 +4,7 @@ what was kept.
 
 import asyncio
 from datetime import timedelta
+from typing import Final
 
 from firsthand.services.webhooks.handlers.endpoints import forget_endpoint
 from firsthand.services.webhooks.lanes import dispatch_of
@@ -21,8 +22,11 @@ from firsthand.shared.events.webhooks import (
     ObligationOpenedV1,
     WebhooksErasedV1,
 )
-from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.service import Context
+from firsthand.shared.topology import OPERATIONAL
+
+_OPERATIONAL: Final = frozenset(event.event_type() for event in OPERATIONAL)
 
 
 async def fan_out(context: Context, event: AnyEvent) -> None:
@@ -32,22 +36,22 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
     """
     if isinstance(event, ErasureRequestedV1):
         await forget(context, event.institution, event.subject, but=event.id)
-    endpoints = Endpoints(context, event.institution)
-    everyone = await endpoints.listed()
+    everyone = await Endpoints(context, event.institution).listed()
+    if event.institution != DEPLOYMENT and event.type in _OPERATIONAL:
+        everyone = [*everyone, *await Endpoints(context, DEPLOYMENT).listed()]
     case_id = await case_of(context, event) if everyone else ""
     hearing = [one for one in everyone if _hears(one, event, case_id)]
     asking = await _note_recipients(context, event, hearing, everyone)
-    deliveries = Deliveries(context, event.institution)
     to = {one.id for one in hearing} | set(asking)
     receiving = [one for one in everyone if one.id in to]
     made = [delivery_of(context, event, one, asks=one.id in asking) for one in receiving]
-    await asyncio.gather(*(deliveries.add(one) for one in made))
+    await asyncio.gather(*(Deliveries(context, one.institution).add(one) for one in made))
     if isinstance(event, ErasureRequestedV1):
         await tell_erased(context, event)
     dispatch = dispatch_of(context)
     for one in receiving:
         if one.state == "active":
-            await dispatch.wake(event.institution, one.id, urgent=event.urgent or one.id in asking)
+            await dispatch.wake(one.institution, one.id, urgent=event.urgent or one.id in asking)
 
 
 async def tell_erased(context: Context, event: ErasureRequestedV1) -> None:
@@ -144,7 +148,7 @@ def delivery_of(
     now = context.clock.now()
     return Delivery(
         id=Delivery.id_of(event.id, endpoint.id),
-        institution=event.institution,
+        institution=endpoint.institution,
         endpoint_id=endpoint.id,
         event_id=event.id,
         event_type=event.type,

@@ -9,6 +9,7 @@ from firsthand.services.webhooks.letters import Mail
 from firsthand.services.webhooks.model import Endpoint, Recipients
 from firsthand.services.webhooks.repository import AllRecipients, Endpoints
 from firsthand.shared.copies import institution_of
+from firsthand.shared.identifiers import DEPLOYMENT
 from firsthand.shared.mail import MailRefused, MailUnavailable
 from firsthand.shared.mail_watch import Waiting, keep_watch
 from firsthand.shared.service import Context
@@ -21,7 +22,8 @@ async def tell_disabled(context: Context, endpoint: Endpoint) -> None:
     endpoints = Endpoints(context, endpoint.institution)
     if endpoint.state == "disabled" and not endpoint.told_disabled:
         contact = (await opened(context, endpoint)).contact
-        page = f"{context.settings.address}/webhooks/endpoints/{endpoint.id}"
+        place = "deployment/endpoints" if endpoint.institution == DEPLOYMENT else "endpoints"
+        page = f"{context.settings.address}/webhooks/{place}/{endpoint.id}"
         mail = letters.disabled(endpoint, await institution_of(context, endpoint.institution), page)
         if contact and not await _send(context, endpoint, f"{endpoint.id}-disabled-{endpoint.version}", contact, mail):
             endpoint.due_at = context.clock.now() + _AGAIN_AFTER

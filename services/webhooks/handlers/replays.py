@@ -22,7 +22,7 @@ from firsthand.shared.bus.listeners import Heard, Since
 from firsthand.shared.events.consent import ConsentState
 from firsthand.shared.events.envelope import AnyEvent, Envelope
 from firsthand.shared.events.webhooks import EndpointTestedV1
-from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.sessions import Staff
@@ -162,7 +162,8 @@ class _Reader:
 
     async def _take(self, event: AnyEvent, _sequence: int) -> None:
         """Raises StoreUnavailable; the event is then given again."""
-        if event.institution != self._institution or not self._replay.since <= event.time < self._replay.until:
+        ours = self._institution in {event.institution, DEPLOYMENT}
+        if not ours or not self._replay.since <= event.time < self._replay.until:
             return
         if not isinstance(event, EndpointTestedV1):
             self._waiting.append(event)

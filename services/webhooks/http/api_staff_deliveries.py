@@ -10,16 +10,16 @@ from firsthand.services.webhooks.model.endpoint import types_of
 from firsthand.services.webhooks.repository import Search
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor, Instant, Line
-from firsthand.shared.web.access import ContextDep, Coordinator
+from firsthand.shared.web.access import ContextDep, Keeper
 
-router = APIRouter(prefix="/api/v1/endpoints/{endpoint_id}/deliveries", tags=["deliveries"])
+router = APIRouter(prefix="/endpoints/{endpoint_id}/deliveries", tags=["deliveries"])
 
 
 @router.get("")
 async def list_deliveries(
     context: ContextDep,
     endpoint_id: Id,
-    staff: Coordinator,
+    staff: Keeper,
     state: Shown | None = None,
     contact_id: Id | None = None,
     event_id: Id | None = None,
@@ -30,7 +30,7 @@ async def list_deliveries(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> DeliveriesOut:
     """Search what was delivered, or is to be, the latest first. Those of one event or contact come on one page."""
-    types = types_of(event_type) if event_type else ()
+    types = types_of(event_type, staff.institution) if event_type else ()
     page = await deliveries.list_deliveries(
         context,
         staff.institution,
@@ -43,12 +43,12 @@ async def list_deliveries(
 
 
 @router.get("/{delivery_id}")
-async def get_delivery(context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Coordinator) -> WholeDeliveryOut:
+async def get_delivery(context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Keeper) -> WholeDeliveryOut:
     _, found = await deliveries.see_delivery(context, staff.institution, endpoint_id, delivery_id)
     return WholeDeliveryOut.of(found)
 
 
 @router.post("/{delivery_id}/resend", status_code=202)
-async def resend(context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Coordinator) -> DeliveryOut:
+async def resend(context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Keeper) -> DeliveryOut:
     """Send it once more, now, with the same `webhook-id`."""
     return DeliveryOut.of(await deliveries.resend(context, staff, endpoint_id, delivery_id))

@@ -7,13 +7,14 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.webhooks.handlers import deliveries
 from firsthand.services.webhooks.http import words
+from firsthand.services.webhooks.http.doors import root_of
 from firsthand.services.webhooks.http.pages import pages
 from firsthand.shared.copies import institution_of
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.sessions import Staff
-from firsthand.shared.web.access import ContextDep, Coordinator
+from firsthand.shared.web.access import ContextDep, Keeper
 from firsthand.shared.web.problems import status_of
 
 router = APIRouter(prefix="/endpoints/{endpoint_id}/deliveries/{delivery_id}", include_in_schema=False)
@@ -21,20 +22,18 @@ router = APIRouter(prefix="/endpoints/{endpoint_id}/deliveries/{delivery_id}", i
 
 @router.get("")
 async def one(
-    request: Request, context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Coordinator, shown: Word = ""
+    request: Request, context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Keeper, shown: Word = ""
 ) -> Response:
     return await _one(request, context, staff, endpoint_id, delivery_id, shown=shown)
 
 
 @router.post("/resend")
-async def resend(
-    request: Request, context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Coordinator
-) -> Response:
+async def resend(request: Request, context: ContextDep, endpoint_id: Id, delivery_id: Id, staff: Keeper) -> Response:
     try:
         await deliveries.resend(context, staff, endpoint_id, delivery_id)
     except Refused as refused:
         return await _one(request, context, staff, endpoint_id, delivery_id, refused=refused)
-    return RedirectResponse(f"/webhooks/endpoints/{endpoint_id}/deliveries/{delivery_id}?shown=resent", 303)
+    return RedirectResponse(f"{root_of(staff.institution)}/{endpoint_id}/deliveries/{delivery_id}?shown=resent", 303)
 
 
 async def _one(
@@ -56,6 +55,7 @@ async def _one(
         "delivery.html",
         status=status_of(refused) if refused else 200,
         endpoint=endpoint,
+        root=root_of(staff.institution),
         one=delivery,
         payload=json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False),
         curl=await deliveries.as_curl(context, endpoint, delivery),

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from firsthand.services.webhooks.handlers import deliveries, endpoints, replays
 from firsthand.services.webhooks.handlers.endpoints import Opened, Wanted
 from firsthand.services.webhooks.http import words
+from firsthand.services.webhooks.http.doors import root_of
 from firsthand.services.webhooks.http.pages import pages
 from firsthand.services.webhooks.http.shapes import Shown
 from firsthand.services.webhooks.model.endpoint import types_of
@@ -24,34 +25,39 @@ from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
-from firsthand.shared.web.access import ContextDep, Coordinator
+from firsthand.shared.web.access import ContextDep, Keeper
 from firsthand.shared.web.problems import status_of
 
 _A_PAGE: Final = 25
 _LONGEST_LINES: Final = 25_000  # characters of all headers
-_LIST: Final = "/webhooks/endpoints"
 _NOTHING_ASKED: Final = {"state": "", "id": "", "event_type": "", "from_day": "", "to_day": ""}
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/endpoints")
-async def listed(request: Request, context: ContextDep, staff: Coordinator, shown: Word = "") -> Response:
+async def listed(request: Request, context: ContextDep, staff: Keeper, shown: Word = "") -> Response:
     found = [
         await deliveries.health_of(context, one) for one in await endpoints.list_endpoints(context, staff.institution)
     ]
     return pages.render(
-        request, "endpoints.html", found=found, said=words, shown=shown, zone=await _zone(context, staff.institution)
+        request,
+        "endpoints.html",
+        root=root_of(staff.institution),
+        found=found,
+        said=words,
+        shown=shown,
+        zone=await _zone(context, staff.institution),
     )
 
 
 @router.get("/endpoints/new")
-async def new(request: Request, context: ContextDep, staff: Coordinator) -> Response:
+async def new(request: Request, context: ContextDep, staff: Keeper) -> Response:
     return pages.render(request, "endpoint_form.html", **await _form(context, staff, _EMPTY), known=None, errors={})
 
 
 @router.post("/endpoints/new")
-async def add(request: Request, context: ContextDep, staff: Coordinator) -> Response:
+async def add(request: Request, context: ContextDep, staff: Keeper) -> Response:
     given = _entered(await request.form())
     try:
         added = await endpoints.add_endpoint(context, staff, _wanted(given))
@@ -66,7 +72,7 @@ async def one(
     request: Request,
     context: ContextDep,
     endpoint_id: Id,
-    staff: Coordinator,
+    staff: Keeper,
     state: Shown | None = None,
     id: Word = "",  # noqa: A002 - the word of the form
     event_type: Word = "",
@@ -81,42 +87,42 @@ async def one(
 
 
 @router.get("/endpoints/{endpoint_id}/edit")
-async def edit(request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def edit(request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
     shown = await _form(context, staff, _entered_before(opened))
     return pages.render(request, "endpoint_form.html", **shown, known=opened, errors={})
 
 
 @router.post("/endpoints/{endpoint_id}/edit")
-async def change(request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def change(request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
     given = _entered(await request.form())
     try:
         await endpoints.change_endpoint(context, staff, endpoint_id, _wanted(given, opened.headers))
     except Refused as refused:
         return await _refused(request, context, staff, refused, given, opened)
-    return RedirectResponse(f"{_LIST}/{endpoint_id}?shown=changed", 303)
+    return RedirectResponse(f"{root_of(staff.institution)}/{endpoint_id}?shown=changed", 303)
 
 
 @router.post("/endpoints/{endpoint_id}/pause")
-async def pause(request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def pause(request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     return await _acted(request, context, staff, endpoint_id, endpoints.pause(context, staff, endpoint_id), "paused")
 
 
 @router.post("/endpoints/{endpoint_id}/resume")
-async def resume(request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def resume(request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     return await _acted(request, context, staff, endpoint_id, endpoints.resume(context, staff, endpoint_id), "resumed")
 
 
 @router.post("/endpoints/{endpoint_id}/test")
-async def send_test(request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def send_test(request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     sent = endpoints.send_test(context, staff, endpoint_id)
     return await _acted(request, context, staff, endpoint_id, sent, "tested")
 
 
 @router.post("/endpoints/{endpoint_id}/rotate")
 async def rotate(
-    request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator, hours: Annotated[Word, Form()] = ""
+    request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper, hours: Annotated[Word, Form()] = ""
 ) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
     both_for = timedelta(hours=number) if (number := number_of(hours)) is not None else timedelta(-1)
@@ -130,7 +136,7 @@ async def rotate(
 
 @router.post("/endpoints/{endpoint_id}/recover")
 async def recover(
-    request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator, since: Annotated[Word, Form()] = ""
+    request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper, since: Annotated[Word, Form()] = ""
 ) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
     try:
@@ -138,12 +144,14 @@ async def recover(
         count = await deliveries.recover(context, staff, endpoint_id, begin)
     except Refused as refused:
         return await _one(request, context, staff, opened, refused=refused)
-    return RedirectResponse(f"{_LIST}/{endpoint_id}?shown={'recovered' if count else 'nothing'}", 303)
+    return RedirectResponse(
+        f"{root_of(staff.institution)}/{endpoint_id}?shown={'recovered' if count else 'nothing'}", 303
+    )
 
 
 @router.post("/endpoints/{endpoint_id}/replay")
 async def replay(
-    request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator, past_since: Annotated[Word, Form()] = ""
+    request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper, past_since: Annotated[Word, Form()] = ""
 ) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
     try:
@@ -151,25 +159,25 @@ async def replay(
     except Refused as refused:
         fields = {"past_since": refused.fields["since"]} if "since" in refused.fields else {}
         return await _one(request, context, staff, opened, refused=refused, fields=fields)
-    return RedirectResponse(f"{_LIST}/{endpoint_id}", 303)
+    return RedirectResponse(f"{root_of(staff.institution)}/{endpoint_id}", 303)
 
 
 @router.post("/endpoints/{endpoint_id}/replay/stop")
-async def stop_replay(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def stop_replay(context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     await replays.stop_replay(context, staff, endpoint_id)
-    return RedirectResponse(f"{_LIST}/{endpoint_id}", 303)
+    return RedirectResponse(f"{root_of(staff.institution)}/{endpoint_id}", 303)
 
 
 @router.get("/endpoints/{endpoint_id}/remove")
-async def ask_to_remove(request: Request, context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def ask_to_remove(request: Request, context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
-    return pages.render(request, "endpoint_remove.html", one=opened.endpoint)
+    return pages.render(request, "endpoint_remove.html", root=root_of(staff.institution), one=opened.endpoint)
 
 
 @router.post("/endpoints/{endpoint_id}/remove")
-async def remove(context: ContextDep, endpoint_id: Id, staff: Coordinator) -> Response:
+async def remove(context: ContextDep, endpoint_id: Id, staff: Keeper) -> Response:
     await endpoints.remove_endpoint(context, staff, endpoint_id)
-    return RedirectResponse(f"{_LIST}?shown=removed", 303)
+    return RedirectResponse(f"{root_of(staff.institution)}?shown=removed", 303)
 
 
 async def _moment(context: Context, staff: Staff, text: str) -> datetime:
@@ -189,7 +197,7 @@ async def _acted(
     except Refused as refused:
         opened = await endpoints.open_endpoint(context, staff.institution, endpoint_id)
         return await _one(request, context, staff, opened, refused=refused)
-    return RedirectResponse(f"{_LIST}/{endpoint_id}?shown={shown}", 303)
+    return RedirectResponse(f"{root_of(staff.institution)}/{endpoint_id}?shown={shown}", 303)
 
 
 async def _one(
@@ -209,11 +217,11 @@ async def _one(
     endpoint = opened.endpoint
     zone = await _zone(context, staff.institution)
     try:
-        search = _searched(asked, zone)
+        search = _searched(asked, staff.institution, zone)
     except Refused as wrong:
         search, refused = Search(), refused or wrong
     page = await deliveries.list_deliveries(context, staff.institution, endpoint.id, search, after=after, limit=_A_PAGE)
-    here = f"{_LIST}/{endpoint.id}"
+    here = f"{root_of(staff.institution)}/{endpoint.id}"
     given = {name: value for name, value in asked.items() if value}
     return pages.render(
         request,
@@ -223,11 +231,12 @@ async def _one(
         one=endpoint,
         health=await deliveries.health_of(context, endpoint),
         page=page,
+        root=root_of(staff.institution),
         here=here,
         asked=asked,
         query=urlencode(given),
         query_without_state=urlencode({name: value for name, value in given.items() if name != "state"}),
-        types=words.types_in_groups(),
+        types=words.types_in_groups(staff.institution),
         after=after,
         shown=shown,
         secret=secret,
@@ -240,7 +249,7 @@ async def _one(
     )
 
 
-def _searched(asked: Mapping[str, str], zone: str) -> Search:
+def _searched(asked: Mapping[str, str], institution: InstitutionId, zone: str) -> Search:
     """Read what is looked for; days are the institution's. Raises Refused."""
 
     def midnight(field: str, *, after: int = 0) -> datetime | None:
@@ -252,7 +261,7 @@ def _searched(asked: Mapping[str, str], zone: str) -> Search:
             raise Refused.of_field(field, N_("Enter a day.")) from None
         return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
-    types = types_of(asked["event_type"]) if asked["event_type"] else ()
+    types = types_of(asked["event_type"], institution) if asked["event_type"] else ()
     state = asked["state"] or None
     return Search(asked["id"], state, types, midnight("from_day"), midnight("to_day", after=1))  # type: ignore[arg-type]  # a `Shown`
 
@@ -278,8 +287,9 @@ def _errors(request: Request, refused: Refused | None, fields: Mapping[str, str]
 async def _form(context: Context, staff: Staff, given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "given": given,
+        "root": root_of(staff.institution),
         "cases": await _cases(context, staff.institution),
-        "types": words.types_in_groups(),
+        "types": words.types_in_groups(staff.institution),
         "said": words,
     }
 

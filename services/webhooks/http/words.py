@@ -5,8 +5,9 @@ from typing import Final
 
 from firsthand.services.webhooks.model import Attempt, Endpoint
 from firsthand.services.webhooks.model.delivery import DeliveryState, Failure
-from firsthand.services.webhooks.model.endpoint import TYPES
+from firsthand.services.webhooks.model.endpoint import types_for
 from firsthand.shared.events.webhooks import DisabledBecause, OwedAnswer, OwedBecause
+from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.texts import N_
 
 # Text and tone of a badge.
@@ -47,6 +48,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     N_("Meetings"): ("meeting",),
     N_("Recordings"): ("recording",),
     N_("Contacts and cases"): ("contact", "case"),
+    N_("Services"): ("service",),
     N_("Institution and endpoints"): ("institution", "endpoint", "obligation"),
 }
 BECAUSE: Final[Mapping[OwedBecause, str]] = {
@@ -74,13 +76,15 @@ def failure_of(attempt: Attempt) -> str:
     return FAILURES.get(attempt.error, FAILURES["status"])  # type: ignore[call-overload,no-any-return]  # a newer word
 
 
-def types_in_groups() -> dict[str, list[str]]:
+def types_in_groups(institution: InstitutionId) -> dict[str, list[str]]:
     """Give the types that can be chosen, by group; first the prefixes of those entities that have several."""
+    possible = types_for(institution)
     found: dict[str, list[str]] = {}
     for group, entities in GROUPS.items():
-        types = [type_ for entity in entities for type_ in TYPES if type_.startswith(f"{entity}.")]
+        types = [type_ for entity in entities for type_ in possible if type_.startswith(f"{entity}.")]
         wholes = [f"{entity}.*" for entity in entities if sum(one.startswith(f"{entity}.") for one in types) > 1]
-        found[group] = [*wholes, *types]
+        if types:
+            found[group] = [*wholes, *types]
     return found
 
 

@@ -3,21 +3,24 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime
 
 from firsthand.services.webhooks.model.schedule import DISABLED_AFTER
 from firsthand.shared.events.webhooks import DisabledBecause, EndpointState, EndpointStateName
+from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
 from firsthand.shared.inputs import is_name
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
 from firsthand.shared.texts import N_
-from firsthand.shared.topology import DELIVERED
+from firsthand.shared.topology import DELIVERED, OPERATIONAL
 from firsthand.shared.vault import Sealed
 
-# `consent.granted`, as people write it, for each type that is delivered.
+# `consent.granted`, as people write it, for each type that is delivered to institutions, and to operators.
 TYPES: Final = tuple(sorted(f"{event.entity}.{event.name}" for event in DELIVERED))
+OPERATORS_TYPES: Final = tuple(sorted(f"{event.entity}.{event.name}" for event in OPERATIONAL))
 _FULL: Final = re.compile(r"firsthand\.([a-z-]+\.[a-z-]+)\.v[0-9]+")
 
 MOST_ENDPOINTS: Final = 200  # of one institution
@@ -76,7 +79,7 @@ class Endpoint(Document):
 
     def wants(self, type_: str, case_id: str) -> bool:
         """Tell whether such events are meant for it, whenever they happen."""
-        if self.cases and case_id not in self.cases:
+        if (self.cases and case_id not in self.cases) or type_ not in _whole(self.institution):
             return False
         return any(_fits(pattern, type_) for pattern in self.event_types)
 
@@ -147,13 +150,19 @@ class Endpoint(Document):
         return self.before_until is not None and now < self.before_until
 
 
-def checked_types(given: Iterable[str]) -> list[str]:
+def types_for(institution: InstitutionId) -> tuple[str, ...]:
+    """The types that an institution's endpoints can hear, or the deployment's."""
+    return OPERATORS_TYPES if institution == DEPLOYMENT else TYPES
+
+
+def checked_types(given: Iterable[str], institution: InstitutionId) -> list[str]:
     """Give event types in one spelling, without repeats: `consent.granted`, `consent.*`, `*`. Raises Refused."""
     found: list[str] = []
+    possible = _whole(institution)
     for one in given:
         whole = _FULL.fullmatch(one)
         plain = whole[1] if whole else one.removeprefix("firsthand.")
-        if not any(_fits(plain, type_) for type_ in _ALL):
+        if not any(_fits(plain, type_) for type_ in possible):
             raise Refused.of_field(
                 "event_types", N_("Choose event types from the list, for example consent.granted or consent.*.")
             )
@@ -164,10 +173,10 @@ def checked_types(given: Iterable[str]) -> list[str]:
     return found
 
 
-def types_of(pattern: str) -> tuple[str, ...]:
+def types_of(pattern: str, institution: InstitutionId) -> tuple[str, ...]:
     """Give the whole types that a pattern means. Raises Refused where it means none."""
-    (plain,) = checked_types([pattern])
-    return tuple(type_ for type_ in _ALL if _fits(plain, type_))
+    (plain,) = checked_types([pattern], institution)
+    return tuple(type_ for type_ in _whole(institution) if _fits(plain, type_))
 
 
 def checked_name(name: str, host: str) -> str:
@@ -192,7 +201,11 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 _LONGEST_NAME: Final = 80
-_ALL: Final = tuple(f"firsthand.{type_}.v1" for type_ in TYPES)
+
+
+@lru_cache(maxsize=1024)
+def _whole(institution: InstitutionId) -> tuple[str, ...]:
+    return tuple(f"firsthand.{type_}.v1" for type_ in types_for(institution))
 
 
 def _fits(pattern: str, type_: str) -> bool:
@@ -204,10 +217,12 @@ def _fits(pattern: str, type_: str) -> bool:
 __all__ = [
     "LONGEST_ROTATION",
     "MOST_ENDPOINTS",
+    "OPERATORS_TYPES",
     "TYPES",
     "Endpoint",
     "checked_headers",
     "checked_name",
     "checked_types",
+    "types_for",
     "types_of",
 ]
