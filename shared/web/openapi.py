@@ -19,7 +19,7 @@ from firsthand.shared.web.cookies import FAMILY, HOST, STAFF
 Schema = dict[str, Any]
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_STAFF: Final = frozenset({access._any_staff, access._student, access._tutor, access._coordinator, access._operator})  # noqa: SLF001 - the checks of the one gate
+_STAFF: Final = access.CHECKS - {access._family_session, access._anybody}  # noqa: SLF001 - the checks of the one gate
 _FAMILY: Final = access._family_session  # noqa: SLF001
 _UNDER_HTTPS: Final = f"under https its name begins with {HOST}"
 _SCHEMES: Final[Schema] = {

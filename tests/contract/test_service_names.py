@@ -18,6 +18,7 @@ NAMED = {
     "shared/topology.py": "who publishes, hears and answers an erasure",
     "shared/keys.py": "who signs sessions",
     "shared/sessions.py": "who signs sessions",
+    "shared/events/examples.py": "an example says who tells it, and what each service erased",
     "shared/events/scheduling.py": "a meeting that a consent cancelled says so",
     "services/archive/gate.py": "whose stream and pulse the gate watches",
     "services/consent/http/words.py": "what each service erased, in a family's words",
