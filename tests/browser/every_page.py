@@ -108,6 +108,21 @@ PAGES = (
         "/webhooks/endpoints/{endpoint_id}/deliveries/{delivery_id}",
     ),
     PageAt("coordinator", "/webhooks/answers-owed", "/webhooks/answers-owed"),
+    *(
+        PageAt(
+            "operator",
+            f"/webhooks/deployment/endpoints{path}",
+            f"/webhooks/deployment/endpoints{path.replace('{', '{operators_')}",
+        )
+        for path in (
+            "",
+            "/new",
+            "/{endpoint_id}",
+            "/{endpoint_id}/edit",
+            "/{endpoint_id}/remove",
+            "/{endpoint_id}/deliveries/{delivery_id}",
+        )
+    ),
     PageAt("student", "", "/discovery/leads", 403),
     PageAt("tutor", "", "/discovery/leads/nobody", 404),
     PageAt("tutor", "", "/portal/journeys?stage=nowhere", 422),

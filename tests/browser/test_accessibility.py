@@ -1,6 +1,7 @@
 """Every page, in English and Arabic, on a desk and on a phone, in light and dark: nothing shuts anybody out."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -103,17 +104,20 @@ class Visitors:
             return str((await play.waiting_leads(school))[0]["lead_id"])
         if name == "sign_in_link":
             return urlsplit(await self.house.sign_in_link("student")).path
-        if name in {"endpoint_id", "delivery_id"}:
-            self._places["endpoint_id"], self._places["delivery_id"] = await self._delivery()
+        if name.endswith(("endpoint_id", "delivery_id")):
+            of = "operators_" if name.startswith("operators_") else ""
+            keeper, place = (school.operator, "/deployment") if of else (school.coordinator, "")
+            endpoint_id, delivery_id = await self._delivery(keeper.call, place)
+            self._places |= {f"{of}endpoint_id": endpoint_id, f"{of}delivery_id": delivery_id}
             return self._places[name]
         if name == "slot":
             return quote(str((await play.free_times(await self.house.family_at("offered")))[0]["starts_at"]))
         journey = await self.house.family_at(name.removesuffix("_link"))
         return urlsplit(journey.link).path if name.endswith("_link") else journey.contact_id
 
-    async def _delivery(self) -> tuple[str, str]:
+    async def _delivery(self, call: Callable[..., Awaitable[Any]], place: str = "") -> tuple[str, str]:
         """An endpoint at which nobody answers, with one attempt."""
-        call, endpoints = self.house.school.coordinator.call, "/webhooks/api/v1/endpoints"
+        endpoints = f"/webhooks/api/v1{place}/endpoints"
         body = {"url": "http://127.0.0.1:1/hook", "event_types": ["*"], "name": "Learning platform"}
         added = str((await call("POST", endpoints, body))["endpoint_id"])
         await call("POST", f"{endpoints}/{added}/test")
