@@ -109,9 +109,13 @@ async def _read(response: aiohttp.ClientResponse) -> Answer:
             break
     return Answer(
         status=response.status,
-        headers={name: response.headers[name][:_LONGEST_HEADER] for name in _HEADERS if name in response.headers},
+        headers={name: _plain(response.headers[name]) for name in _HEADERS if name in response.headers},
         text=_readable(kept),
     )
+
+
+def _plain(value: str) -> str:
+    return value[:_LONGEST_HEADER].encode("ascii", "replace").decode("ascii")
 
 
 def _readable(answer: bytes) -> str:

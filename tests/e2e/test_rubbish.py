@@ -108,6 +108,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             "lead_id": await play.nominate(school, "waiting.example"), "person_id": school.student_id,
             "upload_id": new_id(), "cohort_id": "year-3", "kind": "ethics", "language": "en", "number": "1",
             "name": "meet", "_action": "move", "secret": "none", "token": "none", "institution": school.slug,
+            "event_type": "consent.granted",
             "endpoint_id": await _endpoint(school), "delivery_id": f"{new_id()}-{new_id()[:24]}",
         }  # fmt: skip
         callers = dict.fromkeys(("staff", "student", "tutor", "coordinator", "anybody"), staff)

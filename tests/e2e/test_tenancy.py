@@ -48,6 +48,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /scheduling/meetings/{contact_id}/move": {"at": "2099-01-01T10:00"},
     "PATCH /webhooks/api/v1/endpoints/{endpoint_id}": {"name": "Else"},
     "POST /webhooks/api/v1/endpoints/{endpoint_id}/recover": {"since": "2026-01-01T00:00:00Z"},
+    "POST /webhooks/api/v1/endpoints/{endpoint_id}/replay": {"since": "2026-01-01T00:00:00Z"},
     "PUT /webhooks/api/v1/obligations/{contact_id}/{endpoint_id}": {"answer": "deleted"},
     "POST /webhooks/answers-owed/{contact_id}/{endpoint_id}": {"answer": "deleted"},
 }  # fmt: skip
@@ -61,6 +62,7 @@ OWN_WORDS = {
     "number": "1",
     "name": "meet",
     "_action": "move",
+    "event_type": "consent.granted",
 }
 # What is of one case: another tutor finds none of it.
 OF_A_CASE = frozenset({"case_id", "contact_id", "lead_id", "upload_id"})

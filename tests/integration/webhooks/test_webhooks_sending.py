@@ -247,3 +247,34 @@ async def test_an_egress_proxy_carries_everything_and_tls_still_goes_by_the_name
                 assert (await post(made, f"https://127.0.0.1:{port}/")).error == "refused-address"
         async with sender(proxy=address) as made:
             assert (await post(made, receiver.url)).error == "connect", "the proxy is gone, the receiver is there"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "error"),
+    [
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", 101, ""),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\nx", None, "protocol"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx", None, "protocol"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", None, "protocol"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", None, "protocol"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc", 200, ""),
+        (b"HTTP/1.1 429 \xff\r\nretry-after: \xed\xa0\x80\r\ncontent-length: 2\r\n\r\n\xed\xa0", 429, ""),
+    ],
+)
+async def test_no_answer_however_odd_breaks_an_attempt(said: bytes, status: int | None, error: str) -> None:
+    async with serving(saying(said)) as port, sender() as made:
+        answer = await post(made, f"http://127.0.0.1:{port}/")
+        assert (answer.status, answer.error) == (status, error)
+        assert all(value.isascii() for value in answer.headers.values())
+        answer.text.encode()
+
+
+async def test_answers_that_only_announce_one_end_in_time() -> None:
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+            await writer.drain()
+
+    async with serving(announce) as port, sender(within=0.3) as made:
+        assert (await post(made, f"http://127.0.0.1:{port}/")).error == "timeout"
