@@ -4,15 +4,22 @@ The operator asks on one subject of core NATS, and every replica answers on its 
 on (docs/decisions/0027-doctor-asks.md). Nothing in an answer is personal.
 """
 
+import asyncio
+import contextlib
 import importlib.metadata
 import os
+import secrets
 import shutil
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from pydantic import BaseModel, Field, ValidationError
 
 from firsthand.shared.bus import Bus
@@ -20,6 +27,9 @@ from firsthand.shared.settings import Settings
 from firsthand.shared.topology import STATUS_QUESTION, status_answer
 
 COUNTED_UP_TO: Final = 256  # waiting events
+_THERE_WITHIN: Final = 1.0  # seconds for a replica to say that it is there
+_NEXT_WITHIN: Final = 0.2  # ... and for a further replica, once every service has one
+_ANSWER_WITHIN: Final = 8.0  # seconds; a replica looks at its stores and at NATS, and may wait for each
 
 
 class DiskStatus(BaseModel):
@@ -64,6 +74,17 @@ class Answer(BaseModel):
     status: Status | None = None
 
 
+@dataclass
+class Asked:
+    """What came of asking."""
+
+    statuses: list[Status] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)  # services with a replica that is there and did not finish
+
+    def of(self, service: str) -> list[Status]:
+        return [one for one in self.statuses if one.service == service]
+
+
 def version() -> str:
     return importlib.metadata.version("firsthand")
 
@@ -106,13 +127,56 @@ async def answer_the_operator(bus: Bus, status: Callable[[], Awaitable[Status]])
     await bus.on_beat(STATUS_QUESTION, reply)
 
 
+async def ask_over(client: Client, services: Sequence[str]) -> Asked:
+    """Ask every replica over one connection to NATS, of a user that may. Raises nats.errors.Error, TimeoutError."""
+    there: dict[str, Answer] = {}
+    service_of: dict[str, str] = {}
+    changed = asyncio.Event()
+    question = secrets.token_hex(8)
+
+    async def note(message: Msg) -> None:
+        with contextlib.suppress(ValidationError):
+            answer = Answer.model_validate_json(message.data)
+            if answer.question == question:
+                service = message.subject.rpartition(".")[2]  # the server lets no other service publish on it
+                if answer.status:
+                    answer.status.service = service
+                replica = f"{service} {answer.replica}"
+                there[replica], service_of[replica] = answer, service
+                changed.set()
+
+    async def until(seconds: float, finished: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while not finished() and (left := deadline - time.monotonic()) > 0:
+            changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await changed.wait()
+
+    subscription = await client.subscribe(status_answer("*"), cb=note)
+    try:
+        await client.publish(STATUS_QUESTION, question.encode())
+        await client.flush()
+        await until(_THERE_WITHIN, lambda: set(services) <= set(service_of.values()))
+        await until(_NEXT_WITHIN, lambda: False)
+        await until(_ANSWER_WITHIN, lambda: all(answer.status for answer in there.values()))
+    finally:
+        await subscription.unsubscribe()
+    return Asked(
+        [answer.status for _, answer in sorted(there.items()) if answer.status],
+        sorted({service_of[replica] for replica, answer in there.items() if not answer.status}),
+    )
+
+
 __all__ = [
     "COUNTED_UP_TO",
     "Answer",
+    "Asked",
     "ClockStatus",
     "DiskStatus",
     "Status",
     "answer_the_operator",
+    "ask_over",
     "disks_of",
     "host",
     "version",

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from firsthand.shared.events import EVENTS, AnyEvent
-from firsthand.shared.events.examples import EXAMPLES
+from firsthand.shared.events.examples import example_of
 from firsthand.shared.topology import DELIVERED, STREAMS
 
 _HEAD: Final = """# Every event
@@ -56,7 +56,7 @@ def _entry(event: type[AnyEvent]) -> Iterator[str]:
     yield from _rows(state, schema)
     yield ""
     yield "```json"
-    yield json.dumps(json.loads(EXAMPLES[event.event_type()].wire()), indent=2, ensure_ascii=False)
+    yield json.dumps(json.loads(example_of(event).wire()), indent=2, ensure_ascii=False)
     yield "```"
     yield ""
 

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from firsthand.shared.events import EVENTS, AnyEvent
+from firsthand.shared.events import AnyEvent
 from firsthand.shared.identifiers import DEPLOYMENT
 
 INSTITUTION: Final = "example-dental"
@@ -276,6 +276,4 @@ def example_of(event: type[AnyEvent]) -> AnyEvent:
     )
 
 
-EXAMPLES: Final = {type_: example_of(event) for type_, event in EVENTS.items()}
-
-__all__ = ["EXAMPLES", "example_of"]
+__all__ = ["example_of"]

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from firsthand.shared.events import EVENTS, AnyEvent
 from firsthand.shared.events.catalogue import catalogue
-from firsthand.shared.events.examples import EXAMPLES
+from firsthand.shared.events.examples import example_of
 from firsthand.shared.topology import DURABLES, STREAMS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "events"
@@ -44,7 +44,7 @@ def asyncapi() -> Schema:
             "summary": (event.__doc__ or "").strip().split("\n")[0] if "__doc__" in vars(event) else event.event_type(),
             "contentType": "application/cloudevents+json",
             "payload": {"$ref": f"./{event.event_type()}.json"},
-            "examples": [{"payload": json.loads(EXAMPLES[event.event_type()].wire())}],
+            "examples": [{"payload": json.loads(example_of(event).wire())}],
         }
         channels[name] = {
             "address": event.filter_subject("{institution}"),

@@ -11,7 +11,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 from firsthand.services.webhooks.attempts import CONTENT_TYPE
 from firsthand.shared.events import EVENTS, AnyEvent, parse_event, schemas
 from firsthand.shared.events.consent import ConsentGrantedV1
-from firsthand.shared.events.examples import EXAMPLES
+from firsthand.shared.events.examples import example_of
 from firsthand.shared.topology import DURABLES, STREAMS
 
 
@@ -31,7 +31,7 @@ def test_each_example_is_valid_for_others_and_says_nothing_that_the_schema_does_
     for shape in [schema, *schema.get("$defs", {}).values()]:
         if "properties" in shape:
             shape.setdefault("additionalProperties", False)
-    example = EXAMPLES[type_]
+    example = example_of(EVENTS[type_])
     jsonschema_rs.validator_for(schema, validate_formats=True).validate(json.loads(example.wire()))
     assert parse_event(example.wire()) == example
     read = from_structured_event(HTTPMessage({"content-type": CONTENT_TYPE}, example.wire()))

@@ -12,7 +12,7 @@ import pytest
 
 from firsthand.shared.events.consent import ConsentGrantedV1, ConsentWithdrawnV1
 from firsthand.shared.events.envelope import AnyEvent
-from firsthand.shared.events.examples import EXAMPLES
+from firsthand.shared.events.examples import example_of
 from firsthand.shared.identifiers import InstitutionId
 from tests.patience import PATIENCE
 
@@ -36,7 +36,7 @@ def told(kind: type[AnyEvent], contact: str, sequence: int, institution: str = "
         sequence=sequence,
         at=datetime.now(UTC),
         actor="family",
-        data=EXAMPLES[kind.event_type()].data,
+        data=example_of(kind).data,
     )
 
 

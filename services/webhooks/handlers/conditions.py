@@ -11,8 +11,7 @@ from firsthand.services.webhooks.model import Condition
 from firsthand.services.webhooks.repository import Conditions, Endpoints
 from firsthand.shared.identifiers import DEPLOYMENT
 from firsthand.shared.service import Context
-from firsthand.shared.status import Status
-from firsthand.shared.status_survey import ask_over
+from firsthand.shared.status import Status, ask_over
 from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable
 from firsthand.shared.topology import SERVICES
 
