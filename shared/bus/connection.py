@@ -304,6 +304,18 @@ class Bus:
         to be closed. `since`: an instant, the stream sequence after which to begin, "new" (from now) or "all". It
         survives disconnects and restarts without missing any.
         """
+        listener = self._listener(name, call, unreadable=unreadable, since=since, vital=True)
+        await listener.start(within=_ANSWER_WITHIN)
+        return listener
+
+    async def read(self, name: str, call: Heard, *, unreadable: Unreadable, since: Since) -> None:
+        """Hear once what was told until now, as `listen` does, however long it takes. Readiness does not wait for it."""
+        async with self._listener(name, call, unreadable=unreadable, since=since, vital=False) as listener:
+            await listener.start(within=_ANSWER_WITHIN)
+            await listener.current()
+
+    def _listener(self, name: str, call: Heard, *, unreadable: Unreadable, since: Since, vital: bool) -> Listener:
+        """Raises NotBound."""
         listening = next((one for one in listenings_of(self.service) if one.name == name), None)
         if listening is None:
             raise NotBound(f"{self.service}: the topology has no listening {name}")
@@ -321,9 +333,7 @@ class Bus:
             )
             for stream in listening.streams
         ]
-        listener = self._kept(Listener(parts, self._listeners.discard))
-        await listener.start(within=_ANSWER_WITHIN)
-        return listener
+        return self._kept(Listener(parts, self._listeners.discard, vital=vital))
 
     async def beat(self, subject: str, payload: bytes) -> None:
         """Tell whoever listens now. While disconnected nothing is sent: no old beat arrives late as a new one."""
@@ -427,7 +437,7 @@ class Bus:
 
         if not self.connected:
             return ["There is no connection to NATS."]
-        found = [problem for listener in self._listeners for problem in listener.problems()]
+        found = [problem for one in self._listeners if one.vital for problem in one.problems()]
         if self._refusal and time.monotonic() - self._refusal[1] < _REFUSED_FOR:
             found.append(f"{self._refusal[0]}. Has this service its own user, and the server the newest nats.conf?")
         try:

@@ -46,8 +46,17 @@ class NoPlace(nats.errors.Error):
 class Listener:
     """Something that is listened to until it is stopped. As a context manager it stops at the end."""
 
-    def __init__(self, parts: "Sequence[StreamListener | Subscription]", stopped: "Callable[[Listener], None]") -> None:
-        """`stopped` is called once it is. From the moment when stopping begins, its problems are nobody's."""
+    def __init__(
+        self,
+        parts: "Sequence[StreamListener | Subscription]",
+        stopped: "Callable[[Listener], None]",
+        *,
+        vital: bool = True,
+    ) -> None:
+        """`stopped` is called once it is. From the moment when stopping begins, its problems are nobody's. `vital`: the
+        service is not ready while this has problems.
+        """
+        self.vital = vital
         self._parts = parts
         self._stopped = stopped
         self._stopping: asyncio.Task[None] | None = None

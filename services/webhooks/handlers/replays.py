@@ -18,7 +18,6 @@ from firsthand.services.webhooks.model import Endpoint, Replay
 from firsthand.services.webhooks.model.delivery import PAST
 from firsthand.services.webhooks.model.recipients import LastConsent
 from firsthand.services.webhooks.repository import AllRecipients, Deliveries, Endpoints, Replays
-from firsthand.shared.bus.listeners import Heard, Since
 from firsthand.shared.events.consent import ConsentState
 from firsthand.shared.events.envelope import AnyEvent, Envelope
 from firsthand.shared.events.webhooks import EndpointTestedV1
@@ -141,14 +140,10 @@ class _Reader:
             await ended([reading])
 
     async def _read_all(self) -> None:
-        await self._read("replay_consents", self._note_consent, since="all")
-        await self._read("replay_events", self._take, since=self._replay.since - _CLOCKS_DIFFER)
+        bus, since = self._context.bus, self._replay.since - _CLOCKS_DIFFER
+        await bus.read("replay_consents", self._note_consent, unreadable=self._pass_over, since="all")
+        await bus.read("replay_events", self._take, unreadable=self._pass_over, since=since)
         await self._keep()
-
-    async def _read(self, name: str, call: Heard, *, since: Since) -> None:
-        """Read what was told until now, in a listening of the topology."""
-        async with await self._context.bus.listen(name, call, unreadable=self._pass_over, since=since) as listener:
-            await listener.current()
 
     async def _pass_over(self, envelope: Envelope, _sequence: int) -> None:
         """A newer release told it, and whoever understands it delivers it as it happens."""

@@ -119,6 +119,25 @@ async def test_a_replay_whose_reader_is_gone_is_read_by_the_next(house: House, r
     await receiver.got(10)
 
 
+async def test_the_service_is_ready_while_a_replay_is_read(house: House, receiver: Receiver) -> None:
+    added = await house.add(receiver.url)
+    await house.grant(contact="c1")
+    await house.until(added["endpoint_id"], "delivered")
+    house.clock.advance(timedelta(minutes=1))
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hear(_event: object, _sequence: int) -> None:
+        reading.set()
+        await go_on.wait()
+
+    bus = house.context.bus
+    read = asyncio.create_task(bus.read("replay_consents", hear, unreadable=hear, since="all"))
+    await reading.wait()
+    assert await bus.problems() == []
+    go_on.set()
+    await read
+
+
 async def test_a_replay_ends_when_its_endpoint_is_removed_or_disabled(house: House, receiver: Receiver) -> None:
     await house.grant(contact="c1")
     house.clock.advance(timedelta(minutes=1))
