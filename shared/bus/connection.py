@@ -309,7 +309,7 @@ class Bus:
         return listener
 
     async def read(self, name: str, call: Heard, *, unreadable: Unreadable, since: Since) -> None:
-        """Hear once what was told until now, as `listen` does, however long it takes. Readiness does not wait for it."""
+        """Hear once what was told until now, as `listen` does, however long it takes. Readiness does not wait."""
         async with self._listener(name, call, unreadable=unreadable, since=since, vital=False) as listener:
             await listener.start(within=_ANSWER_WITHIN)
             await listener.current()
