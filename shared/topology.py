@@ -247,7 +247,7 @@ LISTENINGS: Final[tuple[Listening, ...]] = (
     Listening("archive", "read_replays", (), replays="follow_consent"),
     Listening("portal", "show_live", _CONTACTS),
     # Read from a point in time on, and left again: what an endpoint is sent that was added later.
-    Listening("webhooks", "replay_consents", _CONSENT_RULES),
+    Listening("webhooks", "replay_consents", _CONSENT_RULES, ("consent", "erasure")),
     Listening("webhooks", "replay_events", (*DELIVERED, *_SERVICES)),
 )
 # So many replicas of one service may listen at once, in one placement; the next one finds no place and is not ready.

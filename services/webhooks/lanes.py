@@ -263,7 +263,8 @@ class _HeldLane:
     async def _next(self, endpoint: Endpoint) -> Delivery | None:
         """The next delivery that may go out now. Raises StoreUnavailable."""
         if not self._ahead or self._elapsed() - self._found_at > _OLD:
-            due = await self._deliveries.due(endpoint.id, self._now(), _AHEAD + len(self._contacts), but=self._contacts)
+            in_hand = frozenset(self._contacts)  # now: one that ends while we look may be read as it was before
+            due = await self._deliveries.due(endpoint.id, self._now(), _AHEAD + len(in_hand), but=in_hand)
             self._ahead = deque(due)
             self._found_at = self._elapsed()
         while self._ahead:

@@ -216,6 +216,7 @@ def test_what_destroys_is_declared_and_only_what_carries_on_or_reminds_is_not() 
         "webhooks endpoint",
         "webhooks lane",
         "webhooks recipients",
+        "webhooks replay",
     }
     assert DISCOVERY.timers  # the mapping is read, not empty
 

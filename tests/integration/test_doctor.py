@@ -13,7 +13,7 @@ import pytest
 
 from firsthand.services.consent.app import SERVICE as CONSENT
 from firsthand.services.portal.app import SERVICE as PORTAL
-from firsthand.shared import status_survey
+from firsthand.shared import status
 from firsthand.shared.bus import Bus, BusSettings
 from firsthand.shared.bus.connection import connected
 from firsthand.shared.clock import SystemClock
@@ -88,7 +88,7 @@ async def test_what_does_not_run_is_looked_at_and_what_waits_in_it_is_named(tmp_
 async def test_a_replica_that_is_there_but_does_not_answer_is_a_fault(
     tmp_path: Path, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_survey, "_ANSWER_WITHIN", 0.2)
+    monkeypatch.setattr(status, "_ANSWER_WITHIN", 0.2)
 
     async def hangs() -> Status:
         await asyncio.Event().wait()

@@ -18,7 +18,6 @@ from firsthand.services.webhooks.model import Endpoint, Replay
 from firsthand.services.webhooks.model.delivery import PAST
 from firsthand.services.webhooks.model.recipients import LastConsent
 from firsthand.services.webhooks.repository import AllRecipients, Deliveries, Endpoints, Replays
-from firsthand.shared.events.consent import ConsentState
 from firsthand.shared.events.envelope import AnyEvent, Envelope
 from firsthand.shared.events.webhooks import EndpointTestedV1
 from firsthand.shared.identifiers import DEPLOYMENT, InstitutionId
@@ -90,14 +89,21 @@ class Readers:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, datetime], asyncio.Task[None]] = {}  # by endpoint, and when it was asked for
 
     def begin(self, replay: Replay) -> None:
-        if replay.id in self._tasks:  # it is slow, and not gone
+        key = replay.id, replay.until
+        if key in self._tasks:  # it is slow, and not gone
             return
-        task = asyncio.create_task(_Reader(self._context, replay).run(), name=f"replay {replay.id}")
-        self._tasks[replay.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(replay.id, None))
+        before = [task for (endpoint_id, _), task in self._tasks.items() if endpoint_id == replay.id]
+        self._tasks[key] = task = asyncio.create_task(self._read(replay, before), name=f"replay {replay.id}")
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    async def _read(self, replay: Replay, before: Sequence[asyncio.Task[None]]) -> None:
+        """Read one, once those that were stopped have tidied up: what they drop is not this one's."""
+        if before:
+            await asyncio.wait(before)
+        await _Reader(self._context, replay).run()
 
     async def run(self) -> None:
         """Stand by until the service stops. What is being read is then read again, here or elsewhere."""
@@ -131,17 +137,21 @@ class _Reader:
                 await asyncio.wait({reading}, timeout=_SAID_EVERY)
                 await self._say()
                 if self._gone:
-                    return
-            await reading
-            await self._say(ended=True)
+                    break
+            else:
+                await reading
+                await self._say(ended=True)
         except Exception:  # the timer begins again
             self._context.log.exception("a replay failed", extra={"endpoint": self._replay.id})
         finally:
             await ended([reading])
+        if self._gone and (last := await self._replays.get(self._replay.id)) and last.state == "stopped":
+            await self._deliveries.forget_past(self._replay.id)  # what was kept after it was stopped
 
     async def _read_all(self) -> None:
         bus, since = self._context.bus, self._replay.since - _CLOCKS_DIFFER
-        await bus.read("replay_consents", self._note_consent, unreadable=self._pass_over, since="all")
+        if self._institution != DEPLOYMENT:
+            await bus.read("replay_consents", self._note_consent, unreadable=self._note_unknown_consent, since="all")
         await bus.read("replay_events", self._take, unreadable=self._pass_over, since=since)
         await self._keep()
 
@@ -150,10 +160,17 @@ class _Reader:
         self._context.log.warning("a replay leaves out what it does not understand", extra={"type": envelope.type})
 
     async def _note_consent(self, event: AnyEvent, _sequence: int) -> None:
-        if event.institution == self._institution and isinstance(event.data, ConsentState):
-            known = self._consents.get(event.subject)
-            if known is None or known.sequence < event.sequence:
-                self._consents[event.subject] = LastConsent.of(event, event.data.consent)
+        if event.institution == self._institution:
+            self._note_last(event.subject, LastConsent.of(event))
+
+    async def _note_unknown_consent(self, envelope: Envelope, _sequence: int) -> None:
+        if envelope.institution == self._institution:
+            self._note_last(envelope.subject, LastConsent.unknown(envelope))
+
+    def _note_last(self, contact_id: str, told: LastConsent) -> None:
+        known = self._consents.get(contact_id)
+        if known is None or known.sequence < told.sequence:
+            self._consents[contact_id] = told
 
     async def _take(self, event: AnyEvent, _sequence: int) -> None:
         """Raises StoreUnavailable; the event is then given again."""
@@ -169,9 +186,8 @@ class _Reader:
         """Keep deliveries of what was read, those of one contact one after the other. Raises StoreUnavailable."""
         async with self._keeping:
             endpoint = await self._endpoints.get(self._replay.id)
-            if endpoint is None or endpoint.state not in {"active", "paused"}:
+            if endpoint is None or endpoint.state not in {"active", "paused"} or not await self._wanted():
                 self._gone = True
-            if self._gone or endpoint is None:
                 return
             of_contacts = defaultdict(list)
             for event in self._waiting[:]:
@@ -201,7 +217,7 @@ class _Reader:
 
     async def _note_recipient(self, endpoint: Endpoint, event: AnyEvent, consent: LastConsent | None) -> bool:
         """Note that an endpoint is sent something of a contact. False when nothing of it goes out any more."""
-        if not hasattr(event.data, "contact") or event.service == "webhooks":
+        if not hasattr(event.data, "contact"):
             return True
 
         @use_case
@@ -209,17 +225,21 @@ class _Reader:
             recipients = await self._everyone.get_or_begin(event.subject)
             if recipients.is_closed:
                 return False
-            if recipients.address(endpoint, event, consent):
+            if event.service != "webhooks" and recipients.address(endpoint, event, consent):
                 await self._everyone.put(recipients)
             return True
 
         return await note()
 
+    async def _wanted(self) -> Replay | None:
+        """Give the replay as it is kept, while it is still to be read."""
+        current = await self._replays.get(self._replay.id)
+        return current if current and current.state == "reading" and current.until == self._replay.until else None
+
     async def _say(self, *, ended: bool = False) -> None:
         """Say how far it is, and that it is read here; or see that it is not wanted any more."""
-        current, now = await self._replays.get(self._replay.id), self._context.clock.now()
-        same = current is not None and current.state == "reading" and current.until == self._replay.until
-        if current is None or not same:
+        current, now = await self._wanted(), self._context.clock.now()
+        if current is None:
             self._gone = True
             return
         current.found = self._found

@@ -17,7 +17,7 @@ from firsthand.shared.events.consent import (
     ErasureRequestedV1,
 )
 from firsthand.shared.events.contact import ContactReference
-from firsthand.shared.events.envelope import AnyEvent
+from firsthand.shared.events.envelope import AnyEvent, Envelope
 from firsthand.shared.events.webhooks import ObligationsState, ObligationState, OwedAnswer, OwedBecause
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
@@ -59,12 +59,19 @@ class LastConsent:
     origin: str
     sequence: int
     scopes: tuple[str, ...]
-    closed: bool  # it was refused or taken back, or the contact is erased
+    closed: bool  # it was refused or taken back, the contact is erased, or nobody here understands what was said
 
     @classmethod
-    def of(cls, event: AnyEvent, record: ConsentRecordState) -> Self:
-        closed = isinstance(event, ConsentDeclinedV1 | ConsentWithdrawnV1 | ErasureRequestedV1)
-        return cls(event.origin, event.sequence, tuple(map(str, record.scopes)), closed)
+    def of(cls, event: AnyEvent) -> Self:
+        """Read an event whose data is a `ConsentState`."""
+        ended = isinstance(event, ConsentDeclinedV1 | ConsentWithdrawnV1 | ErasureRequestedV1)
+        scopes = tuple(map(str, event.data.consent.scopes))
+        return cls(event.origin, event.sequence, scopes, ended or not event.data.is_known)
+
+    @classmethod
+    def unknown(cls, envelope: Envelope) -> Self:
+        """What only a newer release understands."""
+        return cls(envelope.origin, envelope.sequence, (), closed=True)
 
 
 class Addressed(BaseModel):

@@ -1,8 +1,11 @@
 """An endpoint that was added later is sent what happened, out of the streams, and nobody's who took it back."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from firsthand.services.webhooks.app import SERVICE
 from firsthand.services.webhooks.model.replay import LEASE, Replay
@@ -189,3 +192,46 @@ async def test_the_page_sends_past_events_and_says_how_it_went(house: House, rec
     await receiver.got(1)
     await told(house, added["endpoint_id"], "done")
     assert "Last time: from" in (await house.http.get(page, headers=house.staff())).text
+
+
+async def test_nothing_is_sent_of_a_contact_whose_consent_only_a_newer_release_understands(
+    house: House, receiver: Receiver
+) -> None:
+    for contact in ("c1", "c2", "c3"):
+        await house.grant(contact=contact)
+    newer = json.loads(house.consent("ConsentChangedV1", contact="c2").wire())
+    newer |= {"id": "newer", "type": "firsthand.consent.handed-over.v2"}
+    await house.nats.jetstream().publish("fh.v1.qu-cdm.consent.handed-over", json.dumps(newer).encode())
+    await house.publish(house.consent("ConsentChangedV1", state="suspended", contact="c3"))
+    house.clock.advance(timedelta(minutes=1))
+    added = await house.add(receiver.url)
+    assert (await replayed(house, added["endpoint_id"]))["found"] == 1
+    assert {one["contact_id"] for one in await house.deliveries(added["endpoint_id"])} == {"c1"}
+
+
+async def test_what_is_kept_while_it_is_stopped_goes_too_and_the_next_one_begins_at_once(
+    house: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        await house.grant(contact=f"c{number}")
+    house.clock.advance(timedelta(minutes=1))
+    added = await house.add(receiver.url, event_types=["consent.*"])
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/pause")
+    reading, go_on, read = asyncio.Event(), asyncio.Event(), house.context.bus.read
+
+    async def held(name: str, *given: Any, **more: Any) -> None:
+        await read(name, *given, **more)
+        if name == "replay_events":
+            reading.set()
+            await go_on.wait()
+
+    monkeypatch.setattr(house.context.bus, "read", held)
+    path = f"/endpoints/{added['endpoint_id']}/replay"
+    since = {"since": (house.clock.now() - timedelta(hours=1)).isoformat()}
+    assert (await house.call("POST", path, json=since)).status_code == 202
+    await reading.wait()
+    assert (await house.call("DELETE", path)).status_code == 204
+    go_on.set()
+    house.clock.advance(timedelta(seconds=1))
+    assert (await replayed(house, added["endpoint_id"]))["found"] == 3
+    assert len(await house.deliveries(added["endpoint_id"], state="waiting")) == 3
