@@ -22,6 +22,9 @@ from firsthand.shared.bus.topology_apply import drift
 from firsthand.shared.clock import SystemClock
 from tests.e2e.system import THIS_CODE, System, apart, unique
 
+# Some twenty processes of two releases are started, one after the other.
+pytestmark = pytest.mark.timeout(300)
+
 CLOCK = SystemClock()
 BEFORE: Final = "0bc7577"  # 0.1.0; each release moves it on (docs/develop.md)
 SERVICES = ("portal", "discovery", "consent", "scheduling", "archive")  # those of that release

@@ -212,6 +212,8 @@ async def test_no_rubbish_at_any_door_breaks_anything_or_reaches_the_log(world: 
     dice, wrong = random.Random(20261121), []
     schemas = {name: await world.callers["anybody"].call("GET", f"/{name}/openapi.json") for name in SERVICES}
     for door in sorted(doors(), key=lambda door: (bool(ENDS.search(door.path)), door.method == "DELETE")):
+        if "/deployment/" in door.path:
+            continue  # the same functions as without it, by another keeper
         if str(door) in ENDLESS:
             continue
         for address, options in requests_to(door, world.things, schemas[door.service], dice):
