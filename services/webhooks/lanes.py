@@ -271,28 +271,32 @@ class _HeldLane:
             known = self._ahead.popleft()
             if known.id in self._contacts:
                 continue
-            # It may have been erased, or put off, since it was found.
-            new = self._elapsed() - self._found_at < _NEW
+            # It may have been erased, put off, or sent before its turn, since it was found.
+            new = not endpoint.ordered and self._elapsed() - self._found_at < _NEW
             current = known if new else await self._deliveries.get(known.id)
             if current is None or current.next_at is None or current.next_at > self._now():
                 continue
-            if endpoint.ordered and not await self._is_first(current):
-                continue
-            return current
+            if not endpoint.ordered:
+                return current
+            if (first := await self._first_of(current)) is not None:
+                return first
         return None
 
-    async def _is_first(self, delivery: Delivery) -> bool:
-        """Tell whether nothing of the same contact is to go out before it; if there is, put it off until then."""
+    async def _first_of(self, delivery: Delivery) -> Delivery | None:
+        """What is to go out now of a delivery's contact: itself, or what happened before it. None when that waits for
+        its next attempt, or is in hand; the delivery then waits as well.
+        """
         if delivery.contact_id in self._contacts.values():
-            return False
+            return None
         first = await self._deliveries.first_waiting(delivery.endpoint_id, delivery.contact_id)
         if first is None or first.id == delivery.id:
-            return True
-        if first.next_at and first.next_at > self._now():
-            delivery.next_at = first.next_at + _ORDER_KEPT
-            with contextlib.suppress(Conflict):
-                await self._deliveries.save(delivery)
-        return False
+            return delivery
+        if first.next_at is None or first.next_at <= self._now():
+            return first
+        delivery.next_at = first.next_at + _ORDER_KEPT
+        with contextlib.suppress(Conflict):
+            await self._deliveries.save(delivery)
+        return None
 
     async def _renew(self) -> None:
         """Say that the lane is still held here. Raises StoreUnavailable."""

@@ -428,6 +428,29 @@ async def test_what_takes_back_overtakes_whatever_waits(house: House, receiver: 
     assert [one.headers.get("firsthand-answer-to") is not None for one in received].index(True) == 1
 
 
+async def test_in_order_a_withdrawal_brings_forward_what_happened_before_it(house: House, receiver: Receiver) -> None:
+    added = await house.add(receiver.url, parallel=2, ordered=True)
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/pause")
+    contacts = [f"c{number}" for number in range(50)]
+    for contact in contacts:
+        await house.grant(contact=contact)
+    house.clock.advance(timedelta(seconds=1))
+    for contact in contacts:
+        await house.publish(house.consent("ConsentWithdrawnV1", state="withdrawn", contact=contact))
+
+    async def all_wait() -> bool:
+        endpoint = await house.call("GET", f"/endpoints/{added['endpoint_id']}")
+        return bool(endpoint.json()["deliveries"]["waiting"] == 100)
+
+    await house.eventually(all_wait)
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/resume")
+    told = [json.loads(one.body) for one in await receiver.got(100)]
+    assert len(told) == 100
+    for contact in contacts:
+        kinds = [one["type"].split(".")[2] for one in told if one["subject"] == contact]
+        assert kinds == ["granted", "withdrawn"]
+
+
 async def test_deliveries_are_searched_by_state_type_day_event_and_contact(house: House, receiver: Receiver) -> None:
     added = await house.add(receiver.url)
     receiver.replies = [Reply(status=500)]
