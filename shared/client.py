@@ -93,7 +93,9 @@ async def operator(url: str, keys: Keys, clock: Clock) -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def machine(url: str, token: str) -> AsyncIterator[Caller]:
-    """Act as a machine of an institution, by its token (`firsthand token create`)."""
+    """Act as a machine of an institution, by its token (`firsthand token create`). Raises Refused."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise Refused(0, "This is no token: it holds other characters. Copy it again, or create another one.")
     async with _connection(url) as http:
         yield Caller(http, lambda: token)
 
