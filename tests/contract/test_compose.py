@@ -10,6 +10,7 @@ from firsthand.services.__main__ import SERVICES
 from tests import real_servers
 
 ROOT = Path(__file__).parents[2]
+LOCKS = sorted([*ROOT.glob("*.lock"), *ROOT.glob("tests/**/*-lock.json")])
 CADDYFILE = (ROOT / "deploy" / "Caddyfile").read_text()
 
 
@@ -28,6 +29,13 @@ def pinned(lock: str) -> dict[str, str]:
     """Each requirement of a lock with its hashes, by name."""
     entries = re.findall(r"^([a-z0-9._-]+)(==.*?)(?=^\S|\Z)", (ROOT / lock).read_text(), re.MULTILINE | re.DOTALL)
     return dict(entries)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_no_lock_names_an_address_and_each_has_hashes(lock: Path) -> None:
+    text = lock.read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "sha256:" in text or "sha512-" in text
 
 
 def test_the_image_is_given_what_the_lock_says_and_nothing_for_developing() -> None:
