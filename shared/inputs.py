@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated, Final
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, TypeAdapter
 
@@ -95,11 +96,18 @@ NextPath = Annotated[str, StringConstraints(max_length=4000)]
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 
 _DATES: Final = TypeAdapter[date](CalendarDate)
+_MOMENTS: Final = TypeAdapter[datetime](Instant)
 
 
 def day_of(text: str) -> date:
     """Read a day (ISO 8601) as a form gives it. Raises ValueError."""
     return _DATES.validate_python(text[:100])
+
+
+def moment_of(text: str, zone: str) -> datetime:
+    """Read a day and a time (ISO 8601) of a zone's clock as a form gives it. Raises ValueError."""
+    wall = datetime.fromisoformat(tidy(text[:100])).replace(tzinfo=ZoneInfo(zone))
+    return _MOMENTS.validate_python(wall).astimezone(UTC)
 
 
 def number_of(text: str) -> int | None:
@@ -129,6 +137,7 @@ __all__ = [
     "day_of",
     "is_name",
     "length_of",
+    "moment_of",
     "number_of",
     "tidy",
 ]

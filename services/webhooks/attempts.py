@@ -81,12 +81,16 @@ class Target:
 
 
 async def attempt(
-    context: Context, sends: Sends, endpoint: Endpoint, delivery: Delivery, target: Callable[[], Awaitable[Target]]
+    context: Context, endpoint: Endpoint, delivery: Delivery, means: Callable[[], Awaitable[tuple[Sends, Target]]]
 ) -> Outcome:
-    """Make one attempt and keep it, also when it is our own fault that it failed. Raises StoreUnavailable."""
+    """Make one attempt and keep it, also when it is our own fault that it failed. Raises StoreUnavailable.
+
+    `means`: gives what sends it, and the endpoint opened.
+    """
     began = context.clock.now()
     try:
-        url, headers = (await target()).request(context, delivery, began)
+        sends, target = await means()
+        url, headers = target.request(context, delivery, began)
         answer = await sends.send(url, headers, delivery.payload)
     except StoreUnavailable:
         raise

@@ -52,7 +52,7 @@ class Dispatch:
 
     async def sender(self) -> Sends:
         """Give what sends requests; it is loaded when there is something to send."""
-        if self._sender is None:
+        if self._sender is None or (self._sender.done() and self._sender.exception()):
             self._sender = asyncio.create_task(_sender(self.context), name="loading what sends webhooks")
         return await asyncio.shield(self._sender)
 
@@ -125,7 +125,8 @@ class Dispatch:
             if self._tasks:
                 await asyncio.wait(self._tasks)
             if self._sender:
-                await (await self._sender).close()
+                with contextlib.suppress(Exception):  # none was made: the attempts said why
+                    await (await self._sender).close()
 
 
 class _HeldLane:
@@ -242,9 +243,7 @@ class _HeldLane:
 
     async def _attempt(self, endpoint: Endpoint, delivery: Delivery) -> None:
         try:
-            opened = partial(self._opened, endpoint)
-            sender = await self._dispatch.sender()
-            outcome = await attempt(self._context, sender, endpoint, delivery, opened)
+            outcome = await attempt(self._context, endpoint, delivery, partial(self._means, endpoint))
             if outcome.wait:
                 self._wait_until = self._elapsed() + min(outcome.wait, _LONGEST_WAIT)
         except StoreUnavailable as error:
@@ -254,11 +253,11 @@ class _HeldLane:
         finally:
             self._contacts.pop(delivery.id, None)
 
-    async def _opened(self, endpoint: Endpoint) -> Target:
-        """Open what is sealed in an endpoint, once for each of its versions while the lane is held."""
+    async def _means(self, endpoint: Endpoint) -> tuple[Sends, Target]:
+        """Give what sends, and what is sealed in an endpoint, opened once for each version while the lane is held."""
         if self._target is None or self._target.endpoint.version != endpoint.version:
             self._target = await Target.of(self._context, endpoint)
-        return self._target
+        return await self._dispatch.sender(), self._target
 
     async def _next(self, endpoint: Endpoint) -> Delivery | None:
         """The next delivery that may go out now. Raises StoreUnavailable."""

@@ -1,5 +1,6 @@
 """The knobs of webhooks, read from the environment (`FIRSTHAND_WEBHOOK_...`)."""
 
+import ssl
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -48,6 +49,11 @@ class WebhookSettings(ToldSettings):
     def _there(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError(f"there is no file {value}")
+        if value is not None:
+            try:
+                ssl.create_default_context(cafile=str(value))
+            except (ssl.SSLError, OSError):
+                raise ValueError(f"{value} holds no certificates (PEM)") from None
         return value
 
 

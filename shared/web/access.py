@@ -123,6 +123,12 @@ async def _keeper(request: Request) -> Staff:
         coordinator: Staff = await _coordinator(request)
         return coordinator
     operator: Staff = await _operator(request)
+    if request.app.state.context.settings.institutions:  # it may tell and hear nothing of the deployment
+        raise Problem(
+            404,
+            N_("This is not available here"),
+            N_("This process serves named institutions only. Use the one that serves all."),
+        )
     return replace(operator, institution=DEPLOYMENT)
 
 

@@ -20,7 +20,7 @@ from firsthand.services.webhooks.model.endpoint import types_of
 from firsthand.services.webhooks.repository import Search
 from firsthand.shared.copies import cases_of, institution_of
 from firsthand.shared.identifiers import Id, InstitutionId
-from firsthand.shared.inputs import Cursor, Line, Word, day_of, number_of, tidy
+from firsthand.shared.inputs import Cursor, Line, Word, day_of, moment_of, number_of, tidy
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
@@ -183,9 +183,8 @@ async def remove(context: ContextDep, endpoint_id: Id, staff: Keeper) -> Respons
 async def _moment(context: Context, staff: Staff, text: str) -> datetime:
     """Read a time of the institution's zone. Raises Refused."""
     try:
-        zone = ZoneInfo(await _zone(context, staff.institution))
-        return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return moment_of(text, await _zone(context, staff.institution))
+    except ValueError:
         raise Refused.of_field("since", N_("Enter a day and a time.")) from None
 
 

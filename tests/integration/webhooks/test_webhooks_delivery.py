@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, webhooks
 
+from firsthand.services.webhooks import lanes
 from firsthand.services.webhooks.lanes import dispatch_of
 from firsthand.services.webhooks.metrics import metrics_of
 from firsthand.services.webhooks.model import Delivery, Lane
@@ -538,3 +539,26 @@ async def test_metrics_tell_what_waits_by_age_what_became_of_attempts_and_who_ow
     house.clock.advance(timedelta(days=8))
     await metrics.look(house.context)
     assert "firsthand_webhook_answers_overdue 1.0" in (await house.http.get("/webhooks/metrics")).text
+
+
+async def test_what_cannot_send_fails_the_attempt_which_is_made_again_in_time(
+    house: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added, works = await house.add(receiver.url), lanes._sender
+
+    async def fails(_: object) -> Any:
+        raise RuntimeError("no certificates")
+
+    monkeypatch.setattr(lanes, "_sender", fails)
+    await house.grant()
+
+    async def tried() -> bool:
+        return bool((await house.deliveries(added["endpoint_id"]))[0]["attempts"])
+
+    await house.until(added["endpoint_id"], "waiting")
+    await house.eventually(tried)
+    (one,) = await house.deliveries(added["endpoint_id"])
+    assert (one["attempts"], one["last_error"]) == (1, "internal")
+    monkeypatch.setattr(lanes, "_sender", works)
+    await house.later(timedelta(seconds=6), added["endpoint_id"])
+    await receiver.got(1)

@@ -10,7 +10,7 @@ from firsthand.services.webhooks.handlers.conditions import look_at_services
 from firsthand.services.webhooks.model.condition import NO_ANSWER, Condition
 from firsthand.shared.status import Status
 from firsthand.shared.topology import SERVICES
-from tests.integration.webhooks.house import AKL, API, House
+from tests.integration.webhooks.house import AKL, API, QU, House
 from tests.receiver import Receiver, Reply
 
 PLACE = "/deployment/endpoints"
@@ -119,3 +119,13 @@ async def test_its_secrets_are_sealed_for_the_deployment_and_it_is_removed_whole
     assert (await call(house, "POST", f"{PLACE}/{made}/replay", json={"since": "2026-11-27T00:00:00Z"})).is_success
     assert (await call(house, "DELETE", f"{PLACE}/{made}")).status_code == 204
     assert not (await call(house, "GET", PLACE)).json()["items"]
+
+
+async def test_a_process_of_named_institutions_has_no_endpoints_of_the_deployment(
+    house: House, receiver: Receiver
+) -> None:
+    object.__setattr__(house.context.settings, "institutions", (QU,))
+    refused = await call(house, "POST", PLACE, json={"url": receiver.url, "event_types": ["*"]})
+    assert refused.status_code == 404
+    assert "the one that serves all" in refused.text
+    assert (await house.call("GET", "/endpoints")).status_code == 200

@@ -187,7 +187,8 @@ async def test_the_page_sends_past_events_and_says_how_it_went(house: House, rec
         )
         return answer.text
 
-    assert "Enter a day and a time." in await posted("soon")
+    for wrong in ("soon", "0001-01-01T00:30", "9999-12-31T23:59", ""):
+        assert "Enter a day and a time." in await posted(wrong)
     await posted("2026-11-26T00:00")
     await receiver.got(1)
     await told(house, added["endpoint_id"], "done")

@@ -16,6 +16,7 @@ import pytest
 from firsthand.services.webhooks.guard import Guard, RefusedAddress
 from firsthand.services.webhooks.model.delivery import KEPT, Answer
 from firsthand.services.webhooks.sending import Sender
+from firsthand.services.webhooks.settings import WebhookSettings
 from tests.certificates import Authority
 from tests.patience import PATIENCE
 from tests.receiver import Receiver, Reply
@@ -278,3 +279,11 @@ async def test_answers_that_only_announce_one_end_in_time() -> None:
 
     async with serving(announce) as port, sender(within=0.3) as made:
         assert (await post(made, f"http://127.0.0.1:{port}/")).error == "timeout"
+
+
+def test_a_file_without_certificates_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate", encoding="ascii")
+    with pytest.raises(ValueError, match="holds no certificates"):
+        WebhookSettings(ca_file=file)
+    WebhookSettings(ca_file=Authority.made(tmp_path, datetime.now(UTC)).trusted)
