@@ -235,55 +235,40 @@ async def fairness(server: EmbeddedNats, folder: Path) -> None:
     found: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(_TURNS * 2):
         ill = bool(turn % 2)
-        found[ill].append(await _p99_beside(server, folder / f"fair-{turn}", ill=ill))
-    well, beside = statistics.median(found[False]), statistics.median(found[True])
-    said = ", ".join(f"{value:.0f}" for value in found[False]), ", ".join(f"{value:.0f}" for value in found[True])
-    print(f"          48 endpoints, {_FAIR_A_SECOND} events a second: p99 {well:.0f} ms ({said[0]})")
-    print(
-        f"          beside one dead and one that hangs: p99 {beside:.0f} ms ({said[1]})   {beside / well:.2f} (aim 1.2)"
-    )
-
-
-async def _p99_beside(server: EmbeddedNats, folder: Path, *, ill: bool) -> float:
-    count = _FAIR_A_SECOND * _SECONDS
-    async with receiver(48 * count) as (port, finished), house(server, folder) as (context, client):
-        await added(context, port, 48)
-        urls = (
-            (f"http://127.0.0.1:{port}/hang", "http://127.0.0.1:9/") if ill else [f"http://127.0.0.1:{port}/well"] * 2
+        times = await first_attempts(
+            server, folder / f"fair-{turn}", 48, _FAIR_A_SECOND, beside="ill" if ill else "well"
         )
-        for number, url in enumerate(urls):
-            await add_endpoint(
-                context, STAFF, Wanted(url=url, name=f"I{number}", event_types=["consent.*"], parallel=16)
-            )
+        found[ill].append(times[int(len(times) * 0.99)])
+    well, beside = statistics.median(found[False]), statistics.median(found[True])
+    each = [", ".join(f"{value:.0f}" for value in found[ill]) for ill in (False, True)]
+    print(f"          48 endpoints, {_FAIR_A_SECOND} events a second: p99 {well:.0f} ms ({each[0]}); beside")
+    print(f"          one dead and one that hangs: {beside:.0f} ms ({each[1]}), {beside / well:.2f} of it (aim 1.2)")
+
+
+async def first_attempts(
+    server: EmbeddedNats, folder: Path, endpoints: int, a_second: int, *, beside: str = ""
+) -> list[float]:
+    """Milliseconds, sorted, from publishing an event to each receiver having it, at a steady rate.
+
+    `beside`: two more endpoints that are `well`, or `ill` (one hangs, one is dead); they are not counted.
+    """
+    count = a_second * _SECONDS
+    async with receiver(endpoints * count) as (port, finished), house(server, folder) as (context, client):
+        await added(context, port, endpoints)
+        here = f"http://127.0.0.1:{port}"
+        more = {"well": (f"{here}/well", f"{here}/well"), "ill": (f"{here}/hang", "http://127.0.0.1:9/")}
+        for url in more.get(beside, ()):
+            await add_endpoint(context, STAFF, Wanted(url=url, event_types=["consent.*"], parallel=_PARALLEL))
         sent: dict[str, float] = {}
         began = time.monotonic()
         for number in range(count):
-            await asyncio.sleep(max(0.0, began + number / _FAIR_A_SECOND - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + number / a_second - time.monotonic()))
             one = event(context, number)
             sent[one.id] = time.monotonic()
             await client.publish(one.nats_subject, one.wire())
         await finished()
         async with httpx.AsyncClient() as http:
-            came = (await http.get(f"http://127.0.0.1:{port}/times")).json()
-        times: list[float] = sorted((at - sent[name.split(" ")[1]]) * 1000 for name, at in came.items())
-        return times[int(len(times) * 0.99)]
-
-
-async def latency(server: EmbeddedNats, folder: Path) -> list[float]:
-    """Milliseconds from publishing an event to the receiver having it, at a steady rate."""
-    count = _A_SECOND * _SECONDS
-    async with receiver(count) as (port, finished), house(server, folder) as (context, client):
-        await added(context, port, 1)
-        sent: dict[str, float] = {}
-        began = time.monotonic()
-        for number in range(count):
-            await asyncio.sleep(max(0.0, began + number / _A_SECOND - time.monotonic()))
-            one = event(context, number)
-            sent[one.id] = time.monotonic()
-            await client.publish(one.nats_subject, one.wire())
-        await finished()
-        async with httpx.AsyncClient() as http:
-            came = (await http.get(f"http://127.0.0.1:{port}/times")).json()
+            came = (await http.get(f"{here}/times")).json()
         return sorted((at - sent[name.split(" ")[1]]) * 1000 for name, at in came.items())
 
 
@@ -337,7 +322,7 @@ async def main() -> None:
             )
             print(f"          {seconds * 1000 / endpoints / each:.2f} ms of processor time a delivery", flush=True)
         await fairness(server, folder)
-        times = await latency(server, folder / "latency")
+        times = await first_attempts(server, folder / "latency", 1, _A_SECOND)
         p99 = times[int(len(times) * 0.99)]
         p50 = statistics.median(times)
         print(f"          event to receiver at {_A_SECOND} a second: p50 {p50:.1f}   p99 {p99:.1f} ms")

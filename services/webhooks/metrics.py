@@ -56,11 +56,10 @@ class WebhookMetrics:
             deliveries = Deliveries(context, institution)
             for endpoint in await Endpoints(context, institution).listed():
                 states["failing" if endpoint.is_failing else endpoint.state] += 1
-                if (count := (await deliveries.counts(endpoint.id))["waiting"]) == 0:
-                    continue
-                waiting["0s"] += count
-                for age, length in AGES.items():
-                    waiting[age] += await deliveries.waiting_since(endpoint.id, now - length) if length else 0
+                for age, length in AGES.items():  # from the youngest on: where none waits, none waits for longer
+                    if not (count := await deliveries.waiting(endpoint.id, made_by=now - length)):
+                        break
+                    waiting[age] += count
             overdue += await AllRecipients(context, institution).owing_since(now - _OVERDUE)
         for state, count in states.items():
             self._endpoints.labels(state).set(count)

@@ -19,8 +19,6 @@ from firsthand.shared.texts import N_
 UNKNOWN_ENDPOINT = N_("This endpoint does not exist, or it was removed.")
 UNKNOWN_DELIVERY = N_("This delivery does not exist. Deliveries are deleted after a while.")
 _STATES: tuple[DeliveryState, ...] = ("waiting", "delivered", "failed", "aborted")
-
-
 _MOST_OF_CONTACT: Final = 500
 
 
@@ -174,10 +172,10 @@ class Deliveries:
     async def counts(self, endpoint_id: str) -> dict[DeliveryState, int]:
         return {state: await self._documents.count({"endpoint_id": endpoint_id, "state": state}) for state in _STATES}
 
-    async def waiting_since(self, endpoint_id: str, until: datetime) -> int:
-        """How many wait that were made before `until`."""
-        where: Where = {"endpoint_id": endpoint_id, "state": "waiting", "made_at": Range(to=until)}
-        return await self._documents.count(where)
+    async def waiting(self, endpoint_id: str, *, made_by: datetime) -> int:
+        """How many wait that were made at that moment or before."""
+        until = Range(to=made_by + timedelta(microseconds=1))
+        return await self._documents.count({"endpoint_id": endpoint_id, "state": "waiting", "made_at": until})
 
     async def erase(self, contact_id: str, *, but: str = "") -> int:
         """Remove what is kept of a contact, payloads and answers, except the event `but`. Returns how many went."""

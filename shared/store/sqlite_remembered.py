@@ -12,8 +12,9 @@ from typing import Final
 
 _BODIES: Final = 1024
 _LONGEST: Final = 8192  # characters; most are shorter than 3,000, so it is some 3 MB a store
+_IN_PAGES: Final = 4_000_000  # characters of all pages together, so it is some 4 MB a store
 
-_PAGES: Final = 256
+_A_PAGE: Final = 500  # characters, for a page without bodies
 
 Key = tuple[str, str, str]  # table, institution, id
 Columns = tuple[str | int | None, ...]  # what a row's other columns hold
@@ -25,6 +26,10 @@ class Bodies:
 
     bodies: tuple[str, ...]
     following: str | None
+
+    @property
+    def length(self) -> int:
+        return sum(map(len, self.bodies)) + _A_PAGE
 
 
 class Remembered:
@@ -68,7 +73,10 @@ class Remembered:
         """Remember a page, unless a write ended since it was begun to be read: it may lack what was written."""
         if self._writes.get(of) != writes:
             return
-        if sum(map(len, self._pages.values())) >= _PAGES:
+        known = sum(one.length for pages in self._pages.values() for one in pages.values())
+        if page.length > _IN_PAGES:
+            return
+        if known + page.length > _IN_PAGES:
             self._pages.clear()
         self._pages.setdefault(of, {})[question] = page
 

@@ -367,6 +367,18 @@ async def test_a_page_that_was_read_before_a_write_ended_is_not_remembered(store
         assert len((await kept.find()).items) == number + 1
 
 
+async def test_pages_together_are_bounded_by_length(store: SqliteStore) -> None:
+    await store.prepare([Note, Steady])
+    kept, remembered = store.collection(Steady, DOHA), store._database.remembered
+    await asyncio.gather(
+        *(kept.insert(Steady(id=f"n{number}", institution=DOHA, text="x" * 20_000)) for number in range(100))
+    )
+    for limit in range(1, 101):
+        assert len((await kept.find(limit=limit)).items) == limit
+    pages = [page for of in remembered._pages.values() for page in of.values()]
+    assert 0 < sum(page.length for page in pages) <= 4_000_000
+
+
 async def test_memory_is_bounded_by_number_and_length(store: SqliteStore, path: Path) -> None:
     notes = store.collection(Note, DOHA)
     long = "x" * 10_000
