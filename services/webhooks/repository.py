@@ -1,6 +1,6 @@
 """What webhooks keeps of ONE institution. Nothing here can be made without naming it."""
 
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -193,18 +193,29 @@ class Deliveries:
                 break
         return gone
 
-    async def forget_past(self, endpoint_id: str, contact_id: str = "") -> None:
-        """Remove what waits of a replay: all of it, or a contact's."""
+    async def forget_past(self, endpoint_id: str) -> None:
+        """Remove what waits of an endpoint's replay."""
         after: str | None = None
         while True:
             where: Where = {"endpoint_id": endpoint_id, "rank": PAST}
             page = await self._documents.find(where, sort="next_at", limit=100, after=after)
-            for one in page.items:
-                if contact_id in {"", one.contact_id}:
-                    with suppress(Conflict):  # an attempt ended at this moment
-                        await self._documents.delete(one)
+            await self._forget_each(page.items)
             if (after := page.next) is None:
                 break
+
+    async def forget_past_of(self, contact_id: str) -> None:
+        """Remove what waits of a contact in replays."""
+        after: str | None = None
+        while True:
+            page = await self._documents.find({"contact_id": contact_id}, limit=100, after=after)
+            await self._forget_each([one for one in page.items if one.rank == PAST and one.state == "waiting"])
+            if (after := page.next) is None:
+                break
+
+    async def _forget_each(self, found: Iterable[Delivery]) -> None:
+        for one in found:
+            with suppress(Conflict):  # an attempt ended at this moment
+                await self._documents.delete(one)
 
     async def left(self, contact_id: str, *, but: str = "") -> bool:
         """Tell whether anything is kept of a contact, except the event `but`."""

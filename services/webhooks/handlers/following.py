@@ -13,7 +13,7 @@ from firsthand.services.webhooks.model.delivery import HAPPENS, URGENT
 from firsthand.services.webhooks.repository import AllRecipients, Deliveries, Endpoints
 from firsthand.services.webhooks.settings import webhook_settings
 from firsthand.shared.bus.errors import Transient
-from firsthand.shared.events.consent import ErasureRequestedV1
+from firsthand.shared.events.consent import ConsentDeclinedV1, ConsentWithdrawnV1, ErasureRequestedV1
 from firsthand.shared.events.discovery import ErasedState
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.events.webhooks import (
@@ -48,6 +48,8 @@ async def fan_out(context: Context, event: AnyEvent) -> None:
     await asyncio.gather(*(Deliveries(context, one.institution).add(one) for one in made))
     if isinstance(event, ErasureRequestedV1):
         await tell_erased(context, event)
+    elif isinstance(event, ConsentDeclinedV1 | ConsentWithdrawnV1):
+        await Deliveries(context, event.institution).forget_past_of(event.subject)
     dispatch = dispatch_of(context)
     for one in receiving:
         if one.state == "active":

@@ -212,7 +212,7 @@ class _Reader:
                 return made
             made += await self._deliveries.add(delivery_of(self._context, event, endpoint, rank=PAST))
         if made and (known := await self._everyone.get(contact_id)) and known.is_closed:
-            await self._deliveries.forget_past(endpoint.id, contact_id)  # the family took it back at this moment
+            await self._deliveries.forget_past_of(contact_id)  # the family took it back at this moment
         return made
 
     async def _note_recipient(self, endpoint: Endpoint, event: AnyEvent, consent: LastConsent | None) -> bool:

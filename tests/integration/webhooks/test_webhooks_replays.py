@@ -104,6 +104,25 @@ async def test_what_is_past_waits_for_what_happens_and_is_dropped_when_it_is_sto
     assert len(receiver.received) == 2
 
 
+async def test_a_withdrawal_drops_what_still_waits_of_the_past_and_is_told_itself(
+    house: House, receiver: Receiver
+) -> None:
+    granted = {contact: await house.grant(contact=contact) for contact in ("c1", "c2")}
+    house.clock.advance(timedelta(minutes=1))
+    added = await house.add(receiver.url)
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/pause")
+    assert (await replayed(house, added["endpoint_id"]))["found"] == 2
+    withdrawn = await house.publish(house.consent("ConsentWithdrawnV1", state="withdrawn", contact="c1"))
+
+    async def past_is_dropped() -> bool:
+        waiting = await house.deliveries(added["endpoint_id"], state="waiting")
+        return {one["event_type"] for one in waiting if one["contact_id"] == "c1"} == {"firsthand.consent.withdrawn.v1"}
+
+    await house.eventually(past_is_dropped)
+    await house.call("POST", f"/endpoints/{added['endpoint_id']}/resume")
+    assert [one.body for one in await receiver.got(2)] == [withdrawn, granted["c2"]]
+
+
 async def test_a_replay_whose_reader_is_gone_is_read_by_the_next(house: House, receiver: Receiver) -> None:
     for number in range(10):
         await house.grant(contact=f"c{number}")
