@@ -1,5 +1,6 @@
 """The tutor's and the student's way on a desk: from a lead to a recording that plays, and stops."""
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from firsthand.example import journey as play
 from firsthand.example.media import make_video
 from tests.browser.house import PHONE, House
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
 
@@ -71,8 +73,12 @@ async def test_eight_tabs_share_one_stream_and_hidden_ones_have_none(house: Hous
     tutor = await house.signed_in(browser, "tutor")
     open_streams: list[Page] = []
 
+    changed = asyncio.Event()
+
     async def stream(route: Route) -> None:  # which tab asked, and not what came: that goes its own way
         open_streams.append(route.request.frame.page)
+        if len(open_streams) > 1:  # nobody listens while the change comes: the worst moment to take over
+            await changed.wait()
         await route.continue_()
 
     await tutor.route("**/journeys/stream", stream)
@@ -87,6 +93,10 @@ async def test_eight_tabs_share_one_stream_and_hidden_ones_have_none(house: Hous
 
     await tabs[0].evaluate(_SEEN, False)
     await play.send_first_message(journey)
+    async with asyncio.timeout(PATIENCE):
+        while "message sent" not in await (await tutor.request.get("/portal/journeys")).text():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    changed.set()
     for tab in tabs[1:]:
         await expect(tab.locator("#rows tr", has_text=journey.reference)).to_contain_text("message sent")
     (taken_over,) = open_streams[1:]

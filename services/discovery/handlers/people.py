@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from firsthand.services.discovery.handlers.cases import keep_places, places_of
-from firsthand.services.discovery.model.people import NO, Mark, Person, standing_of
+from firsthand.services.discovery.model.people import NAMES, NO, Mark, Person, standing_of
 from firsthand.services.discovery.repository import Ledger, Repository
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
 from firsthand.shared.events.discovery import DiscoveryErasedV1
@@ -262,6 +262,7 @@ def _unknown(event: ErasureRequestedV1) -> Person:
         case_id=contact.case_id,
         reference=contact.reference,
         number=0,
+        names=NAMES,
         platform="other",
         language=contact.language,
         tutor_id=contact.tutor_id,

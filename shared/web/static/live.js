@@ -36,13 +36,14 @@ function takePart(address, signal) {
   others.onmessage = refreshSoon;
   signal.addEventListener("abort", () => others.close());
   const since = performance.now();
+  const heard = () => {
+    refreshSoon();
+    others.postMessage("heard");
+  };
   const hold = () =>
     listen(address, signal, {
-      opened: () => performance.now() - since > SETTLE && refreshSoon(), // something may have been missed
-      heard: () => {
-        refreshSoon();
-        others.postMessage("heard");
-      },
+      opened: () => performance.now() - since > SETTLE && heard(), // all tabs may have missed something
+      heard,
     });
   // Browsers have locks on pages that came over HTTPS, or from this machine. Elsewhere each tab has its own stream.
   if (navigator.locks) navigator.locks.request(address, { signal }, hold).catch(() => {}); // hidden while it waited

@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 
 from firsthand.services.discovery.handlers import people
+from firsthand.services.discovery.model.people import NAMES
 from firsthand.services.discovery.repository import Repository
 from firsthand.shared.events.consent import ConsentChangedV1, ConsentDeclinedV1, ConsentWithdrawnV1, ErasureRequestedV1
 from tests.integration.discovery.house import (
@@ -227,6 +228,7 @@ async def test_an_erasure_of_a_contact_that_is_not_here_is_answered_too(house: H
     person = await Repository(house.context, OAK).people.get("0" * 32)
     assert person
     assert person.standing == "erased"
+    assert person.names == NAMES  # else it would be taken for an earlier release's, and saved by who names these
 
 
 async def test_what_the_erasure_ledger_names_is_erased_again_after_a_restore(house: House) -> None:
