@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ from firsthand.shared.store.sqlite import SqliteStore
 from firsthand.shared.topology import STREAMS, Placement
 from firsthand.shared.vault import OwnerKey
 from tests.e2e.system import SERVICES, Program, _environment, _join, all_in_one, unique
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 OAK = InstitutionId("oak-dental")
@@ -340,15 +341,18 @@ async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mo
     await keys.close()
 
     command = ("migrate", "--to", mongo_url, "--json")
-    first = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "firsthand.services", *command, env=_environment(tmp_path, 0), stdout=subprocess.DEVNULL
-    )
-    with MongoClient[Any](mongo_url) as client:
-        arrived = client[f"{urlsplit(mongo_url).path[1:]}_archive"]["viewing"]
-        while await asyncio.to_thread(arrived.count_documents, {}) < 20:
-            assert first.returncode is None
+    here_url = urlsplit(mongo_url)
+    async with _held_at(b"v-0200", here_url.port or 27017) as (port, held):
+        through = here_url._replace(netloc=f"{here_url.hostname}:{port}").geturl()
+        first = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "firsthand.services", "migrate", "--to", through, "--json",
+            env=_environment(tmp_path, 0), stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        await asyncio.wait_for(held.wait(), PATIENCE)
         first.kill()
         await first.wait()
+    with MongoClient[Any](mongo_url) as client:
+        arrived = client[f"{here_url.path[1:]}_archive"]["viewing"]
         assert 20 <= arrived.count_documents({}) < 400
     code, out, _ = await firsthand(*command, "--compare-only", FIRSTHAND_DATA=str(tmp_path))
     assert (code, json.loads(out)["equal"]) == (1, False)
@@ -360,6 +364,32 @@ async def test_killed_in_the_middle_and_run_again_it_is_whole(tmp_path: Path, mo
     assert {"part": "archive", "kind": "viewing", "institution": OAK, "source": 400, "target": 400} in report[
         "documents"
     ]
+
+
+@asynccontextmanager
+async def _held_at(mark: bytes, server: int) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A port that leads to the server until somebody sends `mark`; from then on nothing gets there any more."""
+    held = asyncio.Event()
+
+    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, *, look: bool) -> None:
+        while piece := await source.read(1 << 20):
+            if look and mark in piece:
+                held.set()
+            if held.is_set():
+                break
+            target.write(piece)
+            await target.drain()
+
+    async def lead(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", server)
+        with suppress(ConnectionError):
+            await asyncio.gather(pass_on(client, to_server, look=True), pass_on(from_server, to_client, look=False))
+        to_server.close()
+        to_client.close()
+
+    listening = await asyncio.start_server(lead, "127.0.0.1", 0)
+    async with listening:
+        yield listening.sockets[0].getsockname()[1], held
 
 
 @dataclass(frozen=True)
