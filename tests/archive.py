@@ -17,6 +17,8 @@ from nats.aio.client import Client
 
 from firsthand.services.archive.app import SERVICE
 from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.handlers.originals import key_of_original
+from firsthand.services.archive.repository import Recordings, shelf_of
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.deployment import Deployment
 from firsthand.shared.events import AnyEvent, parse_event
@@ -196,6 +198,30 @@ class Archive:
                 **headers,
             },
         )
+
+    async def brought(self) -> bytes:
+        """The file as it was brought, opened as only archive can."""
+        recording = await Recordings(self.context, QU).get("c1")
+        original = recording.original if recording else None
+        assert original
+        key = await key_of_original(self.context, QU, "c1", original.file, own_key=original.own_key)
+        with await shelf_of(self.context, QU, "c1").reader(original.file, key) as reader:
+            return await asyncio.to_thread(lambda: b"".join(reader.read_range(0, reader.size)))
+
+    async def shown(self) -> bytes:
+        """The viewing copy, opened as only archive can."""
+        recording = await Recordings(self.context, QU).get("c1")
+        assert recording
+        assert recording.media
+        key = await self.context.vault.media_key(QU, "c1")
+        with await shelf_of(self.context, QU, "c1").reader(recording.media.file, key) as reader:
+            return await asyncio.to_thread(lambda: b"".join(reader.read_range(0, reader.size)))
+
+    async def until_files(self, count: int) -> None:
+        """Wait until so many files are left of the recordings."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.media_files()) != count:
+                await asyncio.sleep(0.02)
 
     async def released(self, content: bytes, **consent: Any) -> str:
         await self.awaiting(**consent)

@@ -36,6 +36,30 @@ def noise(size: int, mark: bytes = b"") -> bytes:
     return out.getvalue()
 
 
+def heavy(size: int) -> bytes:
+    """An MP4 file of at least `size` bytes whose tracks browsers play as they are (H.264, AAC)."""
+    out, frames = io.BytesIO(), size // 520_000 + 2
+    with av.open(out, mode="w", format="mp4") as file:
+        pictures: Any = file.add_stream("libx264", rate=10)
+        pictures.width, pictures.height, pictures.pix_fmt = 640, 360, "yuv420p"
+        pictures.options = {"preset": "ultrafast", "qp": "4", "g": "10"}
+        sounds: Any = file.add_stream("aac", rate=48000)
+        sounds.layout = "mono"
+        for _ in range(frames):
+            frame = av.VideoFrame(640, 360, "yuv420p")
+            for plane in frame.planes:
+                plane.update(os.urandom(plane.buffer_size))
+            file.mux(pictures.encode(frame))
+        for index in range(frames * 100):
+            tone = av.AudioFrame("fltp", "mono", 48)
+            tone.sample_rate, tone.pts = 48000, index * 48
+            tone.planes[0].update(bytes(tone.planes[0].buffer_size))
+            file.mux(sounds.encode(tone))
+        for stream in (pictures, sounds):
+            file.mux(stream.encode(None))
+    return out.getvalue()
+
+
 def video(seconds: float = 1.0, *, container: Literal["mp4", "webm"] = "mp4", size: int = 64, seed: int = 0) -> bytes:
     """A video with moving noise and a tone. The noise keeps it from being compressed to nothing."""
     codec, audio_codec = {"mp4": ("mpeg4", "aac"), "webm": ("libvpx", "libopus")}[container]

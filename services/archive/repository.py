@@ -1,10 +1,11 @@
 """Archive's documents of one institution."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from firsthand.services.archive.model import Recording, RecordingEvent, Upload, Viewing
+from firsthand.services.archive.model import Recording, RecordingEvent, Upload, Version, Viewing
 from firsthand.services.archive.model.recording import STAGES
 from firsthand.services.archive.storage import Shelf
 from firsthand.shared.acting import Sight
@@ -109,6 +110,34 @@ class Uploads:
                 stored = await self._documents.get(upload.id)
             else:
                 return
+
+
+class Versions:
+    """The versions of one institution that are being made, or were."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Version, institution)
+
+    async def get(self, version_id: str) -> Version | None:
+        return await self._documents.get(version_id)
+
+    async def of(self, recording: Recording | None) -> Version | None:
+        """The version that is made of a recording's original, or was."""
+        return await self.get(recording.original.version_id) if recording and recording.original else None
+
+    async def add(self, version: Version) -> Version:
+        """Raises AlreadyExists."""
+        return await self._documents.insert(version)
+
+    async def save(self, version: Version) -> Version:
+        return await self._documents.save(version)
+
+    async def forget(self, contact_id: str, *, but: str = "") -> None:
+        """Remove those of a contact, but one."""
+        while found := [one for one in (await self._documents.find({"contact_id": contact_id})).items if one.id != but]:
+            for version in found:
+                with contextlib.suppress(Conflict):  # it is being worked on: the next round takes it
+                    await self._documents.delete(version)
 
 
 class Viewings:

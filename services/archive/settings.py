@@ -1,6 +1,6 @@
 """The knobs of archive, read from the environment (`FIRSTHAND_ARCHIVE_...`)."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -23,3 +23,8 @@ class ArchiveSettings(ToldSettings):
     idle_seconds: Annotated[float, Field(gt=0, description="a connection that sends nothing for so long is let go")] = (
         30
     )
+    cores: Annotated[int, Field(gt=0, le=64, description="recordings prepared at once; each takes one core")] = 1
+    codecs: Annotated[
+        Literal["h264", "vp9"],
+        Field(description="of viewing copies: h264 (H.264 and AAC) or vp9 (VP9 and Opus)"),
+    ] = "h264"

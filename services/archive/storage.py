@@ -7,6 +7,7 @@ media folder is asked first: a file leaves it only after it is in the bucket.
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Of players: uploads that wait for the disk, or a file that is examined, take none of them.
 _THREADS: Final = ThreadPoolExecutor(16, "play")
 _TRIES: Final = 20
+_PART: Final = re.compile(r"\.\d+")  # what follows the name of a file that is made of parts
 _TRY_EVERY: Final = 0.05  # seconds; a connection that broke off lets go of the file in less than one
 
 
@@ -73,6 +75,21 @@ class Shelf:
         """Bring a finished file, which `writer` holds, to where it is to stay. Raises as `Bucket.put`."""
         if self._bucket:
             await self._bucket.put(self._place(file), writer.sealed(), still)
+
+    async def parts(self, file: str) -> list[str]:
+        """The files beside `file` that it is being made of, in the media folder of this replica."""
+
+        def found() -> list[str]:
+            with contextlib.suppress(FileNotFoundError):
+                return sorted(path.name for path in self._folder.iterdir() if _PART.fullmatch(path.name, len(file)))
+            return []
+
+        return [name for name in await asyncio.to_thread(found) if name.startswith(f"{file}.")]
+
+    async def remove_parts(self, file: str) -> None:
+        """Remove what `file` was made of."""
+        for part in await self.parts(file):
+            await self.remove(part)
 
     async def settle(self, file: str) -> None:
         """Keep a file in one place only: once complete in the bucket, it leaves the folder."""

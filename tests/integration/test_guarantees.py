@@ -64,6 +64,7 @@ async def test_checking_an_upload_again_after_a_crash_replaces_nothing_that_came
 ) -> None:
     await archive.awaiting()
     await archive.upload(film)
+    await archive.until("recording.archived")
     uploads = Uploads(archive.context, QU)
     (first,) = await uploads.of("c1")
     first.stage, first.due_at = "checking", archive.clock.now() + timedelta(minutes=2)
@@ -76,7 +77,8 @@ async def test_checking_an_upload_again_after_a_crash_replaces_nothing_that_came
     assert recording is not None
     assert recording.media is not None
     assert recording.media.sha256 == newer
-    assert [path.name for path in archive.media_files()] == [recording.media.file]
+    assert recording.original is not None
+    assert {path.name for path in archive.media_files()} == {recording.media.file, recording.original.file}
     assert {upload.stage for upload in await uploads.of("c1")} == {"done"}
 
 

@@ -509,7 +509,8 @@ async def test_an_upload_goes_on_at_whichever_replica_its_next_piece_reaches(
     assert answer.headers["upload-offset"] == str(half)
     assert (await two.patch(place, half, film[half:])).status_code == 204
     await one.beat()
-    assert (await one.until_answer(200, "/archive/family/media", one.family())).content == film
+    assert (await one.until_answer(200, "/archive/family/media", one.family())).content == await one.shown()
+    assert await one.brought() == film
 
 
 async def test_two_replicas_never_write_one_upload_at_the_same_time(pair: tuple[Archive, Archive], film: bytes) -> None:
@@ -544,13 +545,13 @@ async def test_an_expiry_that_two_replicas_see_removes_no_recording_that_is_just
         with pytest.raises(Conflict):
             await look_after_upload(replica.context, stale)
     await two.beat()
-    assert (await two.until_answer(200, "/archive/family/media", two.family())).content == film
+    assert (await two.until_answer(200, "/archive/family/media", two.family())).content == await two.shown()
     one.clock.advance(timedelta(days=2))  # what is over is forgotten by both at once
     await asyncio.gather(*(replica.deployment.running["archive"].timers.look() for replica in pair))
     async with asyncio.timeout(PATIENCE):
         while await uploads.of("c1"):
             await asyncio.sleep(0.01)
-    assert len(one.media_files()) == 1
+    assert len(one.media_files()) == 2  # what was brought, and what is shown of it
 
 
 async def test_what_one_replica_erases_while_another_takes_it_in_is_gone(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import json
 import os
 import signal
 import struct
@@ -16,9 +17,10 @@ from typing import Any, Self
 import av
 import pytest
 
-from firsthand.services.archive import probing
-from firsthand.services.archive.decoding import ANSWER, ASK, QUESTION, STARTED, NotMedia
-from firsthand.services.archive.probing import CannotExamine, Examiner, Findings, Limits, TooDemanding
+from firsthand.services.archive import apart
+from firsthand.services.archive.apart import CannotExamine, NotMedia, TooDemanding
+from firsthand.services.archive.probing import Examiner, Findings
+from firsthand.services.archive.process import ANSWER, ASK, FINISH, GIVE, HEAD, PROGRESS, STARTED
 from firsthand.shared.media import FileSource, SealedReader, SealedWriter
 from tests.media import noise, sound, video
 
@@ -85,22 +87,21 @@ _SUBTITLES = "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n"
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (video(1), (True, "video/mp4", ["mpeg4", "aac"])),
-        (video(1, container="webm"), (True, "video/webm", ["vp8", "opus"])),
-        (sound(), (False, "audio/wav", ["pcm_s16le"])),
-        (with_pictures("mjpeg", "avi", pix_fmt="yuvj420p"), (True, "video/x-msvideo", ["mjpeg"])),
-        (with_pictures("libx264", "mp4", pix_fmt="yuv420p"), (True, "video/mp4", ["h264"])),
-        (with_words(), (False, "audio/webm", ["opus"])),
+        (video(1), (["mpeg4", "aac"], [])),
+        (video(1, container="webm"), (["vp8", "opus"], [])),
+        (sound(), (["pcm_s16le"], [])),
+        (with_pictures("mjpeg", "avi", pix_fmt="yuvj420p"), (["mjpeg"], [])),
+        (with_pictures("libx264", "mp4", pix_fmt="yuv420p"), (["h264"], [])),
+        (with_words(), (["opus"], ["subtitles"])),
     ],
     ids=["mp4", "webm", "wav", "avi", "h264", "subtitles"],
 )
 async def test_a_process_without_files_finds_out_what_a_recording_is(
-    examiner: Examiner, tmp_path: Path, content: bytes, found: tuple[bool, str, list[str]]
+    examiner: Examiner, tmp_path: Path, content: bytes, found: tuple[list[str], list[str]]
 ) -> None:
     with sealed(tmp_path, content) as reader:
-        findings = await examiner.examine(reader, allowed, Limits(memory=ROOMY))
-    assert (findings.has_video, findings.mime, findings.codecs) == found
-    assert findings.bytes == len(content)
+        findings = await examiner.examine(reader, allowed, memory=ROOMY)
+    assert ([track.codec for track in findings.tracks], findings.extras) == found
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 1000, b"RIFF" + b"\0" * 70_000, video(1)[:2000]])
@@ -129,13 +130,13 @@ async def test_pictures_beyond_the_bound_are_refused_before_they_are_decoded(
 ) -> None:
     with sealed(tmp_path, with_pictures("mpeg4", "mp4", 512, "yuv420p")) as reader:
         with pytest.raises(TooDemanding):
-            await examiner.examine(reader, allowed, Limits(pixels=512 * 512 - 1))
-        assert await examiner.examine(reader, allowed, Limits(pixels=512 * 512))
+            await examiner.examine(reader, allowed, pixels=512 * 512 - 1)
+        assert await examiner.examine(reader, allowed, pixels=512 * 512)
 
 
 async def test_decoding_that_needs_more_memory_than_it_is_given_ends(examiner: Examiner, tmp_path: Path) -> None:
     with sealed(tmp_path, with_pictures("mpeg4", "mp4", 4096, "yuv420p")) as reader, pytest.raises(TooDemanding):
-        await examiner.examine(reader, allowed, Limits(memory=160 * 1024**2))
+        await examiner.examine(reader, allowed, memory=160 * 1024**2)
 
 
 async def test_a_withdrawal_ends_the_examination_and_its_process(examiner: Examiner, tmp_path: Path) -> None:
@@ -163,26 +164,26 @@ def _children() -> list[str]:
 
 def _examines(process: str) -> bool:
     try:
-        return str(probing._PROGRAM).encode() in Path(f"/proc/{process}/cmdline").read_bytes()
+        return str(apart._PROGRAM).encode() in Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:  # it has ended
         return False
 
 
 class Decoder:
-    """The program by itself, as `probing` starts it, talked to by hand."""
+    """The program by itself, as `apart` starts it, talked to by hand."""
 
     def __init__(self, size: int, *, memory: int = ROOMY, seconds: int = 10, **options: Any) -> None:
-        arguments = (os.getpid(), size, memory, seconds, 10_000)
+        arguments = (os.getpid(), memory, seconds, "examine", json.dumps({"size": size, "pixels": 10_000}))
         self.process = subprocess.Popen(
-            [sys.executable, "-I", str(probing._PROGRAM), *map(str, arguments)],
+            [sys.executable, "-I", str(apart._PROGRAM), *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env={}, cwd="/", **options,
         )  # fmt: skip
         assert self.read()[0] == STARTED
 
     def read(self) -> tuple[bytes, int, int]:
         assert self.process.stdout
-        kind, offset, length = QUESTION.unpack(self.process.stdout.read(QUESTION.size))
-        return kind, offset, length
+        kind, _, place, length = HEAD.unpack(self.process.stdout.read(HEAD.size))
+        return kind, place, length
 
     def __enter__(self) -> Self:
         return self
@@ -217,12 +218,12 @@ def test_the_process_ends_with_whoever_started_it() -> None:
         assert decoder.process.wait(5) != 0
     program = (
         "import os, signal, subprocess, sys; pipe = subprocess.PIPE;"
-        "limits = '9 999999999 9 9'.split();"
-        "child = subprocess.Popen([*sys.argv[1:], str(os.getpid()), *limits], stdin=pipe, stdout=pipe);"
+        "task = ['999999999', '9', 'examine', '{\"size\": 9, \"pixels\": 9}'];"
+        "child = subprocess.Popen([*sys.argv[1:], str(os.getpid()), *task], stdin=pipe, stdout=pipe);"
         "child.stdout.read(1); print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     parent = subprocess.run(
-        [sys.executable, "-Ic", program, sys.executable, str(probing._PROGRAM)],
+        [sys.executable, "-Ic", program, sys.executable, str(apart._PROGRAM)],
         check=False,
         capture_output=True,
         text=True,
@@ -238,7 +239,7 @@ def test_the_process_ends_with_whoever_started_it() -> None:
 async def test_a_process_that_does_not_start_is_not_the_recordings_doing(
     examiner: Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "_PROGRAM", tmp_path / "nothing.py")
+    monkeypatch.setattr(apart, "_PROGRAM", tmp_path / "nothing.py")
     with sealed(tmp_path, sound()) as reader, pytest.raises(CannotExamine):
         await examiner.examine(reader, allowed)
 
@@ -246,20 +247,24 @@ async def test_a_process_that_does_not_start_is_not_the_recordings_doing(
 @pytest.mark.parametrize(
     "told",
     [
-        (ASK, 0, 2**31),
-        (ASK, 10**9, 1),
-        (ANSWER, 0, 2**20),
-        (b"x", 0, 0),
+        (ASK, 0, 0, 2**31),
+        (ASK, 0, 10**9, 1),
+        (ASK, 1, 0, 1),
+        (GIVE, 0, 0, 1),
+        (FINISH, 1, 0, 0),
+        (PROGRESS, 0, 1001, 0),
+        (ANSWER, 0, 0, 2**20),
+        (b"x", 0, 0, 0),
     ],
-    ids=["much", "beyond", "long", "unknown"],
+    ids=["much", "beyond", "another file", "gives", "finishes", "beyond all", "long", "unknown"],
 )
 async def test_a_process_that_no_longer_does_what_we_wrote_is_ended(
-    examiner: Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: tuple[bytes, int, int]
+    examiner: Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: tuple[bytes, int, int, int]
 ) -> None:
     program = tmp_path / "taken_over.py"
-    said = QUESTION.pack(STARTED, 0, 0) + QUESTION.pack(*told)
+    said = HEAD.pack(STARTED, 0, 0, 0) + HEAD.pack(*told) + b"x"
     program.write_text(f"import os; os.write(1, {said!r}); os.read(0, 1)")
-    monkeypatch.setattr(probing, "_PROGRAM", program)
+    monkeypatch.setattr(apart, "_PROGRAM", program)
     with sealed(tmp_path, sound()) as reader, pytest.raises(TooDemanding):
         await asyncio.wait_for(examiner.examine(reader, allowed), 10)
 

@@ -4,8 +4,10 @@ What they store about a recording's end goes by the time that surely is. The gat
 the machine's clock.
 """
 
+from firsthand.services.archive.handlers.versions import drop_original
 from firsthand.services.archive.model import Recording, RecordingEvent
-from firsthand.services.archive.repository import Recordings, Uploads, Viewings, shelf_of
+from firsthand.services.archive.model.version import is_original
+from firsthand.services.archive.repository import Recordings, Uploads, Versions, Viewings, shelf_of
 from firsthand.shared.bus.errors import Transient
 from firsthand.shared.events.archive import ArchiveErasedV1
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
@@ -39,7 +41,10 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
     recording = await recordings.get_or_begin(event.data.contact, now)
     if recording.take(event):
         recording.obey(event.data.consent, event.sequence)
-        await recordings.save(recording, recording.settle(context.trusted.sure()), at=now, cause=event)
+        told = recording.settle(context.trusted.sure())
+        if recording.done_with:  # before the save, which is tried again until all of it is true
+            recording = await drop_original(context, recording)
+        await recordings.save(recording, told, at=now, cause=event)
     return None
 
 
@@ -63,6 +68,8 @@ async def erase(context: Context, event: ErasureRequestedV1) -> None:
 
 async def restore_erasure(context: Context, institution: InstitutionId, contact_id: str) -> None:
     """Erase again what a backup restored of a contact whose key is gone."""
+    if is_original(contact_id):  # nobody can open it any more, wherever it comes from
+        return
     recordings = Recordings(context, institution)
     recording = await recordings.get(contact_id)
     if recording is None or recording.state == "erased":  # so at most files came back
@@ -91,6 +98,7 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
     while found := await uploads.of(contact_id):
         for upload in found:
             await uploads.forget(upload)
+    await Versions(context, institution).forget(contact_id)
     try:
         await shelf_of(context, institution, contact_id).clear()
     except MediaBusy:  # whoever holds it sees within a second that it is no longer wanted

@@ -1,4 +1,4 @@
-"""The use cases of taking a recording in: begin, receive, check, hold. Every byte is sealed before the disk."""
+"""The use cases of taking a file in: begin, receive, check, keep. Every byte is sealed before the disk."""
 
 import asyncio
 import hashlib
@@ -7,16 +7,17 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.archive.decoding import NotMedia
+from firsthand.services.archive.apart import CannotExamine, NotMedia, TooDemanding
 from firsthand.services.archive.gate import gate_of
-from firsthand.services.archive.model import Media, Recording, Upload
+from firsthand.services.archive.handlers.originals import key_of_original
+from firsthand.services.archive.handlers.versions import begin_version, tidy
+from firsthand.services.archive.model import Original, Recording, Upload
 from firsthand.services.archive.model.refusals import not_taken_in, refused_before
-from firsthand.services.archive.probing import CannotExamine, Examiner, Findings, TooDemanding
+from firsthand.services.archive.probing import Examiner, Findings
 from firsthand.services.archive.repository import Recordings, Uploads, shelf_of
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.storage import Shelf
 from firsthand.shared.bucket import BucketUnavailable
-from firsthand.shared.copies import institution_of
 from firsthand.shared.disk import NoRoom, is_no_room
 from firsthand.shared.identifiers import InstitutionId, new_id
 from firsthand.shared.media import MediaBusy, SealedWriter
@@ -30,7 +31,6 @@ _SYNC: Final = 16 * 1024 * 1024  # bytes after which what came is made safe, tho
 _CHECK_TAKES: Final = timedelta(minutes=2)  # after so long somebody else takes up the checking of a complete upload
 _REMEMBERED: Final = timedelta(days=1)  # how long a completed or refused upload is still answered for
 MOST_OPEN: Final = 50  # uploads of one person or machine that have begun and are not complete
-_KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
 
 
 class NotThere(Exception):  # noqa: N818 - says what is the case
@@ -69,6 +69,7 @@ async def begin_upload(
             by=by,
             begun_at=now,
             expires_at=expires_at,
+            own_key=True,
             due_at=expires_at,
         )
     )
@@ -76,8 +77,7 @@ async def begin_upload(
         await Uploads(context, institution).forget(upload)
         raise not_taken_in("too-many")
     try:
-        key = await context.vault.media_key(institution, contact_id)
-        await _shelf(context, upload).begin(upload.file, key)
+        await _shelf(context, upload).begin(upload.file, await _key(context, upload))
     except KeyErased:
         raise not_taken_in("closed") from None
     try:
@@ -150,7 +150,8 @@ async def receive_whole(
 
 
 async def complete(context: Context, upload: Upload) -> Recording:
-    """Check what came, bring it to where it stays, and hold it. May be repeated after a crash at any point.
+    """Check what came, bring it to where it stays, and have a version made of it. May be repeated after a crash at any
+    point.
 
     Raises Refused, NotThere; MediaBusy while somebody else does so; BucketUnavailable, CannotExamine: it is tried again
     when due.
@@ -165,15 +166,16 @@ async def complete(context: Context, upload: Upload) -> Recording:
         raise MediaBusy("somebody else checks this recording, or has ended the upload") from None
     try:
         recording = await Recordings(context, upload.institution).get(upload.contact_id)
-        if recording is None or not recording.was_taken_in(upload.file):
-            recording = await _taken_in(context, upload)
+        if recording is None or not recording.was_brought(upload.file):
+            recording = await _brought(context, upload)
+        await begin_version(context, recording, upload.file)
     except Refused as refused:
         await _shelf(context, upload).remove(upload.file)
         upload.stage, upload.due_at = "refused", _in(context, _REMEMBERED)
         upload.refused_because = refused.code
         await uploads.save(upload)
         raise
-    await _tidy(context, upload, recording)
+    await tidy(context, recording)
     upload.stage, upload.due_at = "done", _in(context, _REMEMBERED)
     with suppress(Conflict):  # somebody else took the checking up as well, and came to the same end
         await uploads.save(upload)
@@ -183,7 +185,7 @@ async def complete(context: Context, upload: Upload) -> Recording:
 async def end_upload(context: Context, upload: Upload) -> None:
     """Forget an upload and what came of it; a recording that it became stays. Raises MediaBusy while it is taken in."""
     recording = await Recordings(context, upload.institution).get(upload.contact_id)
-    if recording is None or recording.media is None or recording.media.file != upload.file:
+    if recording is None or not recording.was_brought(upload.file):
         await _shelf(context, upload).remove(upload.file)
     await Uploads(context, upload.institution).forget(upload)
 
@@ -233,8 +235,7 @@ async def _admitting_more(context: Context, institution: InstitutionId, contact_
 @asynccontextmanager
 async def _writing(context: Context, upload: Upload) -> AsyncIterator[SealedWriter]:
     try:
-        key = await context.vault.media_key(upload.institution, upload.contact_id)
-        writer = await _shelf(context, upload).writer(upload.file, key)
+        writer = await _shelf(context, upload).writer(upload.file, await _key(context, upload))
     except (KeyErased, FileNotFoundError):
         raise not_taken_in("closed") from None
     try:
@@ -286,8 +287,8 @@ def _write_with_room(context: Context, writer: SealedWriter, piece: bytes) -> No
         raise
 
 
-async def _taken_in(context: Context, upload: Upload) -> Recording:
-    """Look at what came, put it where it stays, hold it: in this order, and with the file in hand all the while."""
+async def _brought(context: Context, upload: Upload) -> Recording:
+    """Look at what came, put it where it stays, keep it: in this order, and with the file in hand all the while."""
 
     async def still() -> None:
         await _admitting(context, upload.institution, upload.contact_id)
@@ -296,12 +297,11 @@ async def _taken_in(context: Context, upload: Upload) -> Recording:
         await asyncio.to_thread(writer.finish)
         found = await _examined(context, upload, still)
         await _shelf(context, upload).put(upload.file, writer, still)
-        return await _hold(context, upload, found)
+        return await _keep(context, upload, found)
 
 
 async def _examined(context: Context, upload: Upload, still: Callable[[], Awaitable[None]]) -> Findings:
-    key = await context.vault.media_key(upload.institution, upload.contact_id)
-    with await _shelf(context, upload).reader(upload.file, key) as reader:
+    with await _shelf(context, upload).reader(upload.file, await _key(context, upload)) as reader:
         try:
             return await context.own(Examiner).examine(reader, still)
         except NotMedia:
@@ -311,36 +311,30 @@ async def _examined(context: Context, upload: Upload, still: Callable[[], Awaita
 
 
 @use_case
-async def _hold(context: Context, upload: Upload, found: Findings) -> Recording:
-    policy = await institution_of(context, upload.institution)
+async def _keep(context: Context, upload: Upload, found: Findings) -> Recording:
     # Under the newest consent, as for every byte before: the store may not have come to know it yet.
     recording = await gate_of(context).standing(upload.institution, upload.contact_id)
     if recording is None:
         raise NotThere
-    if recording.was_taken_in(upload.file):  # somebody else took the checking up as well
+    if recording.was_brought(upload.file):  # somebody else took the checking up as well
         return recording
     now = context.clock.now()
-    media = Media(
-        file=upload.file,
-        has_video=found.has_video,
-        mime=found.mime,
-        codecs=found.codecs,
-        duration_seconds=found.duration_seconds,
-        bytes=found.bytes,
-        sha256=found.sha256,
-        taken_in_at=now,
-        taken_in_by=upload.by,
+    recording.bring(
+        Original(
+            file=upload.file,
+            bytes=upload.length,
+            tracks=found.tracks,
+            extras=found.extras,
+            brought_at=now,
+            brought_by=upload.by,
+            own_key=upload.own_key,
+        )
     )
-    told = recording.take_in(media, policy.keep_recordings_days if policy else _KEEP_DAYS)
-    return await Recordings(context, upload.institution).save(recording, told, at=now, actor=upload.by)
+    return await Recordings(context, upload.institution).save(recording, None, at=now)
 
 
-async def _tidy(context: Context, upload: Upload, recording: Recording) -> None:
-    """Keep the recording in one place, and remove the one it replaced."""
-    shelf = _shelf(context, upload)
-    await shelf.settle(upload.file)
-    for file in recording.replaced:
-        await shelf.remove(file)
+async def _key(context: Context, upload: Upload) -> bytes:
+    return await key_of_original(context, upload.institution, upload.contact_id, upload.file, own_key=upload.own_key)
 
 
 def _shelf(context: Context, upload: Upload) -> Shelf:

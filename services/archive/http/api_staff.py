@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query, Request
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
+from firsthand.services.archive.handlers.versions import choose_tracks
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
-from firsthand.services.archive.http.shapes import CardOut, PlaysOut, RecordingOut, RecordingsOut
+from firsthand.services.archive.http.shapes import CardOut, ChosenTracks, PlaysOut, RecordingOut, RecordingsOut
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
@@ -45,6 +46,18 @@ async def recording(request: Request, contact_id: Id, staff: ContactTutor) -> Re
     context = context_of(request)
     found = await gate_of(context).standing(staff.institution, contact_id)
     with told():
+        if found is None:
+            raise NotOpen
+        return await RecordingOut.of(context, found)
+
+
+@router.post("/recordings/{contact_id}/tracks")
+async def tracks(request: Request, contact_id: Id, staff: ContactTutor, chosen: ChosenTracks) -> RecordingOut:
+    """Choose which tracks of a file with several are taken; while `preparing.stage` is `choosing`."""
+    context = context_of(request)
+    with told():
+        await choose_tracks(context, staff.institution, contact_id, chosen.picture, chosen.sound)
+        found = await gate_of(context).standing(staff.institution, contact_id)
         if found is None:
             raise NotOpen
         return await RecordingOut.of(context, found)

@@ -8,7 +8,7 @@ from firsthand.services.archive.http.doors import context_of, family_viewer
 from firsthand.services.archive.http.pages import pages
 from firsthand.services.archive.http.pages_staff import audience_of
 from firsthand.services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
-from firsthand.services.archive.repository import Viewings
+from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.shared.web.access import FamilySession
 
 router = APIRouter()
@@ -25,11 +25,13 @@ async def your_recording(request: Request, family: FamilySession) -> Response:
     except (CannotTell, NotOpen):
         sure = False
     viewings = Viewings(context, family.institution)
+    version = await Versions(context, family.institution).of(found)
     return pages.render(
         request,
         "your_recording.html",
         one=found,
         sure=sure,
+        preparing=version is not None and version.is_open,
         audience=audience_of(request, found),
         times=await viewings.count(family.contact_id),
         last=await viewings.last(family.contact_id),

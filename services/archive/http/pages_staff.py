@@ -1,13 +1,15 @@
 """The pages of students, tutors and coordinators: the list, one recording, the player."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.uploads import receive_whole
+from firsthand.services.archive.handlers.versions import choose_tracks
 from firsthand.services.archive.http.api_staff import is_team, listed
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
 from firsthand.services.archive.http.multipart import NotAForm, file_of
@@ -17,13 +19,15 @@ from firsthand.services.archive.http.words import (
     AUDIENCES,
     CANNOT_TELL,
     CANNOT_TELL_TITLE,
+    LEFT_OUT,
     NOT_OPEN,
     NOT_OPEN_TITLE,
     widest,
 )
-from firsthand.services.archive.model import Recording
-from firsthand.services.archive.probing import PLAYED_BY_BROWSERS
-from firsthand.services.archive.repository import Viewings
+from firsthand.services.archive.model import Recording, Version
+from firsthand.services.archive.model.refusals import refused_before
+from firsthand.services.archive.model.version import VersionStage
+from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.copies import case_of, institution_of
 from firsthand.shared.events.contact import SHOWN_TO
@@ -39,6 +43,12 @@ from firsthand.shared.web.problems import Problem, status_of
 from firsthand.shared.web.security import Streamed
 
 _A_PAGE = 25
+
+_TO_DO_MEANWHILE: Final[Mapping[VersionStage, str]] = {
+    "choosing": N_("Choose what to keep of the file"),
+    "waiting": N_("Wait: the recording is being prepared"),
+    "working": N_("Wait: the recording is being prepared"),
+}
 
 router = APIRouter(include_in_schema=False)
 
@@ -90,6 +100,21 @@ async def upload(request: Request, contact_id: Id, staff: ContactTutor, chunks: 
     return RedirectResponse(f"/archive/recordings/{contact_id}?done=taken-in", 303)
 
 
+@router.post("/recordings/{contact_id}/tracks")
+async def tracks(
+    request: Request, contact_id: Id, staff: ContactTutor, picture: Annotated[Word, Form()] = "",
+    sound: Annotated[Word, Form()] = "",
+) -> Response:  # fmt: skip
+    """Choose which tracks of a file with several are taken."""
+    chosen = [int(index) if index.isascii() and index.isdigit() else None for index in (picture, sound)]
+    try:
+        with told():
+            await choose_tracks(context_of(request), staff.institution, contact_id, *chosen)
+    except Refused as refused:
+        return await _shown(request, staff, contact_id, refused=refused.text, status=status_of(refused))
+    return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
+
+
 @router.get("/watch/{contact_id}")
 async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
     context = context_of(request)
@@ -137,11 +162,26 @@ async def _shown(
         watched_last=await viewings.last(found.id),
         zone=policy.zone if policy else "UTC",
         largest=ArchiveSettings().largest_upload,
-        played_by_browsers=bool(found.media and set(found.media.codecs) <= PLAYED_BY_BROWSERS),
+        version=await Versions(context, staff.institution).of(found),
+        unprepared=await _why_unprepared(context, found),
+        left_out=_left_out(request, found),
         plays=await _plays(context, staff, found),
         done=done,
         refused=refused,
     )
+
+
+def _left_out(request: Request, found: Recording) -> list[str]:
+    """What of the file is not in what is shown, in the visitor's words."""
+    say = pages.language(request).gettext
+    return [say(LEFT_OUT[extra]) for extra in found.media.left_out] if found.media else []
+
+
+async def _why_unprepared(context: Context, found: Recording) -> str:
+    """Say why no version could be made of what was brought; empty if none was refused."""
+    version = await Versions(context, found.institution).of(found)
+    refused = version is not None and version.stage in ("refused", "waiting") and version.refused_because
+    return refused_before(refused).text if refused else ""
 
 
 async def _plays(context: Context, staff: Staff, found: Recording) -> bool:
@@ -163,21 +203,19 @@ async def _row(context: Context, one: Recording) -> dict[str, Any]:
     return {
         "one": one,
         "title": case.title if case else "",
-        "to_do": _to_do(one),
+        "to_do": _to_do(one, await Versions(context, one.institution).of(one)),
         "why_not": why_not,
         "may_upload": not why_not,
     }
 
 
-def _to_do(one: Recording) -> str:
+def _to_do(one: Recording, version: Version | None) -> str:
+    if version and version.is_open:
+        return _TO_DO_MEANWHILE[version.stage]
     if one.state == "awaited":
         return N_("Upload the recording") if one.consent.state == "granted" else N_("Wait: the family has paused")
     if one.state == "held":
-        if one.refused_because:
-            return N_("Upload a version with sound only")
-        return N_("Wait for the family to watch it")
+        return N_("Upload a version with sound only") if one.refused_because else N_("Wait for the family to watch it")
     if one.state == "released":
         return N_("Nothing: the audience can watch it") if one.audience else N_("Nothing: no one may watch it now")
-    if one.state == "withdrawn":
-        return N_("Delete your own copies")
-    return N_("Nothing: it was deleted")
+    return N_("Delete your own copies") if one.state == "withdrawn" else N_("Nothing: it was deleted")

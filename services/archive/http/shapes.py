@@ -4,12 +4,14 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel
 
-from firsthand.services.archive.model import Recording, Viewer
+from firsthand.services.archive.model import Extra, Original, Recording, Track, Version, Viewer
 from firsthand.services.archive.model.recording import Stage
-from firsthand.services.archive.repository import Viewings
+from firsthand.services.archive.model.version import VersionStage
+from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.shared.copies import case_of
 from firsthand.shared.events.archive import RecordingState
 from firsthand.shared.events.contact import Scope
+from firsthand.shared.inputs import Count
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 
@@ -66,6 +68,35 @@ class ViewingsOut(BaseModel):
     last_at: AwareDatetime | None
 
 
+class VersionOut(BaseModel):
+    """What is being made of the file that was brought."""
+
+    stage: VersionStage
+    done: float  # a share, from 0 to 1
+    refused_because: str | None
+    tracks: list[Track]
+    picture: int | None  # indexes of the tracks that are taken
+    sound: int | None
+
+    @classmethod
+    def of(cls, original: Original, version: Version) -> "VersionOut":
+        return cls(
+            stage=version.stage,
+            done=version.thousandths / 1000,
+            refused_because=version.refused_because or None,
+            tracks=original.tracks,
+            picture=version.picture,
+            sound=version.sound,
+        )
+
+
+class ChosenTracks(BaseModel):
+    """Which tracks of a file with several are taken; at least one."""
+
+    picture: Count | None = None
+    sound: Count | None = None
+
+
 class RecordingOut(RecordingState):
     """A recording as tutors and coordinators see it: the state as events tell it, and what can be done."""
 
@@ -73,6 +104,9 @@ class RecordingOut(RecordingState):
     contact_id: str
     mime: str | None
     codecs: list[str]
+    left_out: list[Extra]  # of what was in the file
+    broke_off: bool  # the file was only a part of what was recorded
+    preparing: VersionOut | None
     upload: UploadOut
     viewings: ViewingsOut
 
@@ -80,11 +114,17 @@ class RecordingOut(RecordingState):
     async def of(cls, context: Context, one: Recording) -> "RecordingOut":
         viewings = Viewings(context, one.institution)
         last = await viewings.last(one.id)  # most were never watched, which one look tells
+        version = await Versions(context, one.institution).of(one)
         return cls(
             **dict(one.told()) | {"state": one.state},
             contact_id=one.id,
             mime=one.media.mime if one.media else None,
             codecs=one.media.codecs if one.media else [],
+            left_out=one.media.left_out if one.media else [],
+            broke_off=bool(one.media and one.media.broke_off),
+            preparing=VersionOut.of(one.original, version)
+            if one.original and version and version.stage != "done"
+            else None,
             upload=UploadOut.of(context, one),
             viewings=ViewingsOut(count=await viewings.count(one.id) if last else 0, last_at=last),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from firsthand.services.archive.model import Extra
 from firsthand.shared.events.contact import Scope
 from firsthand.shared.texts import N_
 
@@ -17,6 +18,19 @@ AUDIENCES: Final[Mapping[Scope, str]] = {
     "share-institution": N_("All students and teachers of the institution"),
     "share-partners": N_("Students and teachers of partner universities"),
     "share-public": N_("Anyone"),
+}
+
+# What of a file does not go into the viewing copy. "We left out: ..."
+LEFT_OUT: Final[Mapping[Extra, str]] = {
+    "words": N_("titles, names and notes"),
+    "place": N_("the place where it was recorded"),
+    "chapters": N_("chapter marks"),
+    "subtitles": N_("subtitles"),
+    "attachments": N_("attached files"),
+    "data": N_("other data"),
+    "cover": N_("a cover picture"),
+    "pictures": N_("pictures that were not chosen"),
+    "sounds": N_("sound that was not chosen"),
 }
 
 

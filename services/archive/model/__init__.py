@@ -9,6 +9,20 @@ from firsthand.services.archive.model.recording import (
     is_shown_to_nobody,
 )
 from firsthand.services.archive.model.upload import Upload
+from firsthand.services.archive.model.version import Extra, Original, Track, Version
 from firsthand.services.archive.model.viewing import Viewing
 
-__all__ = ["Learners", "Media", "Recording", "RecordingEvent", "Upload", "Viewer", "Viewing", "is_shown_to_nobody"]
+__all__ = [
+    "Extra",
+    "Learners",
+    "Media",
+    "Original",
+    "Recording",
+    "RecordingEvent",
+    "Track",
+    "Upload",
+    "Version",
+    "Viewer",
+    "Viewing",
+    "is_shown_to_nobody",
+]

@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from firsthand.services.archive.model.refusals import not_taken_in
+from firsthand.services.archive.model.version import Extra, Original
 from firsthand.shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
@@ -21,6 +22,7 @@ from firsthand.shared.events.archive import (
 )
 from firsthand.shared.events.consent import ConsentRecordState
 from firsthand.shared.events.contact import SCOPES, ContactReference, Scope
+from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
 
 RecordingEvent = (
@@ -32,6 +34,8 @@ RecordingEvent = (
 )
 Stage = Literal["unexpected", "awaited", "held", "released", "withdrawn", "erased"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+# Of the work on a version: it goes on; it waits; it goes on without pictures; nothing comes of it any more.
+Progress = Literal["go", "wait", "without-pictures", "end"]
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
 SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
@@ -47,7 +51,7 @@ def cohorts_of(case_id: str) -> str:
 
 
 class Media(BaseModel):
-    """What was taken in, as read from the media itself."""
+    """The viewing copy: all that is ever shown, released and hashed. A release before 0.2 kept the file as it came."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,6 +64,9 @@ class Media(BaseModel):
     sha256: str  # of the plain content, hexadecimal
     taken_in_at: AwareDatetime
     taken_in_by: str  # person id
+    made_from: str = ""  # file of the original
+    left_out: list[Extra] = []  # what of the original is not in it
+    broke_off: bool = False  # the original was only a part of what was recorded
 
     @property
     def kind(self) -> Literal["video", "audio"]:
@@ -112,8 +119,9 @@ class Recording(Document):
     state: Stage = "unexpected"
     changed_at: AwareDatetime
     expected: bool = False  # a meeting was held and recorded
+    original: Original | None = None  # until the family has released what was made of it
     media: Media | None = None
-    replaced: list[str] = []  # files of media that later ones replaced: removed, and never taken in again
+    replaced: list[str] = []  # files that later ones replaced: removed, and never taken in again
     consent: ConsentRecordState = ConsentRecordState(state="none")
     consent_sequence: int = 0
     allowed: list[Scope] = []  # the scopes last granted; a pause empties the consent's own list
@@ -143,8 +151,27 @@ class Recording(Document):
         if consent.state == "granted":
             self.allowed = [scope for scope in SCOPES if scope in consent.scopes]
 
+    def bring(self, original: Original) -> None:
+        """Keep a file that was brought, in place of an earlier one, until a version of it is made. Raises Refused."""
+        self.admits_upload(original.brought_at)
+        if self.original:
+            self.replaced = [*self.replaced, self.original.file, self.original.version_id]
+        self.original = original
+
+    def admits_version(self, made_from: str, at: datetime, *, pictures: bool) -> "Progress":
+        """Whether work on a version of the original `made_from` may go on at `at`. `pictures`: it would show them."""
+        if self.leaves or self.original is None or self.original.file != made_from:
+            return "end"
+        if pictures and self.consent.state == "granted" and "record-video" not in self.consent.scopes:
+            return "without-pictures"
+        try:
+            self.admits_upload(at)
+        except Refused:  # a pause ends, and a withdrawal can be taken back for a while
+            return "wait"
+        return "go"
+
     def take_in(self, media: Media, keep_days: int) -> RecordingEvent:
-        """Hold `media` in place of the previous file; returns the event to publish. Raises Refused."""
+        """Hold `media` in place of the previous version; returns the event to publish. Raises Refused."""
         at = media.taken_in_at
         self.admits_upload(at)
         if self.media:
@@ -155,14 +182,20 @@ class Recording(Document):
         # A family may have released this very recording before, e.g. when it was lost and is brought again.
         return RecordingPublishedV1 if self.settle(at) is RecordingPublishedV1 else RecordingArchivedV1
 
-    def was_taken_in(self, file: str) -> bool:
-        """Whether this file is held now, or was held before."""
-        return file in self.replaced or (self.media is not None and self.media.file == file)
+    def was_brought(self, file: str) -> bool:
+        """Whether this file is here now, or was before."""
+        made_of = {self.original.file if self.original else "", self.media.made_from if self.media else ""}
+        return file in self.replaced or file in made_of or (self.media is not None and self.media.file == file)
+
+    @property
+    def done_with(self) -> Original | None:
+        """The original, once nothing more is to be made of it: the family has released what it saw."""
+        return self.original if self.state == "released" else None
 
     def erase(self, erasure_id: str, at: datetime) -> None:
         """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
-        self.media, self.audience, self.allowed, self.refused_because = None, [], [], None
+        self.original, self.media, self.audience, self.allowed, self.refused_because = None, None, [], [], None
         self.replaced, self.due_at = [], None
         self.name_audience()
 

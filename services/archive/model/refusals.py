@@ -19,6 +19,10 @@ RefusalCode = Literal[
     "not-media",
     "too-demanding",
     "no-room",
+    "no-sound",
+    "no-such-track",
+    "chosen",
+    "damaged",
 ]
 
 _TEXTS: Final[Mapping[RefusalCode, str]] = {
@@ -43,6 +47,10 @@ _TEXTS: Final[Mapping[RefusalCode, str]] = {
         "Our storage is almost full, so we cannot take in recordings now. Keep your file, ask the operator to make "
         "room, and continue later."
     ),
+    "no-sound": N_("The family allows sound only, and this file has no sound. We did not keep the file."),
+    "no-such-track": N_("Choose at least one track of this file."),
+    "chosen": N_("The tracks of this file were chosen already. To choose others, upload the file again."),
+    "damaged": N_("The uploaded file cannot be read any more. Upload it again."),
 }
 
 # The others say that the recording's state does not allow it.
@@ -53,6 +61,8 @@ _KINDS: Final[Mapping[RefusalCode, Kind]] = {
     "too-demanding": "invalid",
     "no-room": "no-room",
     "empty": "invalid",
+    "no-sound": "invalid",
+    "no-such-track": "invalid",
 }
 
 

@@ -1,4 +1,5 @@
 // Keeps parts of a page fresh: `data-live="<event stream>"` on one element, `data-live-part` and an id on each part.
+// Where there is no stream: `data-live-every="<seconds>"` on an element within a part, for as long as it is there.
 // A browser opens six connections to a server over HTTP/1.1, so all its tabs share one stream: the tab that holds the
 // lock has it and passes on what comes. A hidden tab takes no part, and is refreshed when it is shown again.
 import { showLabels } from "./labels.js";
@@ -86,4 +87,14 @@ async function refresh() {
   }
 }
 
+function again() {
+  const asking = document.querySelector("[data-live-every]");
+  if (!asking) return;
+  setTimeout(async () => {
+    if (!document.hidden) await refresh();
+    again();
+  }, 1000 * Number(asking.dataset.liveEvery));
+}
+
+again();
 for (const source of document.querySelectorAll("[data-live]")) start(source.dataset.live);

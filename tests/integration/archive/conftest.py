@@ -11,7 +11,7 @@ import pytest
 from firsthand.shared.clock import ManualClock
 from tests.archive import START, Archive, running
 from tests.buckets import URL_SETTING, S3Server, Way
-from tests.media import noise, video
+from tests.media import heavy, video
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def film() -> bytes:
 
 @pytest.fixture(scope="session")
 def long_film() -> bytes:
-    return video(6, size=480)
+    return heavy(6 * 1024 * 1024)
 
 
 @pytest.fixture(scope="session")
-def long_sound() -> bytes:
-    """Twenty MiB: three parts of an upload."""
-    return noise(20 * 1024 * 1024)
+def heavy_film() -> bytes:
+    """Twenty MiB, three parts of an upload, in what browsers play: it is copied into the viewing copy as it is."""
+    return heavy(20 * 1024 * 1024)
 
 
 @pytest.fixture

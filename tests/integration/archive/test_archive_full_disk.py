@@ -16,7 +16,7 @@ RESERVE = 16 * MIB
 
 @pytest.fixture
 async def archive(tmp_path: Path, nats_url: str, clock: ManualClock) -> AsyncIterator[Archive]:
-    with small_disk(tmp_path / "disk", 48) as disk:
+    with small_disk(tmp_path / "disk", 80) as disk:
         async with running(disk / "data", nats_url, clock, disk_reserve=RESERVE) as one:
             yield one
 
@@ -48,13 +48,13 @@ async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_an_upload_ends_at_the_reserve_goes_on_once_there_is_room_and_a_withdrawal_never_waits(
-    archive: Archive, long_sound: bytes
+    archive: Archive, heavy_film: bytes
 ) -> None:
     await archive.awaiting()
     ballast = archive.deployment.settings.data / "somebody else's"
     ballast.write_bytes(bytes(free(archive) - RESERVE - 8 * MIB))
-    place = await begun(archive, len(long_sound))
-    stopped = await archive.patch(place, 0, in_pieces(long_sound))
+    place = await begun(archive, len(heavy_film))
+    stopped = await archive.patch(place, 0, in_pieces(heavy_film))
     assert stopped.status_code == 507
     assert stopped.json()["type"] == "urn:firsthand:archive:no-room"
     assert stopped.json()["detail"].startswith("Our storage is almost full")
@@ -67,7 +67,7 @@ async def test_an_upload_ends_at_the_reserve_goes_on_once_there_is_room_and_a_wi
     archive.context.disk._seen = None  # a second later
     safe = int((await archive.http.head(place, headers={**archive.tutor(), **TUS})).headers["upload-offset"])
     assert 6 * MIB < safe < 9 * MIB  # what came until then was kept
-    assert (await archive.patch(place, safe, long_sound[safe:])).status_code == 204
+    assert (await archive.patch(place, safe, heavy_film[safe:])).status_code == 204
     await archive.until("recording.archived")
     assert await readiness(archive) == (200, "")
 
@@ -84,11 +84,11 @@ async def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(
     await archive.released(film)
     ballast = archive.deployment.settings.data / "somebody else's"
     with pytest.raises(OSError, match="No space left"):
-        ballast.write_bytes(bytes(64 * MIB))
+        ballast.write_bytes(bytes(96 * MIB))
     status, said = await readiness(archive)
     assert (status, "is full" in said) == (503, True)
     played = await archive.http.get("/archive/media/c1", headers=archive.student())
-    assert played.content == film
+    assert played.content == await archive.shown()
 
     await archive.withdraw()  # the gate hears it, though nothing can be stored
     await archive.until_answer(404, "/archive/media/c1", archive.student())

@@ -18,7 +18,7 @@ import pytest
 
 from firsthand.services.archive import bucket as bucket_watch
 from firsthand.services.archive.bucket import erase_what_came_late
-from firsthand.services.archive.handlers.uploads import _tidy
+from firsthand.services.archive.handlers.versions import tidy
 from firsthand.services.archive.repository import Recordings, shelf_of
 from firsthand.shared.bucket import BucketUnavailable, bucket_of
 from firsthand.shared.bucket_objects import Bucket
@@ -87,21 +87,22 @@ async def head(archive: Archive, place: str) -> httpx.Response:
 
 
 async def test_a_finished_recording_leaves_the_folder_for_the_bucket_and_every_range_is_byte_for_byte_the_same(
-    archive: Archive, s3: S3Server, long_sound: bytes
+    archive: Archive, s3: S3Server, heavy_film: bytes
 ) -> None:
-    await archive.released(long_sound)
+    await archive.released(heavy_film)
     assert archive.media_files() == []
-    (place,) = s3.objects()
+    (place,) = s3.objects()  # what was brought is destroyed with the release
     assert place.startswith("qu-cdm/c1/")
+    shown = await archive.shown()
     whole = await archive.http.get("/archive/media/c1", headers=archive.student())
-    assert (whole.status_code, whole.content == long_sound) == (200, True)
-    size = len(long_sound)
+    assert (whole.status_code, whole.content == shown) == (200, True)
+    size = len(shown)
     for start, end in ((0, 1), (65_535, 65_537), (9_000_000, 14_000_001), (100, 200), (size - 5, size)):
         part = await archive.http.get(
             "/archive/media/c1", headers={**archive.student(), "Range": f"bytes={start}-{end - 1}"}
         )
         assert part.status_code == 206
-        assert part.content == long_sound[start:end]
+        assert part.content == shown[start:end]
     head = await archive.http.head("/archive/media/c1", headers=archive.student())
     assert head.headers["content-length"] == str(size)
 
@@ -110,36 +111,37 @@ async def test_no_plain_byte_is_in_the_bucket(archive: Archive, s3: S3Server) ->
     canary = b"canary-of-a-recording"
     await archive.awaiting()
     assert (await archive.upload(noise(6 * 1024 * 1024, canary))).status_code == 204
-    (content,) = s3.objects().values()
-    assert len(content) > 6 * 1024 * 1024
-    assert canary not in content
+    await archive.until("recording.archived")
+    contents = s3.objects().values()
+    assert max(map(len, contents)) > 6 * 1024 * 1024
+    assert not [content for content in contents if canary in content]
 
 
 async def test_reading_in_order_asks_for_windows_and_not_for_each_chunk(
-    bucket: Bucket, way: Way, tmp_path: Path, long_sound: bytes
+    bucket: Bucket, way: Way, tmp_path: Path, heavy_film: bytes
 ) -> None:
-    await put(bucket, sealed(tmp_path / "m", long_sound))
+    await put(bucket, sealed(tmp_path / "m", heavy_film))
     way.requests.clear()
     way.from_server = 0
 
     def read() -> bool:
         with SealedReader(bucket.open("qu-cdm/c1/m"), KEY) as reader:
-            return b"".join(reader.read_range(0, reader.size)) == long_sound
+            return b"".join(reader.read_range(0, reader.size)) == heavy_film
 
     assert await asyncio.to_thread(read)
-    chunks = len(long_sound) // CHUNK
+    chunks = len(heavy_film) // CHUNK
     assert len(way.requests) < chunks / 15
-    assert way.from_server < 1.02 * len(long_sound)
+    assert way.from_server < 1.02 * len(heavy_film)
 
 
-async def test_a_seek_reads_little(bucket: Bucket, way: Way, tmp_path: Path, long_sound: bytes) -> None:
-    await put(bucket, sealed(tmp_path / "m", long_sound))
+async def test_a_seek_reads_little(bucket: Bucket, way: Way, tmp_path: Path, heavy_film: bytes) -> None:
+    await put(bucket, sealed(tmp_path / "m", heavy_film))
 
     def read() -> None:
         with SealedReader(bucket.open("qu-cdm/c1/m"), KEY) as reader:
-            for place in (15_000_000, 1_000_000, len(long_sound) - 10, 7, 8_000_000):
+            for place in (15_000_000, 1_000_000, len(heavy_film) - 10, 7, 8_000_000):
                 way.from_server = 0
-                assert b"".join(reader.read_range(place, place + 10)) == long_sound[place : place + 10]
+                assert b"".join(reader.read_range(place, place + 10)) == heavy_film[place : place + 10]
                 assert way.from_server < 5 * CHUNK + 2000
 
     await asyncio.to_thread(read)
@@ -179,7 +181,7 @@ async def test_a_damaged_recording_is_told_at_the_door_and_nothing_of_it_is_sent
 
 
 async def test_two_replicas_share_the_bucket_and_take_over_each_others_uploads(
-    tmp_path: Path, nats_url: str, clock: ManualClock, s3: S3Server, way: Way, long_sound: bytes
+    tmp_path: Path, nats_url: str, clock: ManualClock, s3: S3Server, way: Way, heavy_film: bytes
 ) -> None:
     settings = s3.settings(way.port)
     async with (
@@ -188,15 +190,16 @@ async def test_two_replicas_share_the_bucket_and_take_over_each_others_uploads(
         running(tmp_path / "data", nats_url, clock, **settings) as two,
     ):
         await one.awaiting()
-        place = await begun(one, long_sound)
+        place = await begun(one, heavy_film)
         offset = int((await head(two, place)).headers["upload-offset"])
-        assert (await two.patch(place, offset, long_sound[offset:])).status_code == 204
-        assert one.media_files() == []
-        assert len(s3.objects()) == 1
+        assert (await two.patch(place, offset, heavy_film[offset:])).status_code == 204
+        await two.until("recording.archived")
+        await one.until_files(0)
+        assert len(s3.objects()) == 2  # what was brought, and what is shown of it
         await one.beat()
         for replica in (one, two):
             answer = await replica.until_answer(200, "/archive/family/media", replica.family())
-            assert answer.content == long_sound
+            assert answer.content == await replica.shown()
 
 
 async def test_what_was_held_in_the_folder_before_plays_on(
@@ -206,7 +209,7 @@ async def test_what_was_held_in_the_folder_before_plays_on(
         await before.released(film)
     async with running(tmp_path / "data", nats_url, clock, **s3.settings(way.port)) as now:
         await now.beat()
-        assert (await now.until_answer(200, "/archive/media/c1", now.student())).content == film
+        assert (await now.until_answer(200, "/archive/media/c1", now.student())).content == await now.shown()
         assert s3.objects() == {}
 
 
@@ -215,7 +218,7 @@ async def test_what_was_held_in_the_folder_before_plays_on(
 
 @pytest.mark.parametrize("where", ["put", "hold", "remove", "tell"])
 async def test_a_crash_at_any_step_of_moving_loses_nothing_and_is_repeated(
-    archive: Archive, s3: S3Server, long_sound: bytes, monkeypatch: pytest.MonkeyPatch, where: str
+    archive: Archive, s3: S3Server, heavy_film: bytes, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     class CrashError(Exception):
         pass
@@ -227,11 +230,11 @@ async def test_a_crash_at_any_step_of_moving_loses_nothing_and_is_repeated(
         raise CrashError
 
     async def removed(*args: Any) -> None:
-        await _tidy(*args)
+        await tidy(*args)
         raise CrashError
 
     await archive.awaiting()
-    place = await begun(archive, long_sound)
+    place = await begun(archive, heavy_film)
     with monkeypatch.context() as patched:
         if where == "put":
             patched.setattr(Bucket, "_put", fall)
@@ -240,22 +243,22 @@ async def test_a_crash_at_any_step_of_moving_loses_nothing_and_is_repeated(
         elif where == "remove":
             patched.setattr(Bucket, "size", crash)
         else:
-            patched.setattr("firsthand.services.archive.handlers.uploads._tidy", removed)
-        answer = await archive.patch(place, len(long_sound) - 1000, long_sound[-1000:])
+            patched.setattr("firsthand.services.archive.handlers.uploads.tidy", removed)
+        answer = await archive.patch(place, len(heavy_film) - 1000, heavy_film[-1000:])
         assert answer.status_code == 500
         assert len(archive.media_files()) == (0 if where == "tell" else 1)
     archive.clock.advance(timedelta(minutes=3))
-    async with asyncio.timeout(PATIENCE):
-        while archive.media_files():
-            await asyncio.sleep(0.05)
     await archive.until("recording.archived")
-    assert len(s3.objects()) == 1
+    await archive.until_files(0)
+    assert len(s3.objects()) == 2
     async with asyncio.timeout(PATIENCE):
         while (answer := await head(archive, place)).headers.get("retry-after"):  # the repeating is not yet over
             await asyncio.sleep(0.05)
-    assert (answer.status_code, answer.headers["upload-offset"]) == (200, str(len(long_sound)))
+    assert (answer.status_code, answer.headers["upload-offset"]) == (200, str(len(heavy_film)))
     await archive.beat()
-    assert (await archive.until_answer(200, "/archive/family/media", archive.family())).content == long_sound
+    assert await archive.brought() == heavy_film
+    shown = await archive.until_answer(200, "/archive/family/media", archive.family())
+    assert shown.content == await archive.shown()
     assert len([event for event in archive.told if event.type == "firsthand.recording.archived.v1"]) == 1
 
 
@@ -298,22 +301,22 @@ asyncio.run(main())
 
 
 async def test_while_the_bucket_is_away_an_upload_comes_in_and_its_end_waits_until_it_is_back(
-    archive: Archive, s3: S3Server, way: Way, long_sound: bytes
+    archive: Archive, s3: S3Server, way: Way, heavy_film: bytes
 ) -> None:
     await archive.awaiting()
     await way.cut()
-    place = await begun(archive, long_sound)
-    last = await archive.patch(place, len(long_sound) - 1000, long_sound[-1000:])
+    place = await begun(archive, heavy_film)
+    last = await archive.patch(place, len(heavy_film) - 1000, heavy_film[-1000:])
     assert (last.status_code, last.headers["retry-after"]) == (503, "5")
     assert last.json()["title"] == "Recordings are not available right now"
     assert (await head(archive, place)).status_code == 503
     assert len(archive.media_files()) == 1
     await way.restore()
-    again = await archive.patch(place, len(long_sound) - 1000, long_sound[-1000:])  # as the page does
-    assert (again.status_code, again.headers["upload-offset"]) == (409, str(len(long_sound)))
+    again = await archive.patch(place, len(heavy_film) - 1000, heavy_film[-1000:])  # as the page does
+    assert (again.status_code, again.headers["upload-offset"]) == (409, str(len(heavy_film)))
     await archive.until("recording.archived")
-    assert archive.media_files() == []
-    assert len(s3.objects()) == 1
+    await archive.until_files(0)
+    assert len(s3.objects()) == 2
 
 
 async def test_without_its_bucket_archive_is_ready_and_says_what_is_amiss_also_to_an_alarm(
@@ -339,13 +342,13 @@ async def test_without_its_bucket_archive_is_ready_and_says_what_is_amiss_also_t
 
 
 async def test_a_bucket_that_goes_away_while_a_recording_is_put_is_tried_again_without_anybody_asking(
-    archive: Archive, s3: S3Server, way: Way, long_sound: bytes
+    archive: Archive, s3: S3Server, way: Way, heavy_film: bytes
 ) -> None:
     await archive.awaiting()
-    place = await begun(archive, long_sound)
+    place = await begun(archive, heavy_film)
     way.flowing.clear()
     way.requests.clear()
-    finishing = asyncio.create_task(archive.patch(place, len(long_sound) - 1000, long_sound[-1000:]))
+    finishing = asyncio.create_task(archive.patch(place, len(heavy_film) - 1000, heavy_film[-1000:]))
     async with asyncio.timeout(PATIENCE):
         while not way.requests:
             await asyncio.sleep(0.01)
@@ -356,10 +359,8 @@ async def test_a_bucket_that_goes_away_while_a_recording_is_put_is_tried_again_w
     await way.restore()
     archive.clock.advance(timedelta(minutes=3))
     await archive.until("recording.archived")
-    async with asyncio.timeout(PATIENCE):
-        while archive.media_files():
-            await asyncio.sleep(0.05)
-    assert len(s3.objects()) == 1
+    await archive.until_files(0)
+    assert len(s3.objects()) == 2
 
 
 async def test_a_form_whose_recording_cannot_be_put_is_told_so_and_the_recording_is_held_later(
@@ -401,13 +402,15 @@ async def test_a_bucket_that_hangs_is_told_in_time_and_holds_up_nothing_else(
         assert not players.done()
         assert {answer.status_code for answer in await players} == {503}
         way.flowing.set()
-        assert (await archive.http.get("/archive/media/c1", headers=archive.student())).content == film
+        played = await archive.http.get("/archive/media/c1", headers=archive.student())
+        assert played.content == await archive.shown()
 
 
 async def test_a_bucket_that_goes_away_in_the_middle_of_playing_ends_the_answer_and_never_sends_a_wrong_byte(
-    archive: Archive, way: Way, long_sound: bytes
+    archive: Archive, way: Way, heavy_film: bytes
 ) -> None:
-    await archive.released(long_sound)
+    await archive.released(heavy_film)
+    shown = await archive.shown()
     got = bytearray()
     async with served(archive) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as player:
         way.from_server = 0
@@ -421,8 +424,8 @@ async def test_a_bucket_that_goes_away_in_the_middle_of_playing_ends_the_answer_
 
         with pytest.raises(httpx.TransportError):
             await play()
-        assert 0 < len(got) < len(long_sound)
-        assert long_sound.startswith(got)
+        assert 0 < len(got) < len(shown)
+        assert shown.startswith(got)
         await archive.beat()
         refused = await player.get("/archive/media/c1", headers=archive.student(), timeout=20)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
@@ -431,13 +434,13 @@ async def test_a_bucket_that_goes_away_in_the_middle_of_playing_ends_the_answer_
         rest = await player.get(
             "/archive/media/c1", headers={**archive.student(), "Range": f"bytes={len(got)}-"}, timeout=20
         )
-        assert bytes(got) + rest.content == long_sound
+        assert bytes(got) + rest.content == shown
 
 
 async def test_what_was_read_ahead_is_not_sent_after_a_withdrawal(
-    archive: Archive, way: Way, long_sound: bytes
+    archive: Archive, way: Way, heavy_film: bytes
 ) -> None:
-    await archive.released(long_sound)
+    await archive.released(heavy_film)
     loop = asyncio.get_running_loop()
     got = 0
     with socket.socket() as player:
@@ -469,10 +472,10 @@ def _completes(line: bytes) -> bool:
 
 
 async def test_an_erasure_leaves_no_object_and_is_told_only_when_that_is_true(
-    archive: Archive, s3: S3Server, way: Way, film: bytes, long_sound: bytes
+    archive: Archive, s3: S3Server, way: Way, film: bytes, heavy_film: bytes
 ) -> None:
     await archive.awaiting()
-    for content in (film, long_sound):  # the second replaces the first
+    for content in (film, heavy_film):  # the second replaces the first
         assert (await archive.upload(content)).status_code == 204
     assert len(s3.objects()) == 1
     obstore.put(s3.store, "qu-cdm/c1/something-left", b"x")
@@ -491,14 +494,14 @@ async def test_an_erasure_leaves_no_object_and_is_told_only_when_that_is_true(
 
 
 async def test_an_erasure_waits_for_a_put_that_is_under_way_and_leaves_nothing_of_it(
-    archive: Archive, s3: S3Server, way: Way, long_sound: bytes
+    archive: Archive, s3: S3Server, way: Way, heavy_film: bytes
 ) -> None:
     await archive.awaiting()
-    place = await begun(archive, long_sound)
+    place = await begun(archive, heavy_film)
     way.requests.clear()
     way.flowing.clear()
     way.held = _completes  # all parts are there: only the last word is missing
-    finishing = asyncio.create_task(archive.patch(place, len(long_sound) - 1000, long_sound[-1000:]))
+    finishing = asyncio.create_task(archive.patch(place, len(heavy_film) - 1000, heavy_film[-1000:]))
     async with asyncio.timeout(PATIENCE):
         while not any(map(_completes, way.requests)):
             await asyncio.sleep(0.01)
@@ -530,13 +533,13 @@ async def test_what_comes_into_the_bucket_after_an_erasure_is_found_and_removed(
 
 
 async def test_an_upload_that_is_ended_while_it_is_put_goes_on_and_one_that_was_not_is_removed(
-    archive: Archive, s3: S3Server, way: Way, long_sound: bytes
+    archive: Archive, s3: S3Server, way: Way, heavy_film: bytes
 ) -> None:
     await archive.awaiting()
-    place = await begun(archive, long_sound)
+    place = await begun(archive, heavy_film)
     way.requests.clear()
     way.flowing.clear()
-    finishing = asyncio.create_task(archive.patch(place, len(long_sound) - 1000, long_sound[-1000:]))
+    finishing = asyncio.create_task(archive.patch(place, len(heavy_film) - 1000, heavy_film[-1000:]))
     async with asyncio.timeout(PATIENCE):
         while not way.requests:
             await asyncio.sleep(0.01)
@@ -545,7 +548,7 @@ async def test_an_upload_that_is_ended_while_it_is_put_goes_on_and_one_that_was_
     way.flowing.set()
     assert (await finishing).status_code == 204
     assert len(s3.objects()) == 1
-    other = await begun(archive, long_sound)
+    other = await begun(archive, heavy_film)
     assert (await archive.http.delete(other, headers={**archive.tutor(), **TUS})).status_code == 204
     assert archive.media_files() == []
 

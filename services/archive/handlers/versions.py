@@ -1,0 +1,315 @@
+"""The use cases of making a version: begin it, choose its tracks, work on it, hold it.
+
+A version is a job in the store, whose `due_at` is the end of somebody's turn: whoever works on it keeps moving that
+ahead, and once nobody does, another takes the work up where the sealed parts end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+from firsthand.services.archive.apart import CannotExamine, NotMedia, TooDemanding
+from firsthand.services.archive.gate import gate_of
+from firsthand.services.archive.handlers.originals import destroy_original, key_of_original
+from firsthand.services.archive.model import Media, Recording, Version
+from firsthand.services.archive.model.recording import Progress
+from firsthand.services.archive.model.refusals import not_taken_in
+from firsthand.services.archive.preparing import Bench, Prepared, prepare
+from firsthand.services.archive.repository import Recordings, Versions, shelf_of
+from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.shared.bucket import BucketUnavailable
+from firsthand.shared.copies import institution_of
+from firsthand.shared.disk import is_no_room
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.media import MediaBusy, MediaDamaged
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context, use_case
+from firsthand.shared.store import AlreadyExists, Conflict, StoreUnavailable
+from firsthand.shared.tasks import ended
+from firsthand.shared.vault import KeyErased
+
+_TURN: Final = timedelta(seconds=30)  # after so long without a word, another takes the work up
+_SPEAK_EVERY: Final = 5.0  # seconds
+_NO_PLACE: Final = timedelta(seconds=2)  # until it is looked at again
+_WAIT: Final = timedelta(seconds=10)  # ... while the family has paused, or has withdrawn and may take it back
+_AFTER_FAILURE: Final = timedelta(minutes=1)
+_KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
+
+
+class NotNow(Exception):  # noqa: N818 - says what is the case
+    """The work may not go on for now, or not at all, or not with pictures."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self.progress: Progress = progress
+
+
+async def begin_version(context: Context, recording: Recording, file: str) -> None:
+    """Have a version made of the original `file`. May be repeated. Raises Refused."""
+    original = recording.original
+    if original is None or original.file != file:  # another one was brought meanwhile
+        return
+    pictures = "record-video" in recording.consent.scopes
+    version = Version.begun(original, pictures=pictures, contact_id=recording.id, institution=recording.institution)
+    version.due_at = context.clock.now() if version.stage == "waiting" else None
+    versions = Versions(context, recording.institution)
+    with suppress(AlreadyExists, Conflict):  # somebody was first
+        await work_on(context, await versions.add(version))
+
+
+@use_case
+async def choose_tracks(
+    context: Context, institution: InstitutionId, contact_id: str, picture: int | None, sound: int | None
+) -> None:
+    """Decide which tracks of a file with several are taken. Raises Refused."""
+    recording = await gate_of(context).standing(institution, contact_id)
+    versions = Versions(context, institution)
+    version = await versions.of(recording)
+    if recording is None or recording.original is None or version is None:
+        raise not_taken_in("chosen")
+    recording.admits_upload(context.clock.now())
+    if picture is not None and "record-video" not in recording.consent.scopes:
+        raise not_taken_in("no-such-track")
+    version.choose(recording.original, picture, sound)
+    version.due_at = context.clock.now()
+    version = await versions.save(version)
+    with suppress(Conflict):  # a timer was first
+        await work_on(context, version)
+
+
+async def work_on(context: Context, version: Version) -> None:
+    """When due: take the work up, if this replica has a place for it."""
+    versions, now = Versions(context, version.institution), context.clock.now()
+    if version.stage not in ("waiting", "working"):
+        version.due_at = None
+        await versions.save(version)
+        return
+    workshop = context.own(Workshop)
+    if workshop.works_on(version) or not workshop.has_place:
+        version.due_at = now + _NO_PLACE
+        await versions.save(version)
+        return
+    version.stage, version.due_at = "working", now + _TURN
+    workshop.take(await versions.save(version))
+
+
+class Workshop:
+    """The places of one replica in which versions are made, as many as it may use cores."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._places = ArchiveSettings().cores
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._closed = False
+
+    @property
+    def has_place(self) -> bool:
+        return len(self._tasks) < self._places and not self._closed
+
+    def works_on(self, version: Version) -> bool:
+        return (version.institution, version.id) in self._tasks
+
+    def take(self, version: Version) -> None:
+        key = (version.institution, version.id)
+        task = asyncio.create_task(_work(self._context, version), name="version")
+        self._tasks[key] = task
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    async def close(self) -> None:
+        """End all work. What is whole of it stays, and is taken up by whoever comes next."""
+        self._closed = True
+        await ended(self._tasks.values())
+
+
+async def keep_workshop(context: Context) -> None:
+    """End the work with the service."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await context.own(Workshop).close()
+
+
+async def _work(context: Context, version: Version) -> None:
+    """Make it, and hold it; whatever comes between is noted for whoever takes it up."""
+    try:
+        async with _turns(context, version) as turn:
+            prepared = await _prepared(context, turn.version, turn)
+            recording = await _hold(context, turn.version, prepared)
+        await tidy(context, recording)
+        await _note(context, version, stage="done", thousandths=1000, due_at=None)
+    except Refused as refused:
+        await _note(context, version, stage="refused", refused_because=refused.code, due_at=None)
+        await shelf_of(context, version.institution, version.contact_id).remove(version.id)
+    except NotNow as not_now:
+        await _put_off(context, version, not_now.progress)
+    except KeyErased:  # it is being erased, which removes all of it
+        context.log.info("work on a recording ended: it is no longer here")
+    except Conflict:  # somebody else took it up
+        context.log.info("work on a recording ended: somebody else goes on with it")
+    except (MediaDamaged, FileNotFoundError):
+        await _note(context, version, stage="refused", refused_because="damaged", due_at=None)
+    except (BucketUnavailable, CannotExamine, MediaBusy, OSError, StoreUnavailable) as error:
+        context.log.warning("a recording waits to be prepared: %s", type(error).__name__)
+        with suppress(StoreUnavailable):
+            no_room = isinstance(error, OSError) and is_no_room(error)
+            await _note(
+                context, version, stage="waiting", refused_because="no-room" if no_room else "",
+                due_at=context.clock.now() + _AFTER_FAILURE,
+            )  # fmt: skip
+
+
+class _Turn:
+    """Somebody's turn: he tells how far it is, and so keeps it."""
+
+    def __init__(self, context: Context, version: Version) -> None:
+        self._context = context
+        self.version = version
+        self.thousandths = version.thousandths
+
+    async def speak(self) -> None:
+        """Raises Conflict when another has taken it up."""
+        while True:
+            await asyncio.sleep(_SPEAK_EVERY)
+            self.version.thousandths = self.thousandths
+            self.version.due_at = self._context.clock.now() + _TURN
+            self.version = await Versions(self._context, self.version.institution).save(self.version)
+
+
+@asynccontextmanager
+async def _turns(context: Context, version: Version) -> AsyncIterator[_Turn]:
+    """A turn that goes on while the work does, and ends it when another has it."""
+    turn = _Turn(context, version)
+    speaking = asyncio.create_task(turn.speak(), name="turn")
+    working = asyncio.current_task()
+    assert working
+
+    def stop(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception():
+            working.cancel()
+
+    speaking.add_done_callback(stop)
+    try:
+        yield turn
+    except asyncio.CancelledError:
+        if speaking.done() and not speaking.cancelled() and (error := speaking.exception()):
+            working.uncancel()
+            raise error from None
+        raise
+    finally:
+        await ended([speaking])
+
+
+async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared:
+    institution, contact_id = version.institution, version.contact_id
+
+    async def still() -> Recording:
+        recording = await gate_of(context).standing(institution, contact_id)
+        if recording is None:
+            raise NotNow("end")
+        pictures = version.picture is not None
+        progress = recording.admits_version(version.made_from, context.clock.now(), pictures=pictures)
+        if progress == "go" and gate_of(context).is_unclear(recording):
+            progress = "wait"
+        if progress != "go":
+            raise NotNow(progress)
+        return recording
+
+    async def may_go_on() -> None:
+        await still()
+
+    original = (await still()).original
+    assert original
+    shelf = shelf_of(context, institution, contact_id)
+    source = await key_of_original(context, institution, contact_id, original.file, own_key=original.own_key)
+    key = await context.vault.media_key(institution, contact_id)
+    bench = Bench(shelf, context.disk, version.id, key)
+
+    def told(thousandths: int) -> None:
+        turn.thousandths = thousandths
+
+    try:
+        with await shelf.reader(original.file, source) as reader:
+            async with bench:
+                return await prepare(reader, bench, version, may_go_on, told)
+    except NotMedia:
+        raise not_taken_in("not-media") from None
+    except TooDemanding:
+        raise not_taken_in("too-demanding") from None
+
+
+@use_case
+async def _hold(context: Context, version: Version, prepared: Prepared) -> Recording:
+    policy = await institution_of(context, version.institution)
+    # Under the newest consent: the store may not have come to know it yet.
+    recording = await gate_of(context).standing(version.institution, version.contact_id)
+    if recording is None or recording.original is None:
+        raise NotNow("end")
+    if recording.media and recording.media.file == version.id:  # it was held before a crash
+        return recording
+    now, original = context.clock.now(), recording.original
+    progress = recording.admits_version(version.made_from, now, pictures=prepared.has_video)
+    if progress != "go":
+        raise NotNow(progress)
+    media = Media(
+        file=version.id,
+        has_video=prepared.has_video,
+        mime="video/mp4" if prepared.has_video else "audio/mp4",
+        codecs=prepared.codecs,
+        duration_seconds=prepared.duration_seconds,
+        bytes=prepared.bytes,
+        sha256=prepared.sha256,
+        taken_in_at=now,
+        taken_in_by=original.brought_by,
+        made_from=original.file,
+        left_out=version.left_out(original),
+        broke_off=prepared.broke_off,
+    )
+    told = recording.take_in(media, policy.keep_recordings_days if policy else _KEEP_DAYS)
+    return await Recordings(context, version.institution).save(recording, told, at=now, actor=original.brought_by)
+
+
+async def tidy(context: Context, recording: Recording) -> None:
+    """Keep what stays in one place, and remove what it replaced, and what it was made of."""
+    shelf, versions = shelf_of(context, recording.institution, recording.id), Versions(context, recording.institution)
+    if recording.original:
+        await shelf.settle(recording.original.file)
+    if recording.media:
+        await shelf.settle(recording.media.file)
+        await shelf.remove_parts(recording.media.file)
+    for file in recording.replaced:
+        await shelf.remove_parts(file)
+        await shelf.remove(file)
+    await versions.forget(recording.id, but=recording.original.version_id if recording.original else "")
+
+
+async def drop_original(context: Context, recording: Recording) -> Recording:
+    """Destroy the original of a recording that the family has released; gives the recording without it."""
+    if original := recording.done_with:
+        await destroy_original(context, recording, original)
+        recording.original = None
+    return recording
+
+
+async def _put_off(context: Context, version: Version, progress: Progress) -> None:
+    now = context.clock.now()
+    if progress == "end":
+        with suppress(StoreUnavailable):
+            await _note(context, version, stage="refused", refused_because="closed", due_at=None)
+    elif progress == "without-pictures":
+        shelf = shelf_of(context, version.institution, version.contact_id)
+        await shelf.remove_parts(version.id)
+        await shelf.remove(version.id)
+        await _note(context, version, stage="waiting", picture=None, thousandths=0, due_at=now)
+    else:
+        await _note(context, version, stage="waiting", due_at=now + _WAIT)
+
+
+@use_case
+async def _note(context: Context, version: Version, **what: object) -> None:
+    """Note what came of a version, unless it is gone."""
+    versions = Versions(context, version.institution)
+    stored = await versions.get(version.id)
+    if stored is not None:
+        await versions.save(stored.model_copy(update=what))

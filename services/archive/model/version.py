@@ -1,0 +1,126 @@
+"""A version of a recording that is being made, and what it is made from."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from firsthand.services.archive.model.refusals import not_taken_in
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.store import Document, Index
+
+# Of a file, what does not go into the viewing copy: kinds only, as the content may be somebody's name.
+Extra = Literal["words", "place", "chapters", "subtitles", "attachments", "data", "cover", "pictures", "sounds"]
+VersionStage = Literal["choosing", "waiting", "working", "done", "refused"]
+
+_OWNER: Final = "original-"
+
+
+class Track(BaseModel):
+    """A track of moving pictures or of sound, as the file has it."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    index: Annotated[int, Field(ge=0, lt=64)]
+    kind: Literal["picture", "sound"]
+    codec: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    main: bool = False  # the file says that this one is shown unless somebody chooses another
+    width: Annotated[int, Field(ge=0, le=100_000)] = 0  # pixels
+    height: Annotated[int, Field(ge=0, le=100_000)] = 0
+    channels: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
+class Original(BaseModel):
+    """The file as it was brought. It stays sealed, and is shown to nobody."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str  # random id; the name of the sealed file
+    bytes: int  # of the plain content
+    tracks: list[Track]
+    extras: list[Extra]
+    brought_at: AwareDatetime
+    brought_by: str  # person id
+    own_key: bool  # sealed with a key of its own beside the contact's
+
+    @property
+    def version_id(self) -> str:
+        return f"{self.file}-1"
+
+    def of(self, kind: Literal["picture", "sound"]) -> list[Track]:
+        return [track for track in self.tracks if track.kind == kind]
+
+
+def key_owner_of(file: str) -> str:
+    """Name the owner of an original's own key: its destruction is the destruction of this file alone."""
+    return f"{_OWNER}{file}"
+
+
+def is_original(owner: str) -> bool:
+    """Whether the owner of a key is an original, and no contact."""
+    return owner.startswith(_OWNER)
+
+
+def _main(tracks: Sequence[Track]) -> int | None:
+    return next((track.index for track in tracks if track.main), tracks[0].index) if tracks else None
+
+
+class Version(Document):
+    """A version on its way. What of it is there, the sealed files say; this says what it is to be."""
+
+    kind: ClassVar[str] = "version"
+    indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"),)
+
+    contact_id: str
+    made_from: str  # file of the original
+    stage: VersionStage
+    picture: int | None  # indexes of the tracks that are taken
+    sound: int | None
+    thousandths: int = 0  # done
+    refused_because: str = ""  # the code of the refusal
+    begun_at: AwareDatetime
+
+    @classmethod
+    def begun(cls, original: Original, *, pictures: bool, contact_id: str, institution: InstitutionId) -> "Version":
+        """Decide what is to be made of an original. `pictures`: the family allows them. Raises Refused."""
+        of_pictures, sounds = original.of("picture") if pictures else [], original.of("sound")
+        if not of_pictures and not sounds:
+            raise not_taken_in("no-sound")
+        choosing = len(of_pictures) > 1 or len(sounds) > 1
+        return cls(
+            id=original.version_id,
+            institution=institution,
+            contact_id=contact_id,
+            made_from=original.file,
+            stage="choosing" if choosing else "waiting",
+            picture=_main(of_pictures),
+            sound=_main(sounds),
+            begun_at=original.brought_at,
+        )
+
+    def choose(self, original: Original, picture: int | None, sound: int | None) -> None:
+        """Take these tracks. Raises Refused."""
+        if self.stage != "choosing":
+            raise not_taken_in("chosen")
+        of_pictures = {track.index for track in original.of("picture")} | {None}
+        sounds = {track.index for track in original.of("sound")} | {None}
+        if picture not in of_pictures or sound not in sounds or (picture is None and sound is None):
+            raise not_taken_in("no-such-track")
+        self.picture, self.sound, self.stage = picture, sound, "waiting"
+
+    def left_out(self, original: Original) -> list[Extra]:
+        """What of the original does not go into this version."""
+        found: list[Extra] = list(original.extras)
+        if len(original.of("picture")) > (self.picture is not None):
+            found.append("pictures")
+        if len(original.of("sound")) > (self.sound is not None):
+            found.append("sounds")
+        return found
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to come of it."""
+        return self.stage in ("choosing", "waiting", "working")
+
+
+__all__ = ["Extra", "Original", "Track", "Version", "VersionStage", "is_original", "key_owner_of"]
