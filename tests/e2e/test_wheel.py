@@ -61,6 +61,7 @@ def installed(wheel: Path, tmp_path: Path) -> Path:
     return home / "bin" / "firsthand"
 
 
+@pytest.mark.timeout(300)
 async def test_an_installed_firsthand_starts_with_its_example(installed: Path, tmp_path: Path) -> None:
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FIRSTHAND_", "PYTHON"))}
