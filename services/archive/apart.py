@@ -38,6 +38,10 @@ class TooDemanding(Exception):  # noqa: N818 - says what is the case
     """It needs more memory, time or pixels than it is given."""
 
 
+class Ended(TooDemanding):
+    """The process was ended: by one of its limits, or by somebody who wanted its memory for something else."""
+
+
 class CannotExamine(StoreUnavailable):
     """The process does not start. That is not the recording's doing."""
 
@@ -130,9 +134,11 @@ async def _run(task: str, plan: Mapping[str, Any], desk: Desk, shape: type[A], l
             text = await _talk(process.stdin, process.stdout, desk, limits.silence)
         answer = shape.model_validate_json(text)
         by_itself = True
-    except (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValidationError, LookupError) as error:
-        by_itself = isinstance(error, asyncio.IncompleteReadError)
-        raise TooDemanding from None  # ended by its limits, or no longer doing what we wrote
+    except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
+        by_itself = True
+        raise Ended from None
+    except (ConnectionError, TimeoutError, ValidationError, LookupError):
+        raise TooDemanding from None  # it takes too long, or no longer does what we wrote
     else:
         return answer
     finally:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
-from firsthand.services.archive.apart import CannotExamine, NotMedia, TooDemanding
+from firsthand.services.archive.apart import CannotExamine, Ended, NotMedia, TooDemanding
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.handlers.originals import destroy_original, key_of_original
 from firsthand.services.archive.model import Media, Recording, Version
@@ -35,6 +35,7 @@ _SPEAK_EVERY: Final = 5.0  # seconds
 _NO_PLACE: Final = timedelta(seconds=2)  # until it is looked at again
 _WAIT: Final = timedelta(seconds=10)  # ... while the family has paused, or has withdrawn and may take it back
 _AFTER_FAILURE: Final = timedelta(minutes=1)
+_MOST_ENDED: Final = 3
 _KEEP_DAYS: Final = 730  # as long as the institution's policy has not been heard
 
 
@@ -142,6 +143,8 @@ async def _work(context: Context, version: Version) -> None:
     except Refused as refused:
         await _note(context, version, stage="refused", refused_because=refused.code, due_at=None)
         await shelf_of(context, version.institution, version.contact_id).remove(version.id)
+    except Ended:
+        await _begin_anew(context, version)
     except NotNow as not_now:
         await _put_off(context, version, not_now.progress)
     except KeyErased:  # it is being erased, which removes all of it
@@ -153,7 +156,7 @@ async def _work(context: Context, version: Version) -> None:
     except (BucketUnavailable, CannotExamine, MediaBusy, OSError, StoreUnavailable) as error:
         context.log.warning("a recording waits to be prepared: %s", type(error).__name__)
         with suppress(StoreUnavailable):
-            no_room = isinstance(error, OSError) and is_no_room(error)
+            no_room = is_no_room(error)
             await _note(
                 context, version, stage="waiting", refused_because="no-room" if no_room else "",
                 due_at=context.clock.now() + _AFTER_FAILURE,
@@ -233,6 +236,8 @@ async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared
         with await shelf.reader(original.file, source) as reader:
             async with bench:
                 return await prepare(reader, bench, version, may_go_on, told)
+    except Ended:
+        raise
     except NotMedia:
         raise not_taken_in("not-media") from None
     except TooDemanding:
@@ -290,6 +295,16 @@ async def drop_original(context: Context, recording: Recording) -> Recording:
         await destroy_original(context, recording, original)
         recording.original = None
     return recording
+
+
+async def _begin_anew(context: Context, version: Version) -> None:
+    """Go on where the parts end, unless the same file has ended the process too often: then it is the file's doing."""
+    ended_before = version.ended + 1
+    if ended_before >= _MOST_ENDED:
+        await _note(context, version, stage="refused", refused_because="too-demanding", due_at=None)
+    else:
+        due_at = context.clock.now() + _NO_PLACE
+        await _note(context, version, stage="waiting", ended=ended_before, due_at=due_at)
 
 
 async def _put_off(context: Context, version: Version, progress: Progress) -> None:

@@ -77,6 +77,7 @@ class Version(Document):
     picture: int | None  # indexes of the tracks that are taken
     sound: int | None
     thousandths: int = 0  # done
+    ended: int = 0  # how often the process that made it was ended
     refused_because: str = ""  # the code of the refusal
     begun_at: AwareDatetime
 
