@@ -56,7 +56,7 @@ promises: $(VENV)/ready
 	@$(TESTS) -q -m promise
 
 bench: $(VENV)/ready  ## Measure the claims, each beside its floor
-	@for b in relay withdraw store chain processor latency posts webhooks idle ready commands media; do $(BIN)/python -m bench.$$b || exit 1; done
+	@for b in relay withdraw store chain processor latency posts webhooks idle ready commands media intake; do $(BIN)/python -m bench.$$b || exit 1; done
 
 soak: $(VENV)/ready  ## Chains for minutes while services and the NATS server are killed (FIRSTHAND_SOAK_MINUTES)
 	@$(BIN)/python -m pytest -q -s -m soak --timeout 3600 tests/soak

@@ -26,7 +26,7 @@ from firsthand.shared.clock import ManualClock
 from firsthand.shared.embedded_nats import EmbeddedNats
 from tests.archive import START, Archive, running, served
 from tests.buckets import URL_SETTING, S3Server
-from tests.media import noise
+from tests.media import heavy
 
 _SIZE = (int(sys.argv[1]) if len(sys.argv) > 1 else 200) * 1_000_000
 _AIM = 50  # MB/s
@@ -63,7 +63,7 @@ async def play(archive: Archive, port: int) -> float:
 @asynccontextmanager
 async def recorded(folder: Path, nats_url: str, **settings: Any) -> AsyncIterator[Archive]:
     async with running(folder, nats_url, ManualClock(START), **settings) as archive:
-        await archive.released(noise(_SIZE))
+        await archive.released(heavy(_SIZE))
         yield archive
 
 

@@ -63,12 +63,14 @@ async def until_segments(archive: Archive, count: int) -> None:
 
 def makers() -> list[int]:
     """The processes of this one that make versions."""
-    found = []
+    found: list[int] = []
     for one in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # a thread, or a process, that has ended
-            for child in one.read_text().split():
-                if b"\0prepare\0" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
+            found += [
+                int(child)
+                for child in one.read_text().split()
+                if b"\0prepare\0" in Path(f"/proc/{child}/cmdline").read_bytes()
+            ]
     return found
 
 
