@@ -122,8 +122,10 @@ class Versions:
         return await self._documents.get(version_id)
 
     async def of(self, recording: Recording | None) -> Version | None:
-        """The version that is made of a recording's original, or was."""
-        return await self.get(recording.original.version_id) if recording and recording.original else None
+        """The version of a recording that is to be made, or could not be made; None once it is held."""
+        if recording is None or not recording.making or (recording.media and recording.media.file == recording.making):
+            return None
+        return await self.get(recording.making)
 
     async def add(self, version: Version) -> Version:
         """Raises AlreadyExists."""

@@ -279,6 +279,7 @@ def _is_a_viewing_copy(content: bytes, file: File) -> None:
         for kind, end in ends.items():
             assert end == pytest.approx(file.seconds, abs=file.within + 0.15), kind
     if file.size:
+        _is_well_formed(content, notes="picture" not in file.copied)
         shown = pictures[len(pictures) // 2]
         assert (shown.width, shown.height, shown.rotation) == (*file.size, 0)
         assert shown.format.name in ("yuv420p", "yuvj420p")
@@ -287,6 +288,21 @@ def _is_a_viewing_copy(content: bytes, file: File) -> None:
         stream = container.streams[0]
         container.seek(int(file.seconds / 2 / stream.time_base), stream=stream)
         assert next(container.decode(stream)).time <= file.seconds / 2 + 0.1
+
+
+def _is_well_formed(content: bytes, *, notes: bool) -> None:
+    """Each unit of H.264 stands behind its length, as MP4 has it; FFmpeg also reads what others do not."""
+    with av.open(io.BytesIO(content)) as container:
+        stream = container.streams.video[0]
+        assert bytes(stream.codec_context.extradata or b"")[:1] == b"\x01"
+        for packet in container.demux(stream):
+            data, place, kinds = bytes(packet), 0, set()
+            while place < len(data):
+                length = int.from_bytes(data[place : place + 4], "big")
+                assert 0 < length <= len(data) - place - 4
+                kinds.add(data[place + 4] & 31)
+                place += 4 + length
+            assert notes or 6 not in kinds, "supplemental information was copied"
 
 
 def _bright_corner(frame: Any) -> str:

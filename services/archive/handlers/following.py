@@ -4,7 +4,7 @@ What they store about a recording's end goes by the time that surely is. The gat
 the machine's clock.
 """
 
-from firsthand.services.archive.handlers.versions import drop_original
+from firsthand.services.archive.handlers.versions import keep_only_what_is_shown
 from firsthand.services.archive.model import Recording, RecordingEvent
 from firsthand.services.archive.model.version import is_original
 from firsthand.services.archive.repository import Recordings, Uploads, Versions, Viewings, shelf_of
@@ -43,7 +43,7 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
         recording.obey(event.data.consent, event.sequence)
         told = recording.settle(context.trusted.sure())
         if recording.done_with:  # before the save, which is tried again until all of it is true
-            recording = await drop_original(context, recording)
+            await keep_only_what_is_shown(context, recording)
         await recordings.save(recording, told, at=now, cause=event)
     return None
 

@@ -5,17 +5,17 @@ ahead, and once nobody does, another takes the work up where the sealed parts en
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from firsthand.services.archive.apart import CannotExamine, Ended, NotMedia, TooDemanding
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.handlers.originals import destroy_original, key_of_original
-from firsthand.services.archive.model import Media, Recording, Version
+from firsthand.services.archive.model import Edit, Media, Recording, Version
 from firsthand.services.archive.model.recording import Progress
-from firsthand.services.archive.model.refusals import not_taken_in
+from firsthand.services.archive.model.refusals import not_edited, not_taken_in
 from firsthand.services.archive.preparing import Bench, Prepared, prepare
 from firsthand.services.archive.repository import Recordings, Versions, shelf_of
 from firsthand.services.archive.settings import ArchiveSettings
@@ -89,8 +89,8 @@ async def work_on(context: Context, version: Version) -> None:
         return
     workshop = context.own(Workshop)
     if workshop.works_on(version) or not workshop.has_place:
-        version.due_at = now + _NO_PLACE
-        await versions.save(version)
+        version.due_at = now + _NO_PLACE  # perhaps another replica has one
+        workshop.remember(await versions.save(version))
         return
     version.stage, version.due_at = "working", now + _TURN
     workshop.take(await versions.save(version))
@@ -103,6 +103,8 @@ class Workshop:
         self._context = context
         self._places = ArchiveSettings().cores
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._waiting: dict[str, InstitutionId] = {}  # by the version's id: for the next place that is free
+        self._looking: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -116,12 +118,30 @@ class Workshop:
         key = (version.institution, version.id)
         task = asyncio.create_task(_work(self._context, version), name="version")
         self._tasks[key] = task
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        self._waiting.pop(version.id, None)
+        task.add_done_callback(lambda _: self._left(key))
+
+    def remember(self, version: Version) -> None:
+        """Take this one up as soon as there is a place."""
+        self._waiting[version.id] = version.institution
+
+    def _left(self, key: tuple[str, str]) -> None:
+        self._tasks.pop(key, None)
+        if self._waiting and not self._closed:
+            self._looking = asyncio.create_task(self._take_next(), name="next version")
+
+    async def _take_next(self) -> None:
+        while self._waiting and self.has_place:
+            version_id = next(iter(self._waiting))
+            version = await Versions(self._context, self._waiting.pop(version_id)).get(version_id)
+            if version and version.stage == "waiting":
+                with suppress(Conflict, StoreUnavailable):  # another has it, or its time comes again
+                    await work_on(self._context, version)
 
     async def close(self) -> None:
         """End all work. What is whole of it stays, and is taken up by whoever comes next."""
         self._closed = True
-        await ended(self._tasks.values())
+        await ended([*self._tasks.values(), *([self._looking] if self._looking else [])])
 
 
 async def keep_workshop(context: Context) -> None:
@@ -212,7 +232,7 @@ async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared
         if recording is None:
             raise NotNow("end")
         pictures = version.picture is not None
-        progress = recording.admits_version(version.made_from, context.clock.now(), pictures=pictures)
+        progress = recording.admits_version(version.id, context.clock.now(), pictures=pictures)
         if progress == "go" and gate_of(context).is_unclear(recording):
             progress = "wait"
         if progress != "go":
@@ -222,18 +242,17 @@ async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared
     async def may_go_on() -> None:
         await still()
 
-    original = (await still()).original
-    assert original
+    recording = await still()
     shelf = shelf_of(context, institution, contact_id)
-    source = await key_of_original(context, institution, contact_id, original.file, own_key=original.own_key)
     key = await context.vault.media_key(institution, contact_id)
+    source = key if version.edits else await _key_of_original(context, recording)
     bench = Bench(shelf, context.disk, version.id, key)
 
     def told(thousandths: int) -> None:
         turn.thousandths = thousandths
 
     try:
-        with await shelf.reader(original.file, source) as reader:
+        with await shelf.reader(version.made_from, source) as reader:
             async with bench:
                 return await prepare(reader, bench, version, may_go_on, told)
     except Ended:
@@ -244,19 +263,26 @@ async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared
         raise not_taken_in("too-demanding") from None
 
 
+async def _key_of_original(context: Context, recording: Recording) -> bytes:
+    original = recording.original
+    assert original
+    return await key_of_original(context, recording.institution, recording.id, original.file, own_key=original.own_key)
+
+
 @use_case
 async def _hold(context: Context, version: Version, prepared: Prepared) -> Recording:
     policy = await institution_of(context, version.institution)
     # Under the newest consent: the store may not have come to know it yet.
     recording = await gate_of(context).standing(version.institution, version.contact_id)
-    if recording is None or recording.original is None:
+    if recording is None:
         raise NotNow("end")
     if recording.media and recording.media.file == version.id:  # it was held before a crash
         return recording
-    now, original = context.clock.now(), recording.original
-    progress = recording.admits_version(version.made_from, now, pictures=prepared.has_video)
+    now = context.clock.now()
+    progress = recording.admits_version(version.id, now, pictures=prepared.has_video)
     if progress != "go":
         raise NotNow(progress)
+    by = recording.original.brought_by if recording.original else "system"
     media = Media(
         file=version.id,
         has_video=prepared.has_video,
@@ -266,13 +292,21 @@ async def _hold(context: Context, version: Version, prepared: Prepared) -> Recor
         bytes=prepared.bytes,
         sha256=prepared.sha256,
         taken_in_at=now,
-        taken_in_by=original.brought_by,
-        made_from=original.file,
-        left_out=version.left_out(original),
-        broke_off=prepared.broke_off,
+        taken_in_by=by,
+        **_history(recording, version, prepared),
     )
     told = recording.take_in(media, policy.keep_recordings_days if policy else _KEEP_DAYS)
-    return await Recordings(context, version.institution).save(recording, told, at=now, actor=original.brought_by)
+    return await Recordings(context, version.institution).save(recording, told, at=now, actor=by)
+
+
+def _history(recording: Recording, version: Version, prepared: Prepared) -> dict[str, Any]:
+    """Where a version comes from, and what is not in it."""
+    before, original = recording.media, recording.original
+    if version.edits and before:
+        return {"made_from": before.made_from, "left_out": before.left_out, "broke_off": before.broke_off,
+                "edits": version.edits}  # fmt: skip
+    assert original
+    return {"made_from": original.file, "left_out": version.left_out(original), "broke_off": prepared.broke_off}
 
 
 async def tidy(context: Context, recording: Recording) -> None:
@@ -286,14 +320,54 @@ async def tidy(context: Context, recording: Recording) -> None:
     for file in recording.replaced:
         await shelf.remove_parts(file)
         await shelf.remove(file)
-    await versions.forget(recording.id, but=recording.original.version_id if recording.original else "")
+    await versions.forget(recording.id, but=recording.making)
 
 
-async def drop_original(context: Context, recording: Recording) -> Recording:
-    """Destroy the original of a recording that the family has released; gives the recording without it."""
-    if original := recording.done_with:
-        await destroy_original(context, recording, original)
+async def keep_only_what_is_shown(context: Context, recording: Recording) -> None:
+    """Destroy the original of a recording that the family has released, and earlier versions. To be saved."""
+    if recording.original:
+        await destroy_original(context, recording, recording.original)
         recording.original = None
+    for file in recording.forget_earlier():
+        await shelf_of(context, recording.institution, recording.id).remove(file)
+
+
+@use_case
+async def propose_edits(
+    context: Context, institution: InstitutionId, contact_id: str, edits: Sequence[Edit], *, more: bool = False
+) -> None:
+    """Keep what is to be changed in what is shown, in place of what was kept before, or in addition. Raises Refused."""
+    recording = await _editable(context, institution, contact_id)
+    recording.propose([*(recording.draft if more else ()), *edits])
+    await Recordings(context, institution).save(recording, None, at=context.clock.now())
+
+
+@use_case
+async def make_edited(context: Context, institution: InstitutionId, contact_id: str) -> None:
+    """Have a version made with all that is to be changed. Raises Refused."""
+    now = context.clock.now()
+    recording = await _editable(context, institution, contact_id)
+    version = recording.begin_edit(now)
+    version.due_at = now
+    await Recordings(context, institution).save(recording, None, at=now)
+    with suppress(AlreadyExists, Conflict):  # a timer was first
+        await work_on(context, await Versions(context, institution).add(version))
+
+
+@use_case
+async def go_back(context: Context, institution: InstitutionId, contact_id: str, file: str, *, by: str) -> None:
+    """Hold an earlier version again. Raises Refused."""
+    now = context.clock.now()
+    recording = await _editable(context, institution, contact_id)
+    told = recording.go_back(file, now)
+    await tidy(context, await Recordings(context, institution).save(recording, told, at=now, actor=by))
+
+
+async def _editable(context: Context, institution: InstitutionId, contact_id: str) -> Recording:
+    recording = await gate_of(context).standing(institution, contact_id)
+    version = await Versions(context, institution).of(recording)
+    if recording is None or (version and version.is_open):
+        raise not_edited("nothing-to-edit")
     return recording
 
 

@@ -6,9 +6,18 @@ from fastapi import APIRouter, Query, Request
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
-from firsthand.services.archive.handlers.versions import choose_tracks
+from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited, propose_edits
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
-from firsthand.services.archive.http.shapes import CardOut, ChosenTracks, PlaysOut, RecordingOut, RecordingsOut
+from firsthand.services.archive.http.shapes import (
+    BackTo,
+    CardOut,
+    ChosenTracks,
+    EditingOut,
+    EditsIn,
+    PlaysOut,
+    RecordingOut,
+    RecordingsOut,
+)
 from firsthand.shared.identifiers import Id
 from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
@@ -61,6 +70,45 @@ async def tracks(request: Request, contact_id: Id, staff: ContactTutor, chosen: 
         if found is None:
             raise NotOpen
         return await RecordingOut.of(context, found)
+
+
+@router.get("/recordings/{contact_id}/editing")
+async def editing(request: Request, contact_id: Id, staff: ContactTutor) -> EditingOut:
+    """What may be changed in the recording on the family's behalf, before its release."""
+    return await _edited(request, staff, contact_id)
+
+
+@router.put("/recordings/{contact_id}/edits")
+async def edits(request: Request, contact_id: Id, staff: ContactTutor, given: EditsIn) -> EditingOut:
+    """Keep what is to be changed. Nothing is changed until a version is made."""
+    with told():
+        await propose_edits(context_of(request), staff.institution, contact_id, given.edits)
+    return await _edited(request, staff, contact_id)
+
+
+@router.post("/recordings/{contact_id}/versions", status_code=202)
+async def versions(request: Request, contact_id: Id, staff: ContactTutor) -> EditingOut:
+    """Have a version made with all that is to be changed. The one that is shown now is kept until the release."""
+    with told():
+        await make_edited(context_of(request), staff.institution, contact_id)
+    return await _edited(request, staff, contact_id)
+
+
+@router.post("/recordings/{contact_id}/versions/back")
+async def back(request: Request, contact_id: Id, staff: ContactTutor, to: BackTo) -> EditingOut:
+    """Go back to an earlier version; later ones are deleted."""
+    with told():
+        await go_back(context_of(request), staff.institution, contact_id, to.file, by=staff.person_id)
+    return await _edited(request, staff, contact_id)
+
+
+async def _edited(request: Request, staff: Staff, contact_id: str) -> EditingOut:
+    context = context_of(request)
+    found = await gate_of(context).standing(staff.institution, contact_id)
+    with told():
+        if found is None:
+            raise NotOpen
+    return await EditingOut.of(context, found)
 
 
 @router.get("/recordings/{contact_id}/plays")

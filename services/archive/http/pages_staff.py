@@ -1,6 +1,6 @@
 """The pages of students, tutors and coordinators: the list, one recording, the player."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Form, Request
@@ -9,9 +9,11 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.uploads import receive_whole
-from firsthand.services.archive.handlers.versions import choose_tracks
+from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited
+from firsthand.services.archive.http import editing
 from firsthand.services.archive.http.api_staff import is_team, listed
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
+from firsthand.services.archive.http.editing import Typed, TypedEdit
 from firsthand.services.archive.http.multipart import NotAForm, file_of
 from firsthand.services.archive.http.pages import pages
 from firsthand.services.archive.http.shapes import CardOut
@@ -32,7 +34,7 @@ from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.copies import case_of, institution_of
 from firsthand.shared.events.contact import SHOWN_TO
 from firsthand.shared.identifiers import Id
-from firsthand.shared.inputs import Cursor, Word
+from firsthand.shared.inputs import Count, Cursor, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
@@ -115,6 +117,47 @@ async def tracks(
     return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
 
 
+@router.post("/recordings/{contact_id}/edits")
+async def add_edit(request: Request, contact_id: Id, staff: ContactTutor, typed: TypedEdit) -> Response:
+    adding = editing.add(context_of(request), staff.institution, contact_id, typed)
+    return await _changed(request, staff, contact_id, adding, typed=typed)
+
+
+@router.post("/recordings/{contact_id}/edits/remove")
+async def remove_edit(
+    request: Request, contact_id: Id, staff: ContactTutor, number: Annotated[Count, Form()]
+) -> Response:
+    context = context_of(request)
+    found = await gate_of(context).standing(staff.institution, contact_id)
+    if found is None:
+        raise NotOpen
+    return await _changed(
+        request, staff, contact_id, editing.remove(context, staff.institution, contact_id, found, number)
+    )
+
+
+@router.post("/recordings/{contact_id}/versions")
+async def make_version(request: Request, contact_id: Id, staff: ContactTutor) -> Response:
+    return await _changed(request, staff, contact_id, make_edited(context_of(request), staff.institution, contact_id))
+
+
+@router.post("/recordings/{contact_id}/versions/back")
+async def back(request: Request, contact_id: Id, staff: ContactTutor, file: Annotated[Word, Form()]) -> Response:
+    going = go_back(context_of(request), staff.institution, contact_id, file, by=staff.person_id)
+    return await _changed(request, staff, contact_id, going)
+
+
+async def _changed(
+    request: Request, staff: Staff, contact_id: str, act: Awaitable[None], *, typed: Typed | None = None
+) -> Response:
+    try:
+        with told():
+            await act
+    except Refused as refused:
+        return await _shown(request, staff, contact_id, refused=refused.text, status=status_of(refused), typed=typed)
+    return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
+
+
 @router.get("/watch/{contact_id}")
 async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
     context = context_of(request)
@@ -143,13 +186,14 @@ def audience_of(request: Request, one: Recording | None) -> list[str]:
 
 
 async def _shown(
-    request: Request, staff: Staff, contact_id: str, *, done: Word = "", refused: str = "", status: int = 200
-) -> Response:
+    request: Request, staff: Staff, contact_id: str, *, done: Word = "", refused: str = "", status: int = 200,
+    typed: Typed | None = None,
+) -> Response:  # fmt: skip
     context = context_of(request)
     found = await gate_of(context).standing(staff.institution, contact_id)
     if found is None or found.state == "unexpected":
         raise Problem(404, N_("There is no recording"), N_("There is no recorded meeting with this contact yet."))
-    viewings = Viewings(context, staff.institution)
+    viewings, version = Viewings(context, staff.institution), await Versions(context, staff.institution).of(found)
     policy = await institution_of(context, staff.institution)
     return pages.render(
         request,
@@ -162,7 +206,9 @@ async def _shown(
         watched_last=await viewings.last(found.id),
         zone=policy.zone if policy else "UTC",
         largest=ArchiveSettings().largest_upload,
-        version=await Versions(context, staff.institution).of(found),
+        version=version,
+        editable=editing.is_editable(found) and not (version and version.is_open),
+        **editing.shown(found, typed),
         unprepared=await _why_unprepared(context, found),
         left_out=_left_out(request, found),
         plays=await _plays(context, staff, found),

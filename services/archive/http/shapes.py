@@ -1,17 +1,18 @@
 """What archive's API answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
-from firsthand.services.archive.model import Extra, Original, Recording, Track, Version, Viewer
+from firsthand.services.archive.model import Edit, Extra, Original, Recording, Track, Version, Viewer
+from firsthand.services.archive.model.edits import MOST_EDITS
 from firsthand.services.archive.model.recording import Stage
 from firsthand.services.archive.model.version import VersionStage
 from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.shared.copies import case_of
 from firsthand.shared.events.archive import RecordingState
 from firsthand.shared.events.contact import Scope
-from firsthand.shared.inputs import Count
+from firsthand.shared.inputs import Count, Line
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 
@@ -79,15 +80,55 @@ class VersionOut(BaseModel):
     sound: int | None
 
     @classmethod
-    def of(cls, original: Original, version: Version) -> "VersionOut":
+    def of(cls, original: Original | None, version: Version) -> "VersionOut":
         return cls(
             stage=version.stage,
             done=version.thousandths / 1000,
             refused_because=version.refused_because or None,
-            tracks=original.tracks,
+            tracks=original.tracks if original and not version.edits else [],
             picture=version.picture,
             sound=version.sound,
         )
+
+
+class EditsIn(BaseModel):
+    """All that is to be changed in what is shown now, in place of what was kept before."""
+
+    edits: Annotated[list[Edit], Field(max_length=MOST_EDITS)]
+
+
+class EarlierOut(BaseModel):
+    """A version that a changed one replaced."""
+
+    file: str
+    duration_seconds: float
+
+
+class EditingOut(BaseModel):
+    """What is shown now, what is to be changed in it, and what it can go back to."""
+
+    duration_seconds: float
+    edits: list[Edit]  # made in the version before
+    draft: list[Edit]
+    earlier: list[EarlierOut]
+    preparing: VersionOut | None
+
+    @classmethod
+    async def of(cls, context: Context, one: Recording) -> "EditingOut":
+        version = await Versions(context, one.institution).of(one)
+        return cls(
+            duration_seconds=one.media.duration_seconds if one.media else 0,
+            edits=one.media.edits if one.media else [],
+            draft=one.draft,
+            earlier=[EarlierOut(file=media.file, duration_seconds=media.duration_seconds) for media in one.earlier],
+            preparing=VersionOut.of(one.original, version) if version else None,
+        )
+
+
+class BackTo(BaseModel):
+    """Which earlier version is held again."""
+
+    file: Line
 
 
 class ChosenTracks(BaseModel):

@@ -1,5 +1,6 @@
 """The rules of archive, without I/O and without a clock."""
 
+from firsthand.services.archive.model.edits import Edit
 from firsthand.services.archive.model.recording import (
     Learners,
     Media,
@@ -13,6 +14,7 @@ from firsthand.services.archive.model.version import Extra, Original, Track, Ver
 from firsthand.services.archive.model.viewing import Viewing
 
 __all__ = [
+    "Edit",
     "Extra",
     "Learners",
     "Media",

@@ -4,14 +4,16 @@ The state is derived from three facts, each of which may arrive first: whether a
 taken in, and the consent in force. So a withdrawal that is undone leads back to exactly what was before it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from firsthand.services.archive.model.refusals import not_taken_in
-from firsthand.services.archive.model.version import Extra, Original
+from firsthand.services.archive.model.edits import Edit, checked
+from firsthand.services.archive.model.refusals import not_edited, not_taken_in
+from firsthand.services.archive.model.version import Extra, Original, Version
 from firsthand.shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
@@ -67,6 +69,7 @@ class Media(BaseModel):
     made_from: str = ""  # file of the original
     left_out: list[Extra] = []  # what of the original is not in it
     broke_off: bool = False  # the original was only a part of what was recorded
+    edits: list[Edit] = []  # what was changed in the version before
 
     @property
     def kind(self) -> Literal["video", "audio"]:
@@ -121,6 +124,10 @@ class Recording(Document):
     expected: bool = False  # a meeting was held and recorded
     original: Original | None = None  # until the family has released what was made of it
     media: Media | None = None
+    making: str = ""  # id of the version that was begun last
+    made: int = 0  # versions that were begun by changing one
+    earlier: list[Media] = []  # versions that a changed one replaced: kept until the release, to go back to
+    draft: list[Edit] = []  # what is to be changed in `media`
     replaced: list[str] = []  # files that later ones replaced: removed, and never taken in again
     consent: ConsentRecordState = ConsentRecordState(state="none")
     consent_sequence: int = 0
@@ -155,12 +162,12 @@ class Recording(Document):
         """Keep a file that was brought, in place of an earlier one, until a version of it is made. Raises Refused."""
         self.admits_upload(original.brought_at)
         if self.original:
-            self.replaced = [*self.replaced, self.original.file, self.original.version_id]
-        self.original = original
+            self.replaced = [*self.replaced, self.original.file, self.making]
+        self.original, self.making = original, original.version_id
 
-    def admits_version(self, made_from: str, at: datetime, *, pictures: bool) -> "Progress":
-        """Whether work on a version of the original `made_from` may go on at `at`. `pictures`: it would show them."""
-        if self.leaves or self.original is None or self.original.file != made_from:
+    def admits_version(self, version: str, at: datetime, *, pictures: bool) -> "Progress":
+        """Whether work on the version of this id may go on at `at`. `pictures`: it would show them."""
+        if self.leaves or self.making != version:
             return "end"
         if pictures and self.consent.state == "granted" and "record-video" not in self.consent.scopes:
             return "without-pictures"
@@ -174,9 +181,12 @@ class Recording(Document):
         """Hold `media` in place of the previous version; returns the event to publish. Raises Refused."""
         at = media.taken_in_at
         self.admits_upload(at)
-        if self.media:
-            self.replaced = [*self.replaced, self.media.file]
-        self.media = media
+        if self.media and media.edits:
+            self.earlier = [*self.earlier, self.media]
+        elif self.media:
+            self.replaced = [*self.replaced, self.media.file, *(one.file for one in self.earlier)]
+            self.earlier = []
+        self.media, self.draft = media, []
         self.keep_until = at + timedelta(days=keep_days)
         self.changed_at = at
         # A family may have released this very recording before, e.g. when it was lost and is brought again.
@@ -187,16 +197,58 @@ class Recording(Document):
         made_of = {self.original.file if self.original else "", self.media.made_from if self.media else ""}
         return file in self.replaced or file in made_of or (self.media is not None and self.media.file == file)
 
+    # -- changing what is shown
+
+    def propose(self, edits: Sequence[Edit]) -> None:
+        """Keep what is to be changed, in place of what was kept before. Raises Refused."""
+        self.draft = checked(edits, self._editable().duration_seconds)
+
+    def begin_edit(self, at: datetime) -> Version:
+        """Begin the version that has all that is to be changed. Raises Refused."""
+        media = self._editable()
+        self.admits_upload(at)
+        if not self.draft:
+            raise not_edited("no-edits")
+        self.made += 1
+        self.making = f"{media.made_from or media.file}-{self.made + 1}"
+        return Version.edited(self.id, self.institution, media, self.making, self.draft, at)
+
+    def go_back(self, file: str, at: datetime) -> RecordingEvent:
+        """Hold an earlier version again, in place of all that came after it. Raises Refused."""
+        self._editable()
+        self.admits_upload(at)
+        files = [one.file for one in self.earlier]
+        if file not in files:
+            raise not_edited("no-such-version")
+        place = files.index(file)
+        later = [*self.earlier[place + 1 :], self.media]
+        self.replaced = [*self.replaced, *(one.file for one in later if one)]
+        self.media, self.earlier, self.draft = self.earlier[place], self.earlier[:place], []
+        self.making = self.media.file
+        self.changed_at = at
+        self.settle(at)
+        return RecordingArchivedV1
+
+    def _editable(self) -> Media:
+        if self.media is None or self.state != "held":
+            raise not_edited("nothing-to-edit")
+        return self.media
+
+    def forget_earlier(self) -> list[str]:
+        """Once the family has released what it saw, nothing else of it is kept; gives the files to remove."""
+        files, self.earlier, self.draft = [one.file for one in self.earlier], [], []
+        return files
+
     @property
-    def done_with(self) -> Original | None:
-        """The original, once nothing more is to be made of it: the family has released what it saw."""
-        return self.original if self.state == "released" else None
+    def done_with(self) -> bool:
+        """Whether there is something that is kept only until the family has released what it saw, and it has."""
+        return self.state == "released" and bool(self.original or self.earlier)
 
     def erase(self, erasure_id: str, at: datetime) -> None:
         """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.original, self.media, self.audience, self.allowed, self.refused_because = None, None, [], [], None
-        self.replaced, self.due_at = [], None
+        self.replaced, self.earlier, self.draft, self.due_at = [], [], [], None
         self.name_audience()
 
     # -- what follows from them

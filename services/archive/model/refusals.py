@@ -25,6 +25,20 @@ RefusalCode = Literal[
     "damaged",
 ]
 
+EditRefusal = Literal[
+    "too-many-edits", "no-place", "no-stretch", "nothing-left", "nothing-to-edit", "no-edits", "no-such-version"
+]
+
+_EDIT_TEXTS: Final[Mapping[EditRefusal, str]] = {
+    "too-many-edits": N_("There are too many changes. Make a version of these first, then go on."),
+    "no-place": N_("Write a time as minutes and seconds, for example 1:05."),
+    "no-stretch": N_("The start must be before the end, and within the recording. Check the two times."),
+    "nothing-left": N_("Nothing would be left of the recording. To have all of it deleted, withdraw."),
+    "nothing-to-edit": N_("There is no recording that can be changed now."),
+    "no-edits": N_("Say first what is to be changed."),
+    "no-such-version": N_("This version is no longer here."),
+}
+
 _TEXTS: Final[Mapping[RefusalCode, str]] = {
     "closed": N_("This recording is closed. Nothing more can be uploaded for this contact. Delete your own copies."),
     "not-expected": N_("There is no recorded meeting yet. First close the meeting: it took place."),
@@ -73,6 +87,17 @@ def not_taken_in(code: RefusalCode) -> Refused:
         _TEXTS[code],
         title=N_("The recording was not accepted"),
         kind=_KINDS.get(code, "not-possible"),
+    )
+
+
+def not_edited(code: EditRefusal) -> Refused:
+    """Make the refusal of a change to a recording."""
+    states = ("nothing-to-edit", "no-edits", "no-such-version")
+    return Refused(
+        code,
+        _EDIT_TEXTS[code],
+        title=N_("The recording was not changed"),
+        kind="not-possible" if code in states else "invalid",
     )
 
 

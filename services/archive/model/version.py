@@ -1,10 +1,12 @@
 """A version of a recording that is being made, and what it is made from."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Final, Literal
+from datetime import datetime
+from typing import Annotated, ClassVar, Final, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from firsthand.services.archive.model.edits import Edit
 from firsthand.services.archive.model.refusals import not_taken_in
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.store import Document, Index
@@ -65,6 +67,17 @@ def _main(tracks: Sequence[Track]) -> int | None:
     return next((track.index for track in tracks if track.main), tracks[0].index) if tracks else None
 
 
+class Shown(Protocol):
+    """What of the media that is shown decides how a version of it is made: its tracks, the pictures first."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def has_video(self) -> bool: ...
+    @property
+    def codecs(self) -> list[str]: ...
+
+
 class Version(Document):
     """A version on its way. What of it is there, the sealed files say; this says what it is to be."""
 
@@ -72,7 +85,8 @@ class Version(Document):
     indexes: ClassVar[tuple[Index, ...]] = (Index.on("contact_id"),)
 
     contact_id: str
-    made_from: str  # file of the original
+    made_from: str  # file of the original, or of the version that is changed
+    edits: list[Edit] = []  # none: it is the first version of an original
     stage: VersionStage
     picture: int | None  # indexes of the tracks that are taken
     sound: int | None
@@ -97,6 +111,23 @@ class Version(Document):
             picture=_main(of_pictures),
             sound=_main(sounds),
             begun_at=original.brought_at,
+        )
+
+    @classmethod
+    def edited(cls, recording_id: str, institution: InstitutionId, source: "Shown", id_: str, edits: Sequence[Edit],
+               at: datetime) -> "Version":  # fmt: skip
+        """Change what is shown now."""
+        picture = source.has_video and not any(edit.kind == "no-picture" for edit in edits)
+        return cls(
+            id=id_,
+            institution=institution,
+            contact_id=recording_id,
+            made_from=source.file,
+            edits=list(edits),
+            stage="waiting",
+            picture=0 if picture else None,
+            sound=int(source.has_video) if len(source.codecs) > source.has_video else None,
+            begun_at=at,
         )
 
     def choose(self, original: Original, picture: int | None, sound: int | None) -> None:

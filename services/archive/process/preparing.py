@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import av
 import av.logging
-from av.bitstream import BitStreamFilterContext
 from av.error import FFmpegError
 from av.filter import Graph
 
@@ -38,7 +37,8 @@ _TELL_LENGTH: Final = ("mov", "matroska", "asf", "avi", "flac", "wav")  # contai
 _STEREO: Final = 2  # channels
 # What sets a picture upright that is to be turned by so many degrees, counter-clockwise.
 _TURNS: Final = {90: (("transpose", "cclock"),), 270: (("transpose", "clock"),), 180: (("hflip",), ("vflip",))}
-_IDR: Final = 5  # the NAL unit of a picture at which a decoder may begin (H.264, table 7-1)
+# Types of NAL units (H.264, table 7-1): a picture at which a decoder may begin; supplemental information.
+_IDR, _SEI, _TYPE = 5, 6, 31
 
 _H264: Final = {"preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1", "threads": "1", "g": "600"}
 _VP9: Final = {
@@ -70,11 +70,60 @@ class _Survey:
         return float(self.end - self.origin)
 
 
+class _Edits:
+    """What is taken out, and what is silenced: stretches in order that do not touch, in seconds of the source."""
+
+    def __init__(self, cuts: list[list[int]], silences: list[list[int]]) -> None:
+        self.cuts = [(Fraction(start, 1000), Fraction(end, 1000)) for start, end in cuts]
+        self.silences = [(Fraction(start, 1000), Fraction(end, 1000)) for start, end in silences]
+
+    def shown_at(self, at: Fraction) -> Fraction | None:
+        """When what is at `at` in the source is shown; None where it is taken out."""
+        before = Fraction(0)
+        for start, end in self.cuts:
+            if at < start:
+                break
+            if at < end:
+                return None
+            before += end - start
+        return at - before
+
+    def source_at(self, at: Fraction) -> Fraction:
+        """What is shown at `at`: its place in the source."""
+        for start, end in self.cuts:
+            if at < start:
+                break
+            at += end - start
+        return at
+
+    def removed(self, length: float) -> float:
+        """Seconds that are taken out of a source of this length."""
+        return float(
+            sum((min(end, Fraction(length)) - start for start, end in self.cuts if start < length), Fraction(0))
+        )
+
+    def of_sound(self) -> list[tuple[str, str]]:
+        """The filters that do it, in steps of 5 ms."""
+        if not self.cuts and not self.silences:
+            return []
+        steps = [("asetnsamples", "n=240:p=0")]
+        if self.silences:
+            steps.append(("volume", f"volume=0:enable={_within(self.silences)}"))
+        if self.cuts:
+            steps += [("aselect", f"expr=not({_within(self.cuts)})"), ("asetpts", "N/SR/TB")]
+        return steps
+
+
+def _within(stretches: list[tuple[Fraction, Fraction]]) -> str:
+    return "+".join(f"gte(t,{float(start):.3f})*lt(t,{float(end):.3f})" for start, end in stretches)
+
+
 def prepare(outside: Outside, plan: Any) -> dict[str, object]:
     """Make the viewing copy. Raises NotMedia, TooLarge.
 
     `plan`: `sizes`, bytes of the files that are there, by their numbers; `picture` and `sound`, indexes of the tracks
-    to take, or None; `into`, "h264" or "vp9"; `pixels`, `longest` (seconds), `segment` (seconds).
+    to take, or None; `into`, "h264" or "vp9"; `pixels`, `longest` (seconds), `segment` (seconds); `cuts` and
+    `silences`, stretches of the source in milliseconds.
     """
     av.logging.set_level(av.logging.WARNING)
     try:
@@ -95,6 +144,7 @@ class _Preparation:
         self._pixels: int = plan["pixels"]
         self._longest: int = plan["longest"]
         self.segment: int = plan["segment"]
+        self.edits = _Edits(plan["cuts"], plan["silences"])
 
     def made(self) -> dict[str, object]:
         survey = self._survey()
@@ -166,8 +216,8 @@ class _Preparation:
             origin=origin,
             end=end,
             broke_off=broke or missing > _MISSING or any("prematurely" in text for _, _, text in said),
-            copy_pictures=bool(looks and looks.fit and first and _fits(first, ratio)),
-            copy_sound=bool(sound and _may_copy_sound(sound, self.into)),
+            copy_pictures=bool(looks and looks.fit and first and _fits(first, ratio)) and not self.edits.cuts,
+            copy_sound=bool(sound and _may_copy_sound(sound, self.into)) and not self.edits.of_sound(),
             first=first,
             ratio=ratio,
         )
@@ -180,21 +230,23 @@ class _Preparation:
 
     def _encode_pictures(self, survey: _Survey) -> int:
         """Encode what no earlier run did; returns how many segments there are."""
-        last = max(0, int(survey.length - 0.001) // self.segment)
+        shown = survey.length - self.edits.removed(survey.length)
+        last = max(0, int(shown - 0.001) // self.segment)
         done = 0
         while done <= last and PICTURES + done in self.sizes:
             done += 1
         if done > last:
             return last + 1
         segments = _Segments(self, done, survey)
-        for frame in self._pictures_since(survey, done * self.segment):
+        for frame in self._pictures_since(survey, self.edits.source_at(Fraction(done * self.segment))):
             at = _time(frame) - survey.origin
-            segments.take(frame, at)
             self.outside.progress(0.05 + 0.8 * float(at) / max(survey.length, 1))
+            if (shown_at := self.edits.shown_at(at)) is not None:
+                segments.take(frame, shown_at)
         segments.finish(last)
         return last + 1
 
-    def _pictures_since(self, survey: _Survey, since: int) -> Iterator[Any]:
+    def _pictures_since(self, survey: _Survey, since: Fraction) -> Iterator[Any]:
         """Decode the pictures from `since` seconds on; where the file cannot be entered there, all from its beginning
         is decoded, and what comes before is left out.
         """
@@ -225,7 +277,8 @@ class _Preparation:
                 encoded = out.add_stream("aac" if self.into == "h264" else "libopus", rate=_SOUND_RATE)
                 encoded.layout = "mono" if mono else "stereo"
                 encoded.bit_rate = 96_000 if mono else 128_000
-                for frame in _even(_frames(container, stream), survey.origin, "mono" if mono else "stereo"):
+                layout = "mono" if mono else "stereo"
+                for frame in _even(_frames(container, stream), survey.origin, layout, self.edits):
                     out.mux(encoded.encode(frame))
                     self.outside.progress(0.85 + 0.05 * float(_time(frame)) / max(survey.length, 1))
                 out.mux(encoded.encode(None))
@@ -252,11 +305,20 @@ class _Looks:
 
     def __init__(self, stream: Any) -> None:
         self.fit = True
-        self._length_size = (bytes(stream.codec_context.extradata)[4] & 3) + 1
+        self._length_size = _length_size(stream)
         self._last: Fraction | None = None
         self._key: Fraction | None = None
 
     def look(self, packet: Any, at: Fraction) -> None:
+        try:
+            self._look(packet, at)
+        except ValueError:
+            self.fit = False
+
+    def _look(self, packet: Any, at: Fraction) -> None:
+        units = list(_units(bytes(packet), self._length_size))
+        if all(bytes(packet)[start + self._length_size] & _TYPE == _SEI for start, _ in units):
+            self.fit = False  # nothing would be left of it
         if packet.has_sidedata("new_extradata") or (self._last is not None and at <= self._last):
             self.fit = False
         self._last = at
@@ -268,14 +330,35 @@ class _Looks:
             self.fit = False
 
     def _begins_anew(self, data: bytes) -> bool:
-        place = 0
-        while place + self._length_size < len(data):
-            size = int.from_bytes(data[place : place + self._length_size], "big")
-            place += self._length_size
-            if data[place] & 31 == _IDR:
-                return True
-            place += size
-        return False
+        return any(data[start + self._length_size] & _TYPE == _IDR for start, _ in _units(data, self._length_size))
+
+
+def _length_size(stream: Any) -> int:
+    """Bytes before each unit of H.264 that say how long it is (ISO/IEC 14496-15, 5.3.3.1)."""
+    return (bytes(stream.codec_context.extradata)[4] & 3) + 1
+
+
+def _units(data: bytes, length_size: int) -> Iterator[tuple[int, int]]:
+    """Where each unit of a packet begins, its length included, and where it ends. Raises ValueError."""
+    place = 0
+    while place < len(data):
+        end = place + length_size + int.from_bytes(data[place : place + length_size], "big")
+        if end > len(data) or end <= place + length_size:
+            raise ValueError("a unit reaches beyond its packet")
+        yield place, end
+        place = end
+
+
+def _without_notes(packet: Any, length_size: int) -> Any:
+    """Leave supplemental information out: a place for captions, positions and names of programs."""
+    data = bytes(packet)
+    kept = b"".join(
+        data[start:end] for start, end in _units(data, length_size) if data[start + length_size] & _TYPE != _SEI
+    )
+    bare = av.Packet(kept)
+    bare.pts, bare.dts, bare.time_base, bare.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    bare.is_keyframe = packet.is_keyframe
+    return bare
 
 
 class _Segments:
@@ -386,7 +469,7 @@ def _target(frame: Any, ratio: Fraction) -> tuple[int, int]:
     return max(2, round(width * fit / 2) * 2), max(2, round(height * fit / 2) * 2)
 
 
-def _even(frames: Iterator[Any], origin: Fraction, layout: str) -> Iterator[Any]:
+def _even(frames: Iterator[Any], origin: Fraction, layout: str, edits: _Edits) -> Iterator[Any]:
     """The sound by one clock from the beginning on: gaps are silence, as what follows must stay with its pictures."""
     graph: Graph | None = None
     made_for: object = None
@@ -396,7 +479,7 @@ def _even(frames: Iterator[Any], origin: Fraction, layout: str) -> Iterator[Any]
             if graph:
                 yield from _pulled(graph, None)
             made_for = (frame.sample_rate, frame.format.name, frame.layout.name)
-            graph = _even_graph(frame, layout, first=made_for is not None)
+            graph = _even_graph(frame, layout, edits, first=graph is None)
         assert graph
         at = _time(frame) - origin if frame.pts is not None else next_at
         next_at = at + Fraction(frame.samples, frame.sample_rate)
@@ -406,7 +489,7 @@ def _even(frames: Iterator[Any], origin: Fraction, layout: str) -> Iterator[Any]
         yield from _pulled(graph, None)
 
 
-def _even_graph(frame: Any, layout: str, *, first: bool) -> Graph:
+def _even_graph(frame: Any, layout: str, edits: _Edits, *, first: bool) -> Graph:
     graph = Graph()
     steps = [
         graph.add_abuffer(
@@ -415,6 +498,7 @@ def _even_graph(frame: Any, layout: str, *, first: bool) -> Graph:
         ),
         graph.add("aresample", f"{_SOUND_RATE}:async=1000:min_hard_comp=0.1" + (":first_pts=0" if first else "")),
         graph.add("aformat", f"sample_fmts=fltp:channel_layouts={layout}"),
+        *(graph.add(*step) for step in edits.of_sound()),
         graph.add("abuffersink"),
     ]  # fmt: skip
     for before, after in pairwise(steps):
@@ -441,7 +525,7 @@ class _Tracks:
         self._parts = [PICTURES + number for number in range(segments) if work.sizes.get(PICTURES + number)]
         self.pictures: int | None = work.picture if survey.copy_pictures or self._parts else None
         self.sound: int | None = work.sound if survey.copy_sound or work.sizes.get(SOUND) else None
-        self.length = survey.length
+        self.length = survey.length - work.edits.removed(survey.length)
 
     def streams(self) -> Iterator[tuple[Any, Iterator[Any]]]:
         """A template and the packets of each track: the pictures first. Times begin at nought."""
@@ -459,17 +543,15 @@ class _Tracks:
         return stream, _monotonic(self._shifted(container, stream, without_notes=without_notes))
 
     def _shifted(self, container: Any, stream: Any, *, without_notes: bool) -> Iterator[Any]:
-        # Supplemental information (SEI, type 6) is a place for captions, positions and names of programs.
-        bare = BitStreamFilterContext("filter_units=remove_types=6", stream) if without_notes else None
+        length_size = _length_size(stream) if without_notes else 0
         with container:
             for packet in _packets(container, [stream]):
                 if packet.is_corrupt:
                     continue
-                for one in bare.filter(packet) if bare else (packet,):
-                    if one.pts is not None and one.dts is not None:
-                        by = int(self._survey.origin / one.time_base)
-                        one.pts, one.dts = one.pts - by, one.dts - by
-                        yield one
+                one = _without_notes(packet, length_size) if without_notes else packet
+                by = int(self._survey.origin / one.time_base)
+                one.pts, one.dts = one.pts - by, one.dts - by
+                yield one
 
     def _joined(self, files: list[int]) -> tuple[Any, Iterator[Any]]:
         first = self._work.part(files[0])
@@ -542,7 +624,7 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
             yield from (frame for frame in packet.decode() if frame.pts is not None or stream.type == "audio")
 
 
-def _not_before(since: int, origin: Fraction, first: Any, frames: Iterator[Any]) -> Iterator[Any]:
+def _not_before(since: Fraction, origin: Fraction, first: Any, frames: Iterator[Any]) -> Iterator[Any]:
     return (frame for frame in chain((first,), frames) if _time(frame) - origin >= since)
 
 

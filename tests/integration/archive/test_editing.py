@@ -1,0 +1,208 @@
+"""Changing a recording before its release: by the family itself, and by the tutor on its behalf."""
+
+import asyncio
+import io
+from datetime import timedelta
+from typing import Any
+
+import av
+import httpx
+import pytest
+
+from firsthand.services.archive.repository import Recordings
+from tests.archive import AKL, QU, Archive
+from tests.recordings import Picture, Sound, made
+
+PAGE = {"Accept": "text/html"}
+FAMILY, TUTOR = "/archive/api/v1/family", "/archive/api/v1/recordings/c1"
+CUT = {"kind": "cut", "start": 2000, "end": 4500}
+SILENCE = {"kind": "silence", "start": 500, "end": 1500}
+
+
+@pytest.fixture(scope="session")
+def ten_seconds() -> bytes:
+    return made("mp4", Picture(), Sound(), seconds=10)
+
+
+async def held(archive: Archive, content: bytes, **consent: Any) -> None:
+    await archive.awaiting(**consent)
+    await archive.upload(content)
+    await archive.until("recording.archived")
+    await archive.until_files(2)
+
+
+async def propose(archive: Archive, *edits: dict[str, Any]) -> httpx.Response:
+    return await archive.http.put(f"{FAMILY}/edits", headers=archive.family(), json={"edits": edits})
+
+
+async def make(archive: Archive) -> httpx.Response:
+    return await archive.http.post(f"{FAMILY}/versions", headers=archive.family())
+
+
+def length_of(content: bytes) -> float:
+    with av.open(io.BytesIO(content)) as container:
+        return float((container.duration or 0) / 1e6)
+
+
+def levels(content: bytes, *at: float) -> list[float]:
+    """How loud it is at these seconds, from 0 to 1."""
+    found = []
+    with av.open(io.BytesIO(content)) as container:
+        frames = [frame for frame in container.decode(container.streams.audio[0]) if isinstance(frame, av.AudioFrame)]
+    for second in at:
+        frame = next(one for one in frames if one.time is not None and one.time + 0.02 >= second)
+        found.append(max(abs(sample) for sample in memoryview(frame.planes[0]).cast("B").cast("f")))
+    return found
+
+
+async def test_a_family_takes_something_out_and_silences_something(archive: Archive, ten_seconds: bytes) -> None:
+    await held(archive, ten_seconds)
+    before = (await archive.until("recording.archived")).data.sha256
+    kept = await propose(archive, CUT, SILENCE, {"kind": "cut", "start": 9000, "end": 99_000})
+    assert kept.status_code == 200
+    drafted = [(edit["start"], edit["end"]) for edit in kept.json()["draft"]]
+    assert drafted[:2] == [(500, 1500), (2000, 4500)]
+    assert drafted[2] == (9000, pytest.approx(10_000, abs=50))  # up to the end, and no further
+    assert len([event for event in archive.told if event.type == "firsthand.recording.archived.v1"]) == 1
+    assert (await make(archive)).status_code == 202
+    after = (await archive.until("recording.archived", 2)).data
+    assert after.sha256 != before
+    shown = await archive.shown()
+    assert length_of(shown) == pytest.approx(6.5, abs=0.1)
+    quiet = levels(shown, 0.3, 0.7, 1.0, 1.3, 1.7, 3.0)
+    assert [level > 0.1 for level in quiet] == [True, False, False, False, True, True]
+    now = (await archive.http.get(f"{FAMILY}/editing", headers=archive.family())).json()
+    assert (now["draft"], len(now["edits"]), len(now["earlier"])) == ([], 3, 1)
+
+
+async def test_an_earlier_version_can_be_used_again_until_the_release_and_is_gone_then(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    await held(archive, ten_seconds)
+    first = (await archive.until("recording.archived")).data.sha256
+    await propose(archive, CUT)
+    await make(archive)
+    await archive.until("recording.archived", 2)
+    now = (await archive.http.get(f"{FAMILY}/editing", headers=archive.family())).json()
+    (earlier,) = now["earlier"]
+    back = await archive.http.post(f"{FAMILY}/versions/back", headers=archive.family(), json={"file": earlier["file"]})
+    assert (back.status_code, back.json()["earlier"], back.json()["edits"]) == (200, [], [])
+    assert (await archive.until("recording.archived", 3)).data.sha256 == first
+    await archive.until_files(2)  # the later version is deleted
+    again = await archive.http.post(f"{FAMILY}/versions/back", headers=archive.family(), json={"file": "no"})
+    assert again.json()["type"] == "urn:firsthand:archive:no-such-version"
+
+    await propose(archive, SILENCE)
+    await make(archive)
+    last = (await archive.until("recording.archived", 4)).data.sha256
+    await archive.consent("ConsentReleasedV1", released=True, released_sha256=last)
+    await archive.until("recording.published")
+    await archive.until_files(1)  # of the original and of earlier versions nothing is left
+    assert (await propose(archive, CUT)).json()["type"] == "urn:firsthand:archive:nothing-to-edit"
+
+
+async def test_a_picture_that_is_no_longer_allowed_is_taken_out_by_the_tutor(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    await held(archive, ten_seconds)
+    await archive.consent("ConsentChangedV1", scopes=["meet", "record-audio", "share-cohort"])
+    assert (await archive.until("recording.changed")).data.refused_because == "wider-than-allowed"
+    edit = {"kind": "no-picture", "start": 0, "end": 0}
+    put = await archive.http.put(f"{TUTOR}/edits", headers=archive.tutor(), json={"edits": [edit]})
+    assert put.status_code == 200, put.text
+    assert (await archive.http.post(f"{TUTOR}/versions", headers=archive.tutor())).status_code == 202
+    sound = (await archive.until("recording.archived", 2)).data
+    assert (sound.media, sound.refused_because) == ("audio", None)
+
+
+@pytest.mark.parametrize(
+    ("edits", "code"),
+    [
+        ([{"kind": "cut", "start": 4000, "end": 4000}], "no-stretch"),
+        ([{"kind": "cut", "start": 5000, "end": 4000}], "no-stretch"),
+        ([{"kind": "silence", "start": 10_500, "end": 11_000}], "no-stretch"),
+        ([{"kind": "cut", "start": 0, "end": 9500}], "nothing-left"),
+        ([{"kind": "cut", "start": 0, "end": 6000}, {"kind": "cut", "start": 5000, "end": 10_000}], "nothing-left"),
+    ],
+)
+async def test_changes_that_cannot_be_made_are_refused_in_words(
+    archive: Archive, ten_seconds: bytes, edits: list[dict[str, Any]], code: str
+) -> None:
+    await held(archive, ten_seconds)
+    refused = await propose(archive, *edits)
+    assert (refused.status_code, refused.json()["type"]) == (422, f"urn:firsthand:archive:{code}")
+    assert (await make(archive)).json()["type"] == "urn:firsthand:archive:no-edits"
+    for rubbish in ([{"kind": "blur", "start": 0, "end": 1}], [{"kind": "cut", "start": -1, "end": 5}], [1], "x"):
+        sent = await archive.http.put(f"{FAMILY}/edits", headers=archive.family(), json={"edits": rubbish})
+        assert sent.status_code == 422
+    many = [{"kind": "cut", "start": n, "end": n + 1} for n in range(101)]
+    assert (
+        await archive.http.put(f"{FAMILY}/edits", headers=archive.family(), json={"edits": many})
+    ).status_code == 422
+
+
+async def test_only_the_family_and_its_tutors_change_a_recording_and_only_while_they_may(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    await held(archive, ten_seconds)
+    for who in (archive.student(), archive.tutor(AKL), archive.tutor(person="tutor9")):
+        for method, path in (("GET", "editing"), ("PUT", "edits"), ("POST", "versions"), ("POST", "versions/back")):
+            body = {"edits": [CUT], "file": "x"}
+            asked = await archive.http.request(method, f"{TUTOR}/{path}", headers=who, json=body)
+            assert asked.status_code in (403, 404), (path, asked.text)
+    await propose(archive, CUT)
+    await archive.consent("ConsentChangedV1", "paused")
+    async with asyncio.timeout(20):
+        while (await make(archive)).status_code != 409:  # noqa: ASYNC110 - told over HTTP
+            await asyncio.sleep(0.02)
+
+
+async def test_a_withdrawal_while_a_new_version_is_made_ends_it_and_erasure_leaves_nothing(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    await held(archive, ten_seconds)
+    await propose(archive, CUT)
+    await make(archive)
+    await archive.withdraw()
+    await archive.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
+    await archive.until("archive.erased")
+    archive.clock.advance(timedelta(minutes=1))
+    assert archive.media_files() == []
+    recording = await Recordings(archive.context, QU).get("c1")
+    assert recording
+    assert (recording.earlier, recording.draft, recording.media) == ([], [], None)
+
+
+async def test_the_pages_work_with_forms_alone(archive: Archive, ten_seconds: bytes) -> None:
+    await held(archive, ten_seconds)
+    await archive.beat()
+    for at, who, page in (
+        ("/archive/family", archive.family(), "/archive/family/edit"),
+        ("/archive/recordings/c1", archive.tutor(), "/archive/recordings/c1"),
+    ):
+        headers = {**PAGE, **who}
+
+        async def send(path: str, **form: str) -> httpx.Response:
+            return await archive.http.post(f"{at}/{path}", headers=headers, data=form)  # noqa: B023
+
+        wrong = await send("edits", kind="cut", start="a minute", end="2:00")
+        assert (wrong.status_code, "for example 1:05" in wrong.text, 'value="a minute"' in wrong.text) == (
+            422,
+            True,
+            True,
+        )
+        assert (await send("edits", kind="cut", start="0:02", end="0:04.5")).status_code == 303
+        assert (await send("edits", kind="silence", start="٠:٠٦", end="7")).status_code == 303
+        read = (await archive.http.get(page, headers=headers)).text
+        assert "Take out from 0:02 to 0:04.5" in read
+        assert "No sound from 0:06 to 0:07" in read
+        assert (await send("edits/remove", number="0")).status_code == 303
+        assert "Take out from" not in (await archive.http.get(page, headers=headers)).text
+        assert (await send("edits/remove", number="0")).status_code == 303
+    assert (await archive.http.post("/archive/family/edits", headers={**PAGE, **archive.family()},
+            data={"kind": "silence", "start": "1", "end": "2"})).status_code == 303  # fmt: skip
+    made_ = await archive.http.post("/archive/family/versions", headers={**PAGE, **archive.family()})
+    assert (made_.status_code, made_.headers["location"]) == (303, "/archive/family")
+    await archive.until("recording.archived", 2)
+    text = (await archive.http.get("/archive/family", headers={**PAGE, **archive.family()})).text
+    assert "This is your new version, with 1 change." in text
