@@ -148,6 +148,7 @@ PAGES = (
     PageAt("family booked", "/scheduling/family/cancel", "/scheduling/family/cancel"),
     PageAt("family uploaded", "/consent/family", "/consent/family"),
     PageAt("family uploaded", "/archive/family", "/archive/family"),
+    PageAt("family uploaded", "/archive/family/edit", "/archive/family/edit"),
     PageAt("family uploaded", "/consent/family/release", "/consent/family/release"),
     PageAt("family paused", "/consent/family", "/consent/family"),
     PageAt("family withdrawn", "/consent/family", "/consent/family"),

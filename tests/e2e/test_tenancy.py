@@ -90,7 +90,7 @@ class World:
             f"/discovery/api/v1/contacts/{contact}/label", "/consent/api/v1/invitations",
             f"/consent/api/v1/cases/{self.oak.case_id}/texts", f"/scheduling/api/v1/meetings/{contact}",
             f"/scheduling/api/v1/cases/{self.oak.case_id}/availability?tutor_id={self.oak.tutor_id}",
-            f"/archive/api/v1/recordings/{contact}",
+            f"/archive/api/v1/recordings/{contact}", f"/archive/api/v1/recordings/{contact}/editing",
         )  # fmt: skip
         return [await tutor.call("GET", path) for path in paths]
 

@@ -31,7 +31,7 @@ from firsthand.shared.tasks import ended
 from firsthand.shared.vault import KeyErased
 
 _TURN: Final = timedelta(seconds=30)  # after so long without a word, another takes the work up
-_SPEAK_EVERY: Final = 5.0  # seconds
+_SPEAK_EVERY: Final = 2.0  # seconds
 _NO_PLACE: Final = timedelta(seconds=2)  # until it is looked at again
 _WAIT: Final = timedelta(seconds=10)  # ... while the family has paused, or has withdrawn and may take it back
 _AFTER_FAILURE: Final = timedelta(minutes=1)
