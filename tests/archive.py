@@ -146,9 +146,14 @@ class Archive:
     # -- what comes of it
 
     async def until(self, told: str, count: int = 1) -> AnyEvent:
-        """Wait for an event that archive tells."""
+        """Wait for an event that archive tells; what it tells of a file that is being prepared does not count."""
+
+        def heard() -> list[AnyEvent]:
+            named = [event for event in self.told if event.type == f"firsthand.{told}.v1"]
+            return [event for event in named if not getattr(event.data, "preparing", None)]
+
         async with asyncio.timeout(PATIENCE):
-            while len(found := [event for event in self.told if event.type == f"firsthand.{told}.v1"]) < count:
+            while len(found := heard()) < count:
                 await asyncio.sleep(0.01)
         return found[count - 1]
 

@@ -28,6 +28,13 @@ class RecordingState(State):
         Literal["wider-than-allowed"] | Unknown | None,
         Field(description="why it was not released although the family said yes"),
     ] = None
+    preparing: Annotated[
+        Literal["working", "choosing", "refused"] | Unknown | None,
+        Field(
+            description="a file was brought: its viewing copy is being made, a tutor is to choose among its tracks, or "
+            "none can be made of it and another file is needed"
+        ),
+    ] = None
 
 
 class _Recording(Event[RecordingState]):
@@ -57,7 +64,7 @@ class RecordingPublishedV1(_Recording):
 
 
 class RecordingChangedV1(_Recording):
-    """The audience changed, or the release was refused or taken back without a withdrawal."""
+    """The audience changed, the release was refused or taken back without a withdrawal, or a file is being prepared."""
 
     name: ClassVar[str] = "changed"
     type: Literal["firsthand.recording.changed.v1"]

@@ -45,8 +45,8 @@ def meeting(hours: float) -> MeetingState:
     )
 
 
-def recording(state: str, refused: str | None = None) -> RecordingState:
-    return RecordingState(contact=CONTACT, state=state, refused_because=refused)
+def recording(state: str, refused: str | None = None, preparing: str | None = None) -> RecordingState:
+    return RecordingState(contact=CONTACT, state=state, refused_because=refused, preparing=preparing)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,12 @@ def recording(state: str, refused: str | None = None) -> RecordingState:
         (journey("booked", meeting=meeting(5)), "hold-meeting", "/scheduling/meetings/c1"),
         (journey("booked", meeting=meeting(-2)), "close-meeting", "/scheduling/meetings/c1"),
         (journey("met", recording=recording("awaited")), "upload", "/archive/recordings/c1"),
+        (journey("met", recording=recording("awaited", preparing="refused")), "upload", "/archive/recordings/c1"),
+        (
+            journey("met", recording=recording("awaited", preparing="choosing")),
+            "choose-tracks",
+            "/archive/recordings/c1",
+        ),
         (journey("held", recording=recording("held", "wider-than-allowed")), "wider", "/archive/recordings/c1"),
     ],
 )
@@ -77,6 +83,7 @@ def test_what_is_to_do_leads_to_the_page_where_it_is_done(of: Journey, doing: st
         journey("answered", "answered", "none", answer="later"),
         journey("linked", "linked", "none"),
         journey("held", recording=recording("held")),
+        journey("met", recording=recording("awaited", preparing="working")),
         journey("booked", record="paused", meeting=meeting(-2)),
     ],
 )

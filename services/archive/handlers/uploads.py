@@ -10,7 +10,7 @@ from typing import Final
 from firsthand.services.archive.apart import CannotExamine, NotMedia, TooDemanding
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.handlers.originals import key_of_original
-from firsthand.services.archive.handlers.versions import begin_version, tidy
+from firsthand.services.archive.handlers.versions import begin_version, first_version, tidy
 from firsthand.services.archive.model import Original, Recording, Upload
 from firsthand.services.archive.model.refusals import not_taken_in, refused_before
 from firsthand.services.archive.probing import Examiner, Findings
@@ -319,18 +319,17 @@ async def _keep(context: Context, upload: Upload, found: Findings) -> Recording:
     if recording.was_brought(upload.file):  # somebody else took the checking up as well
         return recording
     now = context.clock.now()
-    recording.bring(
-        Original(
-            file=upload.file,
-            bytes=upload.length,
-            tracks=found.tracks,
-            extras=found.extras,
-            brought_at=now,
-            brought_by=upload.by,
-            own_key=upload.own_key,
-        )
+    original = Original(
+        file=upload.file,
+        bytes=upload.length,
+        tracks=found.tracks,
+        extras=found.extras,
+        brought_at=now,
+        brought_by=upload.by,
+        own_key=upload.own_key,
     )
-    return await Recordings(context, upload.institution).save(recording, None, at=now)
+    told = recording.bring(original, choosing=first_version(recording, original).stage == "choosing")
+    return await Recordings(context, upload.institution).save(recording, told, at=now, actor=upload.by)
 
 
 async def _key(context: Context, upload: Upload) -> bytes:

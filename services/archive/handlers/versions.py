@@ -13,8 +13,8 @@ from typing import Any, Final
 from firsthand.services.archive.apart import CannotExamine, Ended, NotMedia, TooDemanding
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.handlers.originals import destroy_original, key_of_original
-from firsthand.services.archive.model import Edit, Media, Recording, Version
-from firsthand.services.archive.model.recording import Progress
+from firsthand.services.archive.model import Edit, Media, Original, Recording, Version
+from firsthand.services.archive.model.recording import Preparing, Progress
 from firsthand.services.archive.model.refusals import not_edited, not_taken_in
 from firsthand.services.archive.preparing import Bench, Prepared, prepare
 from firsthand.services.archive.repository import Recordings, Versions, shelf_of
@@ -52,12 +52,17 @@ async def begin_version(context: Context, recording: Recording, file: str) -> No
     original = recording.original
     if original is None or original.file != file:  # another one was brought meanwhile
         return
-    pictures = "record-video" in recording.consent.scopes
-    version = Version.begun(original, pictures=pictures, contact_id=recording.id, institution=recording.institution)
+    version = first_version(recording, original)
     version.due_at = context.clock.now() if version.stage == "waiting" else None
     versions = Versions(context, recording.institution)
     with suppress(AlreadyExists, Conflict):  # somebody was first
         await work_on(context, await versions.add(version))
+
+
+def first_version(recording: Recording, original: Original) -> Version:
+    """What is to be made of an original that was brought, as far as the family allows it. Raises Refused."""
+    pictures = "record-video" in recording.consent.scopes
+    return Version.begun(original, pictures=pictures, contact_id=recording.id, institution=recording.institution)
 
 
 @use_case
@@ -76,6 +81,7 @@ async def choose_tracks(
     version.choose(recording.original, picture, sound)
     version.due_at = context.clock.now()
     version = await versions.save(version)
+    await _tell(context, version, "working")
     with suppress(Conflict):  # a timer was first
         await work_on(context, version)
 
@@ -161,7 +167,7 @@ async def _work(context: Context, version: Version) -> None:
         await tidy(context, recording)
         await _note(context, version, stage="done", thousandths=1000, due_at=None)
     except Refused as refused:
-        await _note(context, version, stage="refused", refused_because=refused.code, due_at=None)
+        await _refuse(context, version, refused.code)
         await shelf_of(context, version.institution, version.contact_id).remove(version.id)
     except Ended:
         await _begin_anew(context, version)
@@ -172,7 +178,7 @@ async def _work(context: Context, version: Version) -> None:
     except Conflict:  # somebody else took it up
         context.log.info("work on a recording ended: somebody else goes on with it")
     except (MediaDamaged, FileNotFoundError):
-        await _note(context, version, stage="refused", refused_because="damaged", due_at=None)
+        await _refuse(context, version, "damaged")
     except (BucketUnavailable, CannotExamine, MediaBusy, OSError, StoreUnavailable) as error:
         context.log.warning("a recording waits to be prepared: %s", type(error).__name__)
         with suppress(StoreUnavailable):
@@ -375,7 +381,7 @@ async def _begin_anew(context: Context, version: Version) -> None:
     """Go on where the parts end, unless the same file has ended the process too often: then it is the file's doing."""
     ended_before = version.ended + 1
     if ended_before >= _MOST_ENDED:
-        await _note(context, version, stage="refused", refused_because="too-demanding", due_at=None)
+        await _refuse(context, version, "too-demanding")
     else:
         due_at = context.clock.now() + _NO_PLACE
         await _note(context, version, stage="waiting", ended=ended_before, due_at=due_at)
@@ -393,6 +399,21 @@ async def _put_off(context: Context, version: Version, progress: Progress) -> No
         await _note(context, version, stage="waiting", picture=None, thousandths=0, due_at=now)
     else:
         await _note(context, version, stage="waiting", due_at=now + _WAIT)
+
+
+@use_case
+async def _tell(context: Context, version: Version, preparing: Preparing) -> None:
+    """Tell how the work on what was brought stands."""
+    now, recordings = context.clock.now(), Recordings(context, version.institution)
+    recording = await recordings.get(version.contact_id)
+    if recording and (told := recording.tell_preparing(version.id, preparing, now)):
+        await recordings.save(recording, told, at=now)
+
+
+async def _refuse(context: Context, version: Version, code: str) -> None:
+    """Nothing can be made of it: note and tell so."""
+    await _note(context, version, stage="refused", refused_because=code, due_at=None)
+    await _tell(context, version, "refused")
 
 
 @use_case

@@ -147,7 +147,7 @@ class RecordingOut(RecordingState):
     codecs: list[str]
     left_out: list[Extra]  # of what was in the file
     broke_off: bool  # the file was only a part of what was recorded
-    preparing: VersionOut | None
+    preparing: VersionOut | None  # type: ignore[assignment]  # more than events tell
     upload: UploadOut
     viewings: ViewingsOut
 
@@ -156,16 +156,14 @@ class RecordingOut(RecordingState):
         viewings = Viewings(context, one.institution)
         last = await viewings.last(one.id)  # most were never watched, which one look tells
         version = await Versions(context, one.institution).of(one)
+        preparing = VersionOut.of(one.original, version) if version else None
         return cls(
-            **dict(one.told()) | {"state": one.state},
+            **dict(one.told()) | {"state": one.state, "preparing": preparing},
             contact_id=one.id,
             mime=one.media.mime if one.media else None,
             codecs=one.media.codecs if one.media else [],
             left_out=one.media.left_out if one.media else [],
             broke_off=bool(one.media and one.media.broke_off),
-            preparing=VersionOut.of(one.original, version)
-            if one.original and version and version.stage != "done"
-            else None,
             upload=UploadOut.of(context, one),
             viewings=ViewingsOut(count=await viewings.count(one.id) if last else 0, last_at=last),
         )

@@ -39,6 +39,8 @@ STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 # Of the work on a version: it goes on; it waits; it goes on without pictures; nothing comes of it any more.
 Progress = Literal["go", "wait", "without-pictures", "end"]
 
+Preparing = Literal["working", "choosing", "refused"]
+
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
 SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
 
@@ -125,6 +127,7 @@ class Recording(Document):
     original: Original | None = None  # until the family has released what was made of it
     media: Media | None = None
     making: str = ""  # id of the version that was begun last
+    preparing: Preparing | None = None  # of a file that was brought and is not held yet
     made: int = 0  # versions that were begun by changing one
     earlier: list[Media] = []  # versions that a changed one replaced: kept until the release, to go back to
     draft: list[Edit] = []  # what is to be changed in `media`
@@ -158,12 +161,23 @@ class Recording(Document):
         if consent.state == "granted":
             self.allowed = [scope for scope in SCOPES if scope in consent.scopes]
 
-    def bring(self, original: Original) -> None:
-        """Keep a file that was brought, in place of an earlier one, until a version of it is made. Raises Refused."""
+    def bring(self, original: Original, *, choosing: bool) -> RecordingEvent:
+        """Keep a file that was brought, in place of an earlier one, until a version of it is made; returns the event to
+        publish. `choosing`: a tutor chooses its tracks first. Raises Refused.
+        """
         self.admits_upload(original.brought_at)
         if self.original:
             self.replaced = [*self.replaced, self.original.file, self.making]
         self.original, self.making = original, original.version_id
+        self.preparing, self.changed_at = "choosing" if choosing else "working", original.brought_at
+        return RecordingChangedV1
+
+    def tell_preparing(self, version: str, preparing: Preparing, at: datetime) -> RecordingEvent | None:
+        """Note how the work on the version of this id stands; returns the event to publish, None without a change."""
+        if self.making != version or self.preparing in (None, preparing):
+            return None
+        self.preparing, self.changed_at = preparing, at
+        return RecordingChangedV1
 
     def admits_version(self, version: str, at: datetime, *, pictures: bool) -> "Progress":
         """Whether work on the version of this id may go on at `at`. `pictures`: it would show them."""
@@ -186,7 +200,7 @@ class Recording(Document):
         elif self.media:
             self.replaced = [*self.replaced, self.media.file, *(one.file for one in self.earlier)]
             self.earlier = []
-        self.media, self.draft = media, []
+        self.media, self.draft, self.preparing = media, [], None
         self.keep_until = at + timedelta(days=keep_days)
         self.changed_at = at
         # A family may have released this very recording before, e.g. when it was lost and is brought again.
@@ -248,7 +262,7 @@ class Recording(Document):
         """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.original, self.media, self.audience, self.allowed, self.refused_because = None, None, [], [], None
-        self.replaced, self.earlier, self.draft, self.due_at = [], [], [], None
+        self.replaced, self.earlier, self.draft, self.due_at, self.preparing = [], [], [], None, None
         self.name_audience()
 
     # -- what follows from them
@@ -346,6 +360,7 @@ class Recording(Document):
             expires_at=self.expires_at,
             audience=self.audience,
             refused_because=self.refused_because,
+            preparing=self.preparing if self.state in ("awaited", "held") else None,
         )
 
     def _stage(self, at: datetime) -> Stage:

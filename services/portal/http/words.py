@@ -48,6 +48,7 @@ DOING: Final[Mapping[Doing, str]] = {
     "hold-meeting": N_("Meet the family"),
     "close-meeting": N_("Close the meeting"),
     "upload": N_("Upload the recording"),
+    "choose-tracks": N_("The recording arrived: choose its picture and sound"),
     "wider": N_("The recording shows more than is allowed: replace it"),
 }
 
@@ -59,6 +60,7 @@ TASK_LISTS: Final[Mapping[TaskList, str]] = {
     "more-times": N_("More times to offer"),
     "meeting": N_("Meetings to hold or close"),
     "upload": N_("Recordings to upload"),
+    "choose-tracks": N_("Recordings with a choice to make"),
     "wider": N_("Recordings to replace"),
     "coming": N_("Upcoming meetings"),
 }
@@ -115,6 +117,9 @@ _HAPPENED: Final[Mapping[str, Said]] = {
     "recording.archived": Said(N_("The recording was uploaded, checked and encrypted"), "go"),
     "recording.published": Said(N_("The people the family chose can watch the recording"), "good"),
     "recording.changed": Said(N_("The people who can watch the recording changed"), "wait"),
+    "recording.changed working": Said(N_("The recording arrived and is being prepared"), "wait"),
+    "recording.changed choosing": Said(N_("The recording arrived; a tutor chooses its picture and sound"), "wait"),
+    "recording.changed refused": Said(N_("The file could not be prepared; another one is needed"), "stop"),
     "recording.changed wider-than-allowed": Said(N_("Not released: the recording shows more than is allowed"), "stop"),
     "recording.withdrawn": Said(N_("The recording was closed"), "stop"),
 }

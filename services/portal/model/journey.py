@@ -45,6 +45,7 @@ Todo = Literal[
     "more-times",
     "meeting",
     "upload",
+    "choose-tracks",
     "wider",
 ]
 TODOS: Final[tuple[Todo, ...]] = get_args(Todo)
@@ -163,7 +164,9 @@ class Journey(Document):
             return "meeting", meeting.starts_at
         if recording and recording.refused_because:
             return "wider", self.moved_at
-        if recording and recording.state == "awaited":
+        if recording and recording.preparing == "choosing":
+            return "choose-tracks", self.moved_at
+        if recording and recording.state == "awaited" and recording.preparing != "working":
             return "upload", self.moved_at
         return None
 
@@ -241,5 +244,5 @@ _DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
     "meeting.scheduled": lambda event: "moved" if event.data.reschedules else "",
     "meeting.cancelled": lambda event: event.data.cancelled_by,
     "meeting.finished": lambda event: event.data.recording,
-    "recording.changed": lambda event: event.data.refused_because,
+    "recording.changed": lambda event: event.data.preparing or event.data.refused_because,
 }

@@ -17,6 +17,7 @@ Doing = Literal[
     "hold-meeting",
     "close-meeting",
     "upload",
+    "choose-tracks",
     "wider",
 ]
 # The lists of tasks: one for each thing that is asked of staff, and one of the meetings that are not soon.
@@ -39,6 +40,7 @@ _URLS: Final[dict[Doing, str]] = {
     "hold-meeting": "/scheduling/meetings/{contact}",
     "close-meeting": "/scheduling/meetings/{contact}",
     "upload": "/archive/recordings/{contact}",
+    "choose-tracks": "/archive/recordings/{contact}",
     "wider": "/archive/recordings/{contact}",
 }
 

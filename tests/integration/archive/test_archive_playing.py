@@ -46,12 +46,13 @@ async def test_every_range_is_byte_for_byte_what_was_uploaded(archive: Archive, 
 
 async def test_a_player_goes_on_while_uploads_keep_every_other_thread_waiting(archive: Archive, film: bytes) -> None:
     await archive.released(film)
+    shown = await archive.shown()
     disk = threading.Event()  # that answers nobody
     loop = asyncio.get_running_loop()
     busy = [loop.run_in_executor(None, disk.wait, PATIENCE) for _ in range(64)]  # more than the loop has
     try:
         whole = await asyncio.wait_for(archive.http.get("/archive/media/c1", headers=archive.student()), 5)
-        assert whole.content == await archive.shown()
+        assert whole.content == shown
     finally:
         disk.set()
         await asyncio.gather(*busy)

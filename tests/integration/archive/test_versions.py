@@ -61,6 +61,19 @@ async def until_segments(archive: Archive, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
+async def until_told(archive: Archive, count: int = 1) -> list[str | None]:
+    """Wait until so much was told of a file that is being prepared, and of what came of it."""
+
+    def told() -> list[str | None]:
+        kinds = ("firsthand.recording.changed.v1", "firsthand.recording.archived.v1")
+        return [event.data.preparing for event in archive.told if event.type in kinds]
+
+    async with asyncio.timeout(PATIENCE):
+        while len(told()) < count:
+            await asyncio.sleep(0.02)
+    return told()
+
+
 def makers() -> list[int]:
     """The processes of this one that make versions."""
     found: list[int] = []
@@ -257,6 +270,7 @@ async def test_of_a_file_with_several_tracks_the_tutor_chooses(archive: Archive)
         ("picture", 160), ("picture", 320), ("sound", 0), ("sound", 0),
     ]  # fmt: skip
     assert (waiting["picture"], waiting["sound"]) == (0, 2)
+    assert await until_told(archive) == ["choosing"]
     for wrong in ({}, {"picture": 2}, {"sound": 1}, {"picture": 9, "sound": 2}):
         refused = await choose(archive, **wrong)
         assert (refused.status_code, refused.json()["type"]) == (422, "urn:firsthand:archive:no-such-track"), wrong
@@ -266,6 +280,7 @@ async def test_of_a_file_with_several_tracks_the_tutor_chooses(archive: Archive)
     assert (await choose(archive, picture=1, sound=3)).status_code == 200
     await archive.until("recording.archived")
     assert (await shown(archive))["left_out"] == ["pictures", "sounds"]
+    assert await until_told(archive, 3) == ["choosing", "working", None]
     again = await choose(archive, picture=0, sound=2)
     assert (again.status_code, again.json()["type"]) == (409, "urn:firsthand:archive:chosen")
 
@@ -315,6 +330,7 @@ async def test_a_process_that_is_killed_is_begun_anew_and_refuses_the_file_when_
                 await asyncio.sleep(0.01)
         archive.clock.advance(timedelta(seconds=5))
     assert (await until(archive, "refused"))["refused_because"] == "too-demanding"
+    assert await until_told(archive, 2) == ["working", "refused"]
     page = await archive.http.get("/archive/recordings/c1", headers={"Accept": "text/html", **archive.tutor()})
     assert "We could not prepare this file" in page.text
 
