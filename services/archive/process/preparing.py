@@ -40,7 +40,10 @@ _TURNS: Final = {90: (("transpose", "cclock"),), 270: (("transpose", "clock"),),
 # Types of NAL units (H.264, table 7-1): a picture at which a decoder may begin; supplemental information.
 _IDR, _SEI, _TYPE = 5, 6, 31
 
-_H264: Final = {"preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1", "threads": "1", "g": "600"}
+# a53cc: captions that were hidden in the pictures are no picture
+_H264: Final = {
+    "preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1", "threads": "1", "g": "600", "a53cc": "0",
+}  # fmt: skip
 _VP9: Final = {
     "deadline": "realtime", "cpu-used": "8", "crf": "33", "b": "0", "lag-in-frames": "0", "auto-alt-ref": "0",
     "threads": "1", "g": "600",
@@ -237,13 +240,13 @@ class _Preparation:
             done += 1
         if done > last:
             return last + 1
-        segments = _Segments(self, done, survey)
+        segments = _Segments(self, done, last, survey)
         for frame in self._pictures_since(survey, self.edits.source_at(Fraction(done * self.segment))):
             at = _time(frame) - survey.origin
             self.outside.progress(0.05 + 0.8 * float(at) / max(survey.length, 1))
             if (shown_at := self.edits.shown_at(at)) is not None:
                 segments.take(frame, shown_at)
-        segments.finish(last)
+        segments.finish()
         return last + 1
 
     def _pictures_since(self, survey: _Survey, since: Fraction) -> Iterator[Any]:
@@ -364,9 +367,10 @@ def _without_notes(packet: Any, length_size: int) -> Any:
 class _Segments:
     """Encodes pictures into segments, each by an encoder of its own."""
 
-    def __init__(self, work: _Preparation, number: int, survey: _Survey) -> None:
+    def __init__(self, work: _Preparation, number: int, last: int, survey: _Survey) -> None:
         self._work = work
         self._number = number
+        self._last_number = last
         self._scale = _Scale()
         self._size = _target(survey.first, survey.ratio)
         self._given: Given | None = None
@@ -376,7 +380,7 @@ class _Segments:
         self._key = Fraction(-_KEY_EVERY)
 
     def take(self, frame: Any, at: Fraction) -> None:
-        number = int(at // self._work.segment)
+        number = min(int(at // self._work.segment), self._last_number)
         if number < self._number or at - self._last < _FASTEST:
             return
         while self._number < number:
@@ -391,8 +395,8 @@ class _Segments:
         self._last = at
         self._out.mux(self._stream.encode(picture))
 
-    def finish(self, last: int) -> None:
-        while self._number <= last:
+    def finish(self) -> None:
+        while self._number <= self._last_number:
             self._close()
 
     def _open(self, frame: Any) -> None:
