@@ -1,5 +1,7 @@
 """Edit lists: what stretches mean, and how times are read and written."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +48,7 @@ def test_a_place_that_is_written_is_read_again(tenths: int) -> None:
 def test_cuts_are_joined_and_count_once(stretches: list[tuple[int, int]]) -> None:
     edits = [cut(start, start + length) for start, length in stretches]
     joined = cuts_of(edits)
-    assert all(end < start for (_, end), (start, _) in zip(joined, joined[1:], strict=False))
+    assert all(end < start for (_, end), (start, _) in pairwise(joined))
     taken = {place for start, length in stretches for place in range(start, start + length)}
     assert removed(edits) == len(taken)
 
