@@ -128,7 +128,7 @@ async def ours(folder: Path, content: bytes) -> tuple[float, bytes]:
             brought_at=datetime.now(UTC), brought_by="t", own_key=True,
         )  # fmt: skip
         version = Version.begun(original, pictures=True, contact_id="c1", institution=_OAK)
-        async with Bench(shelf, Disk(()), version.id, _KEY) as bench:
+        async with Bench(shelf, Disk(()), version.id, _KEY, _allowed) as bench:
             await prepare(reader, bench, version, _allowed, lambda _: None)
     took = time.perf_counter() - began
     with await shelf.reader(version.id, _KEY) as shown:

@@ -49,11 +49,13 @@ class Prepared(Made):
 class Bench:
     """Where one version is made: its sealed parts, each a file of its own until all of it is whole."""
 
-    def __init__(self, shelf: Shelf, disk: Disk, version_id: str, key: bytes) -> None:
+    def __init__(self, shelf: Shelf, disk: Disk, version_id: str, key: bytes, still: Still) -> None:
+        """`still` raises when the version is no longer to be made."""
         self._shelf = shelf
         self._disk = disk
         self._name = version_id
         self._key = key
+        self._still = still
         self._readers: dict[int, SealedReader] = {}
         self._writers: dict[int, SealedWriter] = {}
         self.source: SealedReader | None = None
@@ -127,6 +129,7 @@ class Bench:
         if file in self._readers:
             raise LookupError(file)
         name = self._file(file)
+        await self._still()  # what is held by now is not removed
         await self._shelf.remove(name)  # what an earlier run left unfinished
         await self._shelf.begin(name, self._key)
         writer = self._writers[file] = await self._shelf.writer(name, self._key)

@@ -183,7 +183,7 @@ async def brought(folder: Path, content: bytes, choose: dict[str, int | None]) -
         if choose:
             version.stage = "choosing"
             version.choose(original, choose["picture"], choose["sound"])
-        async with Bench(shelf, Disk(()), version.id, KEY) as bench:
+        async with Bench(shelf, Disk(()), version.id, KEY, allowed) as bench:
             prepared = await prepare(reader, bench, version, allowed, lambda _: None)
     with await shelf.reader(version.id, KEY) as shown:
         return Copy(findings, version, original, prepared, b"".join(shown.read_range(0, shown.size)))

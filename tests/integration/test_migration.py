@@ -523,7 +523,7 @@ async def test_a_deployment_moves_to_servers_and_every_journey_goes_on(tmp_path:
                 assert await Told.by(as_test) == told  # nothing is told or given to a handler a second time
 
                 async def plays() -> bool:
-                    return await play.watch(released) == (200, released.media)
+                    return await play.plays(released)
 
                 await play.eventually("the recording plays, once a pulse has come", plays)
                 await play.book(deciding)

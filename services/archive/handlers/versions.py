@@ -94,7 +94,9 @@ async def work_on(context: Context, version: Version) -> None:
         await versions.save(version)
         return
     workshop = context.own(Workshop)
-    if workshop.works_on(version) or not workshop.has_place:
+    if workshop.works_on(version):  # whoever does says so in a moment
+        return
+    if not workshop.has_place:
         version.due_at = now + _NO_PLACE  # perhaps another replica has one
         workshop.remember(await versions.save(version))
         return
@@ -109,7 +111,7 @@ class Workshop:
         self._context = context
         self._places = ArchiveSettings().cores
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._waiting: dict[str, InstitutionId] = {}  # by the version's id: for the next place that is free
+        self._waiting: dict[str, Version] = {}  # for the next place that is free
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -129,7 +131,7 @@ class Workshop:
 
     def remember(self, version: Version) -> None:
         """Take this one up as soon as there is a place."""
-        self._waiting[version.id] = version.institution
+        self._waiting[version.id] = version
 
     def _left(self, key: tuple[str, str]) -> None:
         self._tasks.pop(key, None)
@@ -138,11 +140,9 @@ class Workshop:
 
     async def _take_next(self) -> None:
         while self._waiting and self.has_place:
-            version_id = next(iter(self._waiting))
-            version = await Versions(self._context, self._waiting.pop(version_id)).get(version_id)
-            if version and version.stage == "waiting":
-                with suppress(Conflict, StoreUnavailable):  # another has it, or its time comes again
-                    await work_on(self._context, version)
+            version = self._waiting.pop(next(iter(self._waiting)))
+            with suppress(Conflict, StoreUnavailable):  # another replica has it, or its time comes again
+                await work_on(self._context, version)
 
     async def close(self) -> None:
         """End all work. What is whole of it stays, and is taken up by whoever comes next."""
@@ -187,6 +187,9 @@ async def _work(context: Context, version: Version) -> None:
                 context, version, stage="waiting", refused_because="no-room" if no_room else "",
                 due_at=context.clock.now() + _AFTER_FAILURE,
             )  # fmt: skip
+    except Exception:
+        context.log.exception("making a version failed")
+        await _note(context, version, stage="waiting", due_at=context.clock.now() + _AFTER_FAILURE)
 
 
 class _Turn:
@@ -252,7 +255,7 @@ async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared
     shelf = shelf_of(context, institution, contact_id)
     key = await context.vault.media_key(institution, contact_id)
     source = key if version.edits else await _key_of_original(context, recording)
-    bench = Bench(shelf, context.disk, version.id, key)
+    bench = Bench(shelf, context.disk, version.id, key, may_go_on)
 
     def told(thousandths: int) -> None:
         turn.thousandths = thousandths
@@ -389,7 +392,11 @@ async def _begin_anew(context: Context, version: Version) -> None:
 
 async def _put_off(context: Context, version: Version, progress: Progress) -> None:
     now = context.clock.now()
-    if progress == "end":
+    if progress == "held":  # before a crash, or by whoever had it before
+        if recording := await Recordings(context, version.institution).get(version.contact_id):
+            await tidy(context, recording)
+        await _note(context, version, stage="done", thousandths=1000, due_at=None)
+    elif progress == "end":
         with suppress(StoreUnavailable):
             await _note(context, version, stage="refused", refused_because="closed", due_at=None)
     elif progress == "without-pictures":

@@ -36,8 +36,8 @@ RecordingEvent = (
 )
 Stage = Literal["unexpected", "awaited", "held", "released", "withdrawn", "erased"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-# Of the work on a version: it goes on; it waits; it goes on without pictures; nothing comes of it any more.
-Progress = Literal["go", "wait", "without-pictures", "end"]
+# Of the work on a version: it goes on; it waits; it goes on without pictures; it is held; nothing comes of it any more.
+Progress = Literal["go", "wait", "without-pictures", "held", "end"]
 
 Preparing = Literal["working", "choosing", "refused"]
 
@@ -181,6 +181,8 @@ class Recording(Document):
 
     def admits_version(self, version: str, at: datetime, *, pictures: bool) -> "Progress":
         """Whether work on the version of this id may go on at `at`. `pictures`: it would show them."""
+        if self.media and self.media.file == version:
+            return "held"
         if self.leaves or self.making != version:
             return "end"
         if pictures and self.consent.state == "granted" and "record-video" not in self.consent.scopes:

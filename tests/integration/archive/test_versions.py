@@ -168,6 +168,42 @@ async def test_a_crash_at_any_step_is_repeated_and_nothing_comes_twice(
     assert len([event for event in archive.told if event.type == "firsthand.recording.archived.v1"]) == 1
 
 
+async def test_work_that_is_taken_up_again_after_the_version_is_held_touches_nothing(
+    archive: Archive, film: bytes
+) -> None:
+    await archive.awaiting()
+    await archive.upload(film)
+    await archive.until("recording.archived")
+    await archive.until_files(2)
+    recording = await Recordings(archive.context, QU).get("c1")
+    assert recording
+    stored = Versions(archive.context, QU)
+    async with asyncio.timeout(PATIENCE):
+        while (version := await stored.get(recording.making)) is None or version.stage != "done":
+            await asyncio.sleep(0.02)
+    before = await archive.shown()
+    # As a replica leaves it that is killed just after it held the version, and as one that stalled finds it.
+    version.stage, version.due_at = "working", archive.clock.now()
+    await versions.work_on(archive.context, await stored.save(version))
+    async with asyncio.timeout(PATIENCE):
+        while (now := await stored.get(recording.making)) is None or now.stage != "done":
+            await asyncio.sleep(0.02)
+    assert await archive.shown() == before
+    assert len(archive.media_files()) == 2
+
+
+async def test_who_works_on_goes_on_though_the_clock_has_jumped_over_his_turn(
+    archive: Archive, slow_film: bytes, short_segments: None
+) -> None:
+    await archive.awaiting()
+    await archive.upload(slow_film)
+    maker = await until_made(archive)
+    archive.clock.advance(timedelta(minutes=3))
+    await until_segments(archive, 2)
+    assert makers() == [maker]
+    await archive.until("recording.archived")
+
+
 async def test_a_withdrawal_ends_the_work_within_a_second_and_an_erasure_leaves_nothing(
     archive: Archive, slow_film: bytes, short_segments: None
 ) -> None:
