@@ -124,8 +124,8 @@ async def ours(folder: Path, content: bytes) -> tuple[float, bytes]:
     with SealedReader(FileSource.at(folder / "m"), _KEY) as reader:
         found = await Examiner(None).examine(reader, _allowed)  # type: ignore[arg-type]  # it asks it for nothing
         original = Original(
-            file="f", bytes=len(content), tracks=found.tracks, extras=found.extras,
-            brought_at=datetime.now(UTC), brought_by="t", own_key=True,
+            file="f-0", bytes=len(content), tracks=found.tracks, extras=found.extras,
+            brought_at=datetime.now(UTC), brought_by="t",
         )  # fmt: skip
         version = Version.begun(original, pictures=True, contact_id="c1", institution=_OAK)
         async with Bench(shelf, Disk(()), version.id, _KEY, _allowed) as bench:

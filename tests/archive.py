@@ -209,7 +209,7 @@ class Archive:
         recording = await Recordings(self.context, QU).get("c1")
         original = recording.original if recording else None
         assert original
-        key = await key_of_original(self.context, QU, "c1", original.file, own_key=original.own_key)
+        key = await key_of_original(self.context, QU, "c1", original.file)
         with await shelf_of(self.context, QU, "c1").reader(original.file, key) as reader:
             return await asyncio.to_thread(lambda: b"".join(reader.read_range(0, reader.size)))
 

@@ -176,8 +176,8 @@ async def brought(folder: Path, content: bytes, choose: dict[str, int | None]) -
     with SealedReader(FileSource.at(folder / "m"), KEY) as reader:
         findings = await Examiner(None).examine(reader, allowed)  # type: ignore[arg-type]  # it asks it for nothing
         original = Original(
-            file="f1", bytes=len(content), tracks=findings.tracks, extras=findings.extras,
-            brought_at=datetime(2026, 11, 28, tzinfo=UTC), brought_by="t1", own_key=True,
+            file="f1-0", bytes=len(content), tracks=findings.tracks, extras=findings.extras,
+            brought_at=datetime(2026, 11, 28, tzinfo=UTC), brought_by="t1",
         )  # fmt: skip
         version = Version.begun(original, pictures=True, contact_id="c1", institution=OAK)
         if choose:

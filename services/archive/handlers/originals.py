@@ -8,13 +8,9 @@ from firsthand.shared.keys import derive
 from firsthand.shared.service import Context
 
 
-async def key_of_original(
-    context: Context, institution: InstitutionId, contact_id: str, file: str, *, own_key: bool
-) -> bytes:
+async def key_of_original(context: Context, institution: InstitutionId, contact_id: str, file: str) -> bytes:
     """Give the key of a file that was brought. Raises KeyErased once either of its keys is destroyed."""
     of_contact = await context.vault.media_key(institution, contact_id)
-    if not own_key:  # an upload that a release before 0.2 began
-        return of_contact
     own = await context.vault.media_key(institution, key_owner_of(file))
     return derive(of_contact + own, "firsthand original v1")
 

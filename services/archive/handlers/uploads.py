@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from firsthand.services.archive.apart import CannotExamine, NotMedia, TooDemanding
@@ -13,14 +14,15 @@ from firsthand.services.archive.handlers.originals import key_of_original
 from firsthand.services.archive.handlers.versions import begin_version, first_version, tidy
 from firsthand.services.archive.model import Original, Recording, Upload
 from firsthand.services.archive.model.refusals import not_taken_in, refused_before
-from firsthand.services.archive.probing import Examiner, Findings
+from firsthand.services.archive.model.version import original_of
+from firsthand.services.archive.probing import Examiner, Findings, in_thread
 from firsthand.services.archive.repository import Recordings, Uploads, shelf_of
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.storage import Shelf
 from firsthand.shared.bucket import BucketUnavailable
 from firsthand.shared.disk import NoRoom, is_no_room
 from firsthand.shared.identifiers import InstitutionId, new_id
-from firsthand.shared.media import MediaBusy, SealedWriter
+from firsthand.shared.media import MediaBusy, SealedReader, SealedWriter
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context, use_case
 from firsthand.shared.store import Conflict
@@ -69,7 +71,6 @@ async def begin_upload(
             by=by,
             begun_at=now,
             expires_at=expires_at,
-            own_key=True,
             due_at=expires_at,
         )
     )
@@ -168,13 +169,15 @@ async def complete(context: Context, upload: Upload) -> Recording:
         recording = await Recordings(context, upload.institution).get(upload.contact_id)
         if recording is None or not recording.was_brought(upload.file):
             recording = await _brought(context, upload)
-        await begin_version(context, recording, upload.file)
+        await begin_version(context, recording, original_of(upload.file))
     except Refused as refused:
-        await _shelf(context, upload).remove(upload.file)
+        await _remove(context, upload)
         upload.stage, upload.due_at = "refused", _in(context, _REMEMBERED)
         upload.refused_because = refused.code
         await uploads.save(upload)
         raise
+    if not recording.media or recording.media.file != upload.file:  # as a release before 0.2 holds it
+        await _shelf(context, upload).remove(upload.file)
     await tidy(context, recording)
     upload.stage, upload.due_at = "done", _in(context, _REMEMBERED)
     with suppress(Conflict):  # somebody else took the checking up as well, and came to the same end
@@ -186,7 +189,7 @@ async def end_upload(context: Context, upload: Upload) -> None:
     """Forget an upload and what came of it; a recording that it became stays. Raises MediaBusy while it is taken in."""
     recording = await Recordings(context, upload.institution).get(upload.contact_id)
     if recording is None or not recording.was_brought(upload.file):
-        await _shelf(context, upload).remove(upload.file)
+        await _remove(context, upload)
     await Uploads(context, upload.institution).forget(upload)
 
 
@@ -203,7 +206,7 @@ async def look_after_upload(context: Context, upload: Upload) -> None:
         context.log.info("an upload was refused after a restart")
     except MediaBusy:
         context.log.info("an upload is being taken in by somebody else")
-    except (BucketUnavailable, CannotExamine) as error:
+    except (BucketUnavailable, CannotExamine, NoRoom) as error:
         context.log.warning("a recording waits in the media folder: %s", error)
 
 
@@ -296,8 +299,46 @@ async def _brought(context: Context, upload: Upload) -> Recording:
     async with _writing(context, upload) as writer:
         await asyncio.to_thread(writer.finish)
         found = await _examined(context, upload, still)
-        await _shelf(context, upload).put(upload.file, writer, still)
+        await _seal_anew(context, upload, still)
         return await _keep(context, upload, found)
+
+
+async def _seal_anew(context: Context, upload: Upload, still: Callable[[], Awaitable[None]]) -> None:
+    """Seal the file with a key of its own beside the contact's, and put it where it stays.
+
+    Not while it comes: its next piece may go to a replica of another release.
+    """
+    shelf, file = _shelf(context, upload), original_of(upload.file)
+    key = await key_of_original(context, upload.institution, upload.contact_id, file)
+    await shelf.remove(file)  # what a crash left
+    await shelf.begin(file, key)
+    writer = await shelf.writer(file, key)
+    try:
+        with await shelf.reader(upload.file, await _key(context, upload)) as reader:
+            for start in range(0, reader.size, _SYNC):
+                await still()
+                await in_thread(partial(_copy, context, reader, writer, start))
+        await in_thread(writer.finish)
+        await shelf.put(file, writer, still)
+    finally:
+        await asyncio.to_thread(writer.close)
+
+
+def _copy(context: Context, reader: SealedReader, writer: SealedWriter, start: int) -> None:
+    try:
+        context.disk.admit_bulk(min(_SYNC, reader.size - start))
+        for piece in reader.read_range(start, start + _SYNC):
+            writer.write(piece)
+    except OSError as error:
+        if is_no_room(error):
+            raise NoRoom(str(error)) from error
+        raise
+
+
+async def _remove(context: Context, upload: Upload) -> None:
+    """Remove what came, and what was made of it so far."""
+    for file in (upload.file, original_of(upload.file)):
+        await _shelf(context, upload).remove(file)
 
 
 async def _examined(context: Context, upload: Upload, still: Callable[[], Awaitable[None]]) -> Findings:
@@ -320,20 +361,19 @@ async def _keep(context: Context, upload: Upload, found: Findings) -> Recording:
         return recording
     now = context.clock.now()
     original = Original(
-        file=upload.file,
+        file=original_of(upload.file),
         bytes=upload.length,
         tracks=found.tracks,
         extras=found.extras,
         brought_at=now,
         brought_by=upload.by,
-        own_key=upload.own_key,
     )
     told = recording.bring(original, choosing=first_version(recording, original).stage == "choosing")
     return await Recordings(context, upload.institution).save(recording, told, at=now, actor=upload.by)
 
 
 async def _key(context: Context, upload: Upload) -> bytes:
-    return await key_of_original(context, upload.institution, upload.contact_id, upload.file, own_key=upload.own_key)
+    return await context.vault.media_key(upload.institution, upload.contact_id)
 
 
 def _shelf(context: Context, upload: Upload) -> Shelf:

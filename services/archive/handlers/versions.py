@@ -275,7 +275,7 @@ async def _prepared(context: Context, version: Version, turn: _Turn) -> Prepared
 async def _key_of_original(context: Context, recording: Recording) -> bytes:
     original = recording.original
     assert original
-    return await key_of_original(context, recording.institution, recording.id, original.file, own_key=original.own_key)
+    return await key_of_original(context, recording.institution, recording.id, original.file)
 
 
 @use_case

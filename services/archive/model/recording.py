@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from firsthand.services.archive.model.edits import Edit, checked
 from firsthand.services.archive.model.refusals import not_edited, not_taken_in
-from firsthand.services.archive.model.version import Extra, Original, Version
+from firsthand.services.archive.model.version import Extra, Original, Version, original_of
 from firsthand.shared.events.archive import (
     RecordingArchivedV1,
     RecordingAwaitedV1,
@@ -208,10 +208,14 @@ class Recording(Document):
         # A family may have released this very recording before, e.g. when it was lost and is brought again.
         return RecordingPublishedV1 if self.settle(at) is RecordingPublishedV1 else RecordingArchivedV1
 
-    def was_brought(self, file: str) -> bool:
-        """Whether this file is here now, or was before."""
-        made_of = {self.original.file if self.original else "", self.media.made_from if self.media else ""}
-        return file in self.replaced or file in made_of or (self.media is not None and self.media.file == file)
+    def was_brought(self, upload_file: str) -> bool:
+        """Whether what came with this upload is here now, or was before."""
+        original = original_of(upload_file)
+        now = {self.original.file if self.original else "", self.media.made_from if self.media else ""}
+        # A release before 0.2 held the upload's own file.
+        return original in now or not {upload_file, original}.isdisjoint(
+            {*self.replaced, self.media.file if self.media else ""}
+        )
 
     # -- changing what is shown
 

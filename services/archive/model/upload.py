@@ -22,7 +22,6 @@ class Upload(Document):
     by: str  # person id
     begun_at: AwareDatetime
     expires_at: AwareDatetime
-    own_key: bool = False  # sealed with a key of its own beside the contact's; not so by a release before 0.2
 
     @property
     def file(self) -> str:

@@ -16,6 +16,7 @@ Extra = Literal["words", "place", "chapters", "subtitles", "attachments", "data"
 VersionStage = Literal["choosing", "waiting", "working", "done", "refused"]
 
 _OWNER: Final = "original-"
+_ENDING: Final = "-0"
 
 
 class Track(BaseModel):
@@ -37,20 +38,24 @@ class Original(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    file: str  # random id; the name of the sealed file
+    file: str  # the name of the sealed file: the upload's, and an ending
     bytes: int  # of the plain content
     tracks: list[Track]
     extras: list[Extra]
     brought_at: AwareDatetime
     brought_by: str  # person id
-    own_key: bool  # sealed with a key of its own beside the contact's
 
     @property
     def version_id(self) -> str:
-        return f"{self.file}-1"
+        return f"{self.file.removesuffix(_ENDING)}-1"
 
     def of(self, kind: Literal["picture", "sound"]) -> list[Track]:
         return [track for track in self.tracks if track.kind == kind]
+
+
+def original_of(upload_file: str) -> str:
+    """Name the file of the original that an upload became."""
+    return f"{upload_file}{_ENDING}"
 
 
 def key_owner_of(file: str) -> str:
@@ -155,4 +160,4 @@ class Version(Document):
         return self.stage in ("choosing", "waiting", "working")
 
 
-__all__ = ["Extra", "Original", "Track", "Version", "VersionStage", "is_original", "key_owner_of"]
+__all__ = ["Extra", "Original", "Track", "Version", "VersionStage", "is_original", "key_owner_of", "original_of"]
