@@ -16,8 +16,8 @@ Sees = Callable[[Journey], bool]
 
 _LINGER: Final = 30.0  # seconds
 _KEEP_ALIVE: Final = 15.0  # seconds between two comments on a silent stream, at which the session is looked at too
-_LOOK_EVERY: Final = 0.05  # seconds
-_LOOKS: Final = 100  # so many, until a page is left to its next update
+_LOOK_AFTER: Final = 0.05  # seconds; each further look waits half as long again, so a lag is told at 1.5 times itself
+_LOOKS: Final = 20  # five and a half minutes in all; then the page is left to its next update
 _WAITING: Final = 200  # updates that a slow page may leave unread; it fetches everything anew anyway
 
 
@@ -89,10 +89,10 @@ class LivePages:
 
     async def _entered(self, event: AnyEvent) -> Journey | None:
         """The journey with the event in it, which this or another replica enters; None if that takes too long."""
-        for _ in range(_LOOKS):
+        for looks in range(_LOOKS):
             if journey := await has_entry(self._context, event.institution, event.subject, event.id):
                 return journey
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_LOOK_AFTER * 1.5**looks)
         return None
 
 

@@ -1,6 +1,7 @@
 """The tutor's and the student's way on a desk: from a lead to a recording that plays, and stops."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ QATAR = ZoneInfo("Asia/Qatar")
 _PLAYED_ON = """video => new Promise(
     done => video.addEventListener("timeupdate", () => video.currentTime > 0.3 && done(video.currentTime))
   )"""
+
+_SETTLED = 300  # milliseconds, as live.js
 
 _SEEN = """seen => {
   Object.defineProperty(document, "hidden", { value: !seen, configurable: true });
@@ -93,9 +96,7 @@ async def test_eight_tabs_share_one_stream_and_hidden_ones_have_none(house: Hous
 
     await tabs[0].evaluate(_SEEN, False)
     await play.send_first_message(journey)
-    async with asyncio.timeout(PATIENCE):
-        while "message sent" not in await (await tutor.request.get("/portal/journeys")).text():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await _entered(journey, "sent")
     changed.set()
     for tab in tabs[1:]:
         await expect(tab.locator("#rows tr", has_text=journey.reference)).to_contain_text("message sent")
@@ -104,6 +105,66 @@ async def test_eight_tabs_share_one_stream_and_hidden_ones_have_none(house: Hous
     await tabs[0].evaluate(_SEEN, True)
     await expect(tabs[0].locator("#rows tr", has_text=journey.reference)).to_contain_text("message sent")
     await tutor.close()
+
+
+async def test_the_journeys_page_shows_the_last_that_happened_when_answers_come_late_or_not_at_all(
+    house: House, browser: Browser
+) -> None:
+    tutor = await house.signed_in(browser, "tutor")
+    page = await tutor.new_page()
+    await page.clock.install()
+    async with page.expect_request("**/journeys/stream"):
+        await page.goto("/portal/journeys")
+    asked, changed = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        """Asked before the change, answered after it."""
+        earlier = await route.fetch()
+        asked.set()
+        await changed.wait()
+        await route.fulfill(response=earlier)
+
+    await page.route("**/portal/journeys", late, times=1)
+    journey = await house.new_family("prepared")
+    row = page.locator("#rows tr", has_text=journey.reference)
+    await _turned(page, asked.is_set)
+    await play.send_first_message(journey)
+    await _entered(journey, "sent")
+    await page.clock.run_for(_SETTLED)
+    changed.set()
+    await _turned(page, lambda: row.filter(has_text="message sent").is_visible())
+
+    refused = asyncio.Event()
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503)
+        refused.set()
+
+    await page.route("**/portal/journeys", refuse, times=1)
+    await play.log_answer(journey, "yes")
+    await _entered(journey, "answered")
+    await _turned(page, refused.is_set)
+    await page.clock.run_for(30_000)
+    await expect(row).to_contain_text("answered")
+    await tutor.close()
+
+
+async def _entered(journey: play.Journey, stage: str) -> None:
+    async def look() -> bool:
+        path = f"/portal/api/v1/journeys/{journey.contact_id}"
+        return bool((await journey.school.tutor.call("GET", path))["stage"] == stage)
+
+    await play.eventually(f"the journey at {stage}", look)
+
+
+async def _turned(page: Page, holds: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Turn the page's clock on, until it holds."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = holds()
+            if found if isinstance(found, bool) else await found:
+                return
+            await page.clock.run_for(_SETTLED)
 
 
 async def _clear(page: Page) -> None:

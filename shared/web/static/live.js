@@ -5,38 +5,49 @@
 import { showLabels } from "./labels.js";
 
 const SETTLE = 300; // milliseconds: a burst of events is one refresh
-const AGAIN_AFTER = 30_000; // milliseconds, once the server has refused the stream; the browser then gives up
+const AGAIN_AFTER = 30_000; // milliseconds, once the server has refused an answer or the stream
 
-let waiting = 0;
+let timer = 0;
+let asking = false;
+let stale = false; // something came while this tab was asking
 
+// Not put off by what comes next: a page must move on while events go on and on.
 function refreshSoon() {
-  clearTimeout(waiting);
-  waiting = setTimeout(refresh, SETTLE);
+  if (asking) stale = true;
+  else timer ||= setTimeout(refresh, SETTLE);
 }
 
 function start(address) {
   let taking = null;
+  let since = cameAt();
   function follow() {
     if (document.hidden) {
       taking?.abort();
       taking = null;
     } else if (!taking) {
       taking = new AbortController();
-      takePart(address, taking.signal);
+      takePart(address, since, taking.signal);
     }
   }
   document.addEventListener("visibilitychange", () => {
+    since = performance.now();
     follow();
     if (taking) refreshSoon();
   });
   follow();
 }
 
-function takePart(address, signal) {
+// When this page came, in milliseconds since it was asked for. It shows nothing that is newer.
+function cameAt() {
+  return performance.getEntriesByType("navigation")[0]?.responseStart ?? 0;
+}
+
+// `since`: what came later, the page may not show yet.
+function takePart(address, since, signal) {
   const others = new BroadcastChannel(address);
   others.onmessage = refreshSoon;
   signal.addEventListener("abort", () => others.close());
-  const since = performance.now();
+  if (performance.now() - since > SETTLE) refreshSoon(); // a message may have passed it by
   const heard = () => {
     refreshSoon();
     others.postMessage("heard");
@@ -73,14 +84,33 @@ function listen(address, signal, { opened, heard }) {
   });
 }
 
+let later = 0;
+
+// One question at a time: the answer to an earlier one must not replace that to a later one.
 async function refresh() {
+  timer = 0;
+  if (asking) return refreshSoon();
+  asking = true;
+  stale = false;
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const text = answer?.ok ? await answer.text().catch(() => null) : null;
+  asking = false;
+  if (text !== null) show(new DOMParser().parseFromString(text, "text/html"));
+  else if (!answer || answer.ok || answer.status === 429 || answer.status >= 500) {
+    clearTimeout(later);
+    later = setTimeout(refreshSoon, AGAIN_AFTER);
+  }
+  if (stale) refreshSoon();
+}
+
+function show(fresh) {
   for (const part of document.querySelectorAll("[data-live-part]")) {
     const next = fresh.getElementById(part.id);
     if (!next || next.innerHTML === part.dataset.was) continue;
-    if (part.contains(document.activeElement)) continue; // never pull a control from under somebody's hands
+    if (part.contains(document.activeElement)) {
+      part.addEventListener("focusout", refreshSoon, { once: true }); // never pull a control from under hands
+      continue;
+    }
     part.dataset.was = next.innerHTML;
     part.replaceChildren(...next.childNodes);
     showLabels(part);

@@ -5,10 +5,15 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import pytest
 
+from firsthand.services.portal import live
+from firsthand.services.portal.handlers.journeys import has_entry
+from firsthand.services.portal.model.journey import Journey
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.connection import connected
 from firsthand.shared.events.archive import RecordingArchivedV1, RecordingState
@@ -182,6 +187,31 @@ async def test_an_open_page_is_told_of_its_own_institutions_changes_only(college
                     stages.append(update["stage"])
                     if update["stage"] == "consented":
                         break
+
+
+async def test_an_open_page_is_told_however_far_the_journeys_lag_behind(
+    college: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may lag by minutes: after an outage, or while somebody imports thousands of contacts."""
+    await discovered(college, "c1")
+    waited = 0.0
+
+    async def late(*of: Any) -> Journey | None:
+        return await has_entry(*of) if waited > 240 else None  # seconds
+
+    async def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+
+    made = await granted(college, "c1", 1)
+    async with college.signed_in("c@school.example") as coordinator:
+        await shows(coordinator, "c1", "consented")
+    monkeypatch.setattr(live, "has_entry", late)
+    monkeypatch.setattr(live, "asyncio", SimpleNamespace(sleep=sleep))
+    told = await college.context.own(live.LivePages)._entered(made)
+    assert told is not None
+    assert told.stage == "consented"
+    assert waited < 240 * 1.5 + 1, "no later than half as long again"
 
 
 async def test_the_portal_stays_ready_whenever_pages_close(college: Portal) -> None:
