@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -27,8 +28,24 @@ _CHUNK = 64 * 1024  # bytes a PATCH of the upload
 _APPROVED_FOR = timedelta(days=365)
 
 ALLOWED: tuple[Scope, ...] = (
-    "meet", "record-video", "record-audio", "share-cohort", "share-institution",
+    "meet", "record-video", "record-audio", "transcript", "share-cohort", "share-institution",
 )  # fmt: skip
+
+# What the invented family says in the example's recording, as a meeting provider writes it down.
+CAPTIONS = """WEBVTT
+
+1
+00:00:00.200 --> 00:00:02.400
+Mother: The first night we fed her with a spoon, drop by drop.
+
+2
+00:00:02.600 --> 00:00:04.900
+Student: Who showed you how?
+
+3
+00:00:05.000 --> 00:00:07.600
+Mother: Another mother did. Nobody in the hospital had the time.
+"""
 
 
 class Incomplete(Exception):  # noqa: N818 - says what is the case
@@ -339,6 +356,25 @@ async def upload(journey: Journey, media: bytes | None = None, *, chunk: int = _
     return await eventually(f"{journey.reference}: the recording is prepared", prepared)
 
 
+async def write_down(journey: Journey, captions: str = CAPTIONS) -> None:
+    """Bring captions of the recording that is held; they wait for the family."""
+    path = f"/archive/api/v1/recordings/{journey.contact_id}/transcripts/en"
+    await journey.school.tutor.call("PUT", path, content=captions.encode())
+
+
+async def approve_text(journey: Journey) -> None:
+    """The family has read what is written down, and lets it be read."""
+    path = "/archive/api/v1/family/transcripts/en"
+    seen = (await journey.family.call("GET", path))["seen"]
+    await journey.family.call("POST", f"{path}/approve", {"seen": seen})
+
+
+async def find(journey: Journey, words: str) -> list[Json]:
+    """The lines with these words that a student finds."""
+    found = await journey.school.student.call("GET", f"/archive/api/v1/search?{urlencode({'q': words})}")
+    return [line for one in found["found"] for line in one["lines"]]
+
+
 async def release(journey: Journey) -> None:
     """The second yes: the family has seen the recording, and lets it be shown."""
     held = await recording(journey, "held")
@@ -423,13 +459,20 @@ async def play_demo(url: str, keys: Keys, clock: Clock, say: Callable[[str], Non
             say(f"meeting booked for {booked['starts_at']}, and held")
             await hold(journey)
             await upload(journey)
+            await write_down(journey)
+            await approve_text(journey)
             await release(journey)
             if not await plays(journey):
                 raise Incomplete("the released recording did not play")
             say(f"recording of {len(journey.media)} bytes prepared, released, played by a student")
+            if not await find(journey, "another mother"):
+                raise Incomplete("what is said in the recording was not found")
+            say("what is said was approved by the family, and found by a student")
             await withdraw(journey)
             withdrawn_at = time.monotonic()
             await no_longer_plays(journey)
+            if await find(journey, "another mother"):
+                raise Incomplete("what is said was found after the withdrawal")
             say(f"consent withdrawn; no longer plays after {time.monotonic() - withdrawn_at:.2f} s")
             await certificate(journey)
             say("erased everywhere; the certificate is on the family's link")

@@ -134,10 +134,11 @@ class Gate:
         viewer: Viewer,
         *,
         download: bool = False,
+        words: bool = False,
         within: float = PATIENCE,
     ) -> Recording:
-        """Give the recording as it stands now, if this viewer may see it now. Raises NotOpen, and CannotTell after
-        `within` seconds.
+        """Give the recording as it stands now, if this viewer may see it now; with `words` also read it, with
+        `download` also keep it. Raises NotOpen, and CannotTell after `within` seconds.
         """
         await self.be_sure(within=within)
         recording = await self.standing(institution, contact_id)
@@ -147,7 +148,11 @@ class Gate:
             raise CannotTell
         learners = await self._learners(recording)
         allowed = recording.plays_to(viewer, learners, self._context.clock.now())
-        if not allowed or (download and not recording.downloads_to(viewer)):
+        if (
+            not allowed
+            or (download and not recording.downloads_to(viewer))
+            or (words and not recording.reads_to(viewer))
+        ):
             raise NotOpen
         return recording
 

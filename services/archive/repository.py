@@ -1,12 +1,13 @@
 """Archive's documents of one institution."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from firsthand.services.archive.model import Recording, RecordingEvent, Upload, Version, Viewing
+from firsthand.services.archive.model import Recording, RecordingEvent, Transcript, Upload, Version, Viewing
 from firsthand.services.archive.model.recording import STAGES
+from firsthand.services.archive.model.transcript import MOST_LANGUAGES
 from firsthand.services.archive.storage import Shelf
 from firsthand.shared.acting import Sight
 from firsthand.shared.bucket import bucket_of
@@ -14,7 +15,7 @@ from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
-from firsthand.shared.store import AlreadyExists, AnyOf, Conflict, OneOf, Page, Where
+from firsthand.shared.store import AlreadyExists, AnyOf, Conflict, OneOf, Page, Range, Where
 
 # Every consent makes a recording, most of which nobody will ever expect.
 _EXPECTED: Final = OneOf.of(stage for stage in STAGES if stage != "unexpected")
@@ -140,6 +141,54 @@ class Versions:
             for version in found:
                 with contextlib.suppress(Conflict):  # it is being worked on: the next round takes it
                     await self._documents.delete(version)
+
+
+class Transcripts:
+    """The written versions of one institution's recordings."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Transcript, institution)
+
+    async def get(self, file: str, language: str) -> Transcript | None:
+        return await self._documents.get(Transcript.id_of(file, language))
+
+    async def of(self, contact_id: str, file: str) -> list[Transcript]:
+        """Those of one version, by their languages."""
+        found = await self._documents.find({"contact_id": contact_id, "file": file}, limit=MOST_LANGUAGES)
+        return sorted(found.items, key=lambda one: (one.translated, one.language))
+
+    async def put(self, transcript: Transcript) -> Transcript:
+        """Raises Conflict, AlreadyExists."""
+        return await self._documents.put(transcript)
+
+    async def delete(self, transcript: Transcript) -> None:
+        """Raises Conflict."""
+        await self._documents.delete(transcript)
+
+    async def name_audience(self, recording: Recording, at: datetime) -> None:
+        """Have them name whom the recording is shown to. Raises Conflict."""
+        for one in await self._all(recording.id):
+            if one.shown_to != (recording.shown_to or ""):
+                one.shown_to, one.changed_at = recording.shown_to or "", at
+                await self._documents.save(one)
+
+    async def forget(self, contact_id: str, *, but: Collection[str] = ()) -> None:
+        """Remove those of a contact, but of these versions."""
+        while found := [one for one in await self._all(contact_id) if one.file not in but]:
+            for one in found:
+                with contextlib.suppress(Conflict):  # somebody changes it: the next round takes it
+                    await self._documents.delete(one)
+
+    async def shown_since(self, since: datetime, after: str | None, limit: int) -> Page[Transcript]:
+        """Those that are shown, changed at `since` or later, the earliest first."""
+        where: Where = {"is_shown": True, "changed_at": Range(from_=since)}
+        return await self._documents.find(where, sort="changed_at", limit=limit, after=after)
+
+    async def count_shown(self) -> int:
+        return await self._documents.count({"is_shown": True})
+
+    async def _all(self, contact_id: str) -> list[Transcript]:
+        return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
 
 
 class Viewings:

@@ -17,7 +17,7 @@ Sees = Callable[[Journey], bool]
 _LINGER: Final = 30.0  # seconds
 _KEEP_ALIVE: Final = 15.0  # seconds between two comments on a silent stream, at which the session is looked at too
 _LOOK_AFTER: Final = 0.05  # seconds; each further look waits half as long again, so a lag is told at 1.5 times itself
-_LOOKS: Final = 20  # five and a half minutes in all; then the page is left to its next update
+_LOOKS: Final = 21  # five and a half minutes in all; then the page is left to its next update
 _WAITING: Final = 200  # updates that a slow page may leave unread; it fetches everything anew anyway
 
 

@@ -14,11 +14,12 @@ _MOST_FIELDS: Final = 20
 
 
 @dataclass
-class Upload:
-    """The parts of a form that come before its file, then the file's bytes."""
+class SentForm:
+    """The fields of a form (multipart/form-data) that come before its file `wanted`, then the file's bytes."""
 
     content_type: str
     chunks: AsyncIterator[bytes]
+    wanted: str
     fields: dict[str, str] = field(default_factory=dict)
     _pieces: list[bytes] = field(default_factory=list)
     _name: str = ""
@@ -36,8 +37,18 @@ class Upload:
                 for piece in self._pieces:
                     yield piece
                 self._pieces.clear()
+            parser.finalize()
         except FormParserError as error:
             raise Problem(400) from error
+
+    async def whole(self, most: int) -> bytes:
+        """Give the file, of which no more is read than one byte beyond `most`. Raises Problem (400)."""
+        content = bytearray()
+        async for piece in self.file():
+            content += piece
+            if len(content) > most:
+                break
+        return bytes(content[: most + 1])
 
     def _parser(self) -> MultipartParser:
         kind, options = parse_options_header(self.content_type)
@@ -70,6 +81,8 @@ class Upload:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
+            if self._name != self.wanted:
+                return
             self._pieces.append(data[start:end])
         elif len(self._text) < _LONGEST_FIELD:
             self._text += data[start:end]
@@ -79,4 +92,4 @@ class Upload:
             self.fields[self._name] = self._text.decode("utf-8", "replace")
 
 
-__all__ = ["Upload"]
+__all__ = ["SentForm"]

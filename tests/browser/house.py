@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext
+from playwright.async_api import Browser, BrowserContext, expect
 
 from firsthand.example import journey as play
 from firsthand.example.institution import SLUG, load_example
 from firsthand.shared.client import Json, operator
 from firsthand.shared.clock import SystemClock
 from tests.e2e.system import all_in_one
+from tests.patience import PATIENCE
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 1}
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
@@ -56,7 +57,8 @@ class House:
 
     async def browser_of(self, browser: Browser, **screen: Any) -> BrowserContext:
         context = await browser.new_context(base_url=self.url, **(DESKTOP | screen))
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(1000 * PATIENCE)
+        expect.set_options(timeout=1000 * PATIENCE)
         return context
 
     async def new_family(self, stage: str, language: str = "en") -> play.Journey:
@@ -105,6 +107,16 @@ async def _free_times(journey: play.Journey) -> None:
     await play.free_times(journey)
 
 
+async def _upload(journey: play.Journey) -> None:
+    await play.upload(journey)
+    await play.write_down(journey)
+
+
+async def _release(journey: play.Journey) -> None:
+    await play.approve_text(journey)
+    await play.release(journey)
+
+
 async def _book(journey: play.Journey) -> None:
     await play.book(journey)
 
@@ -114,8 +126,8 @@ _STEPS: dict[str, Callable[[play.Journey], Awaitable[Any]]] = {
     "offered": _free_times,
     "booked": _book,
     "held": play.hold,
-    "uploaded": play.upload,
-    "released": play.release,
+    "uploaded": _upload,
+    "released": _release,
     "erased": _erase,
 }
 

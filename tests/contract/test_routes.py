@@ -62,6 +62,8 @@ OF_A_CASE = {"case_id", "contact_id", "lead_id", "upload_id"}
 OF_AN_INSTITUTION = {"_action", "cohort_id", "kind", "language", "name", "number", "person_id", "slug"}
 ASKS_BY_ITSELF = {
     "archive/media/{contact_id}": "the consent gate: the audience that the family allowed",
+    "archive/captions/{contact_id}/{language}/{form}": "the consent gate: the audience that the family allowed",
+    "archive/api/v1/watch/{contact_id}/transcripts/{language}": "the consent gate: the audience, and the scope",
     "archive/watch/{contact_id}": "the consent gate: the audience that the family allowed",
     "archive/api/v1/recordings/{contact_id}/plays": "the consent gate: the audience that the family allowed",
     "discovery/cases/{case_id}/nominations": "students name people too, for the cases that they learn from",
@@ -176,6 +178,8 @@ def test_a_route_without_a_check_is_found_and_one_with_two() -> None:
 BULK = {
     "archive": {
         "/recordings/{contact_id}/upload",
+        "/recordings/{contact_id}/words",
+        "/api/v1/recordings/{contact_id}/transcripts/{language}",
         "/api/v1/recordings/{contact_id}/uploads",
         "/api/v1/uploads/{upload_id}",
     },

@@ -62,7 +62,8 @@ KINDS = (
 )
 PLACES = ("%00", "..%2f..%2fetc", "%ff%fe", "x" * 3000, "%0d%0aX-Injected:1", f"%3Cscript%3E{CANARY}", "-", "0", CANARY)
 QUERIES = ("%00", "%ff", f"{CANARY}%22%3E", "9" * 400, "%0d%0a", "e30", "WyJpZCIsImFzYyIsIngiLCJ4Il0", "W" * 9000)
-OF_QUERIES = ("after", "lang", "next", "state", "stage", "zone", "download", "tutor", "tutor_id", "case", "limit", "at")
+OF_QUERIES = ("after", "lang", "next", "state", "stage", "zone", "download", "tutor", "tutor_id", "case", "limit", "at",
+              "q", "t", "language", "line", "begin")  # fmt: skip
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 HEADERS: tuple[dict[str, str | bytes], ...] = (
     {"Accept-Language": CANARY * 500}, {"Accept": "text/html;q=x"}, {"traceparent": CANARY}, {"Cookie": '[]="; fh_x'},
@@ -107,8 +108,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             "slug": school.slug, "case_id": school.case_id, "contact_id": journey.contact_id,
             "lead_id": await play.nominate(school, "waiting.example"), "person_id": school.student_id,
             "upload_id": new_id(), "cohort_id": "year-3", "kind": "ethics", "language": "en", "number": "1",
-            "name": "meet", "_action": "move", "secret": "none", "token": "none", "institution": school.slug,
-            "event_type": "consent.granted",
+            "name": "meet", "form": "vtt", "_action": "move", "secret": "none", "token": "none",
+            "institution": school.slug, "event_type": "consent.granted",
             "endpoint_id": await _endpoint(school), "delivery_id": f"{new_id()}-{new_id()[:24]}",
         }  # fmt: skip
         callers = dict.fromkeys(("staff", "student", "tutor", "coordinator", "anybody"), staff)

@@ -61,6 +61,7 @@ OWN_WORDS = {
     "language": "en",
     "number": "1",
     "name": "meet",
+    "form": "vtt",
     "_action": "move",
     "event_type": "consent.granted",
 }
@@ -91,6 +92,7 @@ class World:
             f"/consent/api/v1/cases/{self.oak.case_id}/texts", f"/scheduling/api/v1/meetings/{contact}",
             f"/scheduling/api/v1/cases/{self.oak.case_id}/availability?tutor_id={self.oak.tutor_id}",
             f"/archive/api/v1/recordings/{contact}", f"/archive/api/v1/recordings/{contact}/editing",
+            f"/archive/api/v1/recordings/{contact}/transcripts",
         )  # fmt: skip
         return [await tutor.call("GET", path) for path in paths]
 
@@ -109,6 +111,7 @@ async def world(system: System) -> AsyncIterator[World]:
         await play.book(journey)
         await play.hold(journey)
         await play.upload(journey)
+        await play.write_down(journey, play.CAPTIONS.replace("spoon", CANARY))
 
         async def room_is_closed() -> bool:
             return (await play.meeting(journey, "finished"))["join_url"] is None

@@ -31,7 +31,14 @@ def test_how_long_something_is_kept_is_written_as_people_count(
 
 def test_a_family_is_not_asked_for_what_no_page_can_do_yet() -> None:
     draft = {"signer": "self", **dict.fromkeys(SCOPES, "yes")}
-    assert scopes_asked(draft) == ["meet", "record-video", "share-cohort", "share-institution", "download"]
+    assert scopes_asked(draft) == [
+        "meet",
+        "record-video",
+        "transcript",
+        "share-cohort",
+        "share-institution",
+        "download",
+    ]
     assert not answers_of({**draft, "name": "N"}).scopes["share-public"]
 
 

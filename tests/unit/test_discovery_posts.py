@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firsthand.services.discovery.http.multipart import Upload
 from firsthand.services.discovery.model.addresses import read_address
 from firsthand.services.discovery.model.cases import CaseDetails
 from firsthand.services.discovery.model.hashtags import fold_tag, is_hashtag, matching, wanted
@@ -27,6 +26,7 @@ from firsthand.services.discovery.posts import (
 from firsthand.services.discovery.posts.bounds import Bounds
 from firsthand.shared.refused import Refused
 from firsthand.shared.texts import normalized
+from firsthand.shared.web.multipart import SentForm
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "posts"
 HASHTAGS = wanted(["#CleftLip", "شق_الشفة", "LabioLeporino", "Fente_labio_palatine"])
@@ -366,6 +366,6 @@ async def test_a_form_of_fields_without_end_fills_no_memory() -> None:
         for number in range(2000):
             yield b'--x\r\nContent-Disposition: form-data; name="f%d"\r\n\r\n%s\r\n' % (number, b"y" * 900)
 
-    upload = Upload("multipart/form-data; boundary=x", chunks())
+    upload = SentForm("multipart/form-data; boundary=x", chunks(), "file")
     assert [piece async for piece in upload.file()] == []
     assert len(upload.fields) == 20

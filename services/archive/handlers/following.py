@@ -4,10 +4,11 @@ What they store about a recording's end goes by the time that surely is. The gat
 the machine's clock.
 """
 
+from firsthand.services.archive.handlers.searching import WordIndex
 from firsthand.services.archive.handlers.versions import keep_only_what_is_shown
 from firsthand.services.archive.model import Recording, RecordingEvent
 from firsthand.services.archive.model.version import is_original
-from firsthand.services.archive.repository import Recordings, Uploads, Versions, Viewings, shelf_of
+from firsthand.services.archive.repository import Recordings, Transcripts, Uploads, Versions, Viewings, shelf_of
 from firsthand.shared.bus.errors import Transient
 from firsthand.shared.events.archive import ArchiveErasedV1
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
@@ -18,7 +19,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.media import MediaBusy
 from firsthand.shared.service import Context
 
-ERASED = ["media", "uploads", "key", "view-log"]
+ERASED = ["media", "uploads", "transcripts", "key", "view-log"]
 KEPT = ["recording-tombstone"]  # that there was one, so that nothing of it comes back
 
 
@@ -40,12 +41,24 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
     recordings = Recordings(context, event.institution)
     recording = await recordings.get_or_begin(event.data.contact, now)
     if recording.take(event):
+        had_words = "transcript" in recording.allowed
         recording.obey(event.data.consent, event.sequence)
         told = recording.settle(context.trusted.sure())
         if recording.done_with:  # before the save, which is tried again until all of it is true
             await keep_only_what_is_shown(context, recording)
+        if had_words:
+            await _limit_words(context, recording)
         await recordings.save(recording, told, at=now, cause=event)
     return None
+
+
+async def _limit_words(context: Context, recording: Recording) -> None:
+    """Remove what is written down where the family allows it no more, and have search know whom the rest is for."""
+    transcripts = Transcripts(context, recording.institution)
+    if recording.forbids_words:
+        await transcripts.forget(recording.id)
+    else:
+        await transcripts.name_audience(recording, context.clock.now())
 
 
 async def erase(context: Context, event: ErasureRequestedV1) -> None:
@@ -83,6 +96,8 @@ async def restore_erasure(context: Context, institution: InstitutionId, contact_
 async def end_when_due(context: Context, recording: Recording) -> None:
     """The time for which it was allowed, or for which the institution keeps recordings, is over."""
     told: RecordingEvent | None = recording.settle(context.trusted.sure())
+    if "transcript" in recording.allowed:
+        await _limit_words(context, recording)
     await Recordings(context, recording.institution).save(recording, told, at=context.clock.now())
 
 
@@ -99,6 +114,8 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
         for upload in found:
             await uploads.forget(upload)
     await Versions(context, institution).forget(contact_id)
+    await Transcripts(context, institution).forget(contact_id)
+    context.own(WordIndex).forget(institution, contact_id)
     try:
         await shelf_of(context, institution, contact_id).clear()
     except MediaBusy:  # whoever holds it sees within a second that it is no longer wanted

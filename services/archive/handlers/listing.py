@@ -45,7 +45,7 @@ async def list_for_viewer(
     """
     gate, recordings = gate_of(context), Recordings(context, institution)
     await gate.be_sure()
-    audiences = await _audiences(context, institution, viewer)
+    audiences = await audiences_of(context, institution, viewer)
     found: list[Recording] = []
     for _ in range(_LOOKS):
         page = await recordings.shown_to(audiences, after, limit)
@@ -56,7 +56,7 @@ async def list_for_viewer(
     return Listed(found, await recordings.count_shown_to(audiences), after)
 
 
-async def _audiences(context: Context, institution: InstitutionId, viewer: Viewer) -> list[str]:
+async def audiences_of(context: Context, institution: InstitutionId, viewer: Viewer) -> list[str]:
     """Name the audiences that this viewer is in, as `Recording.shown_to` does."""
     cases = await cases_of(context, institution)
     learning = [case for case in cases if Learners(frozenset(case.cohorts), frozenset(case.tutors)).include(viewer)]
@@ -71,4 +71,4 @@ async def _plays(gate: Gate, recording: Recording, viewer: Viewer) -> bool:
     return True
 
 
-__all__ = ["Listed", "list_for_team", "list_for_viewer"]
+__all__ = ["Listed", "audiences_of", "list_for_team", "list_for_viewer"]

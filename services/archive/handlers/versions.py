@@ -13,11 +13,12 @@ from typing import Any, Final
 from firsthand.services.archive.apart import CannotExamine, Ended, NotMedia, TooDemanding
 from firsthand.services.archive.gate import gate_of
 from firsthand.services.archive.handlers.originals import destroy_original, key_of_original
+from firsthand.services.archive.handlers.transcripts import carry_transcripts
 from firsthand.services.archive.model import Edit, Media, Original, Recording, Version
 from firsthand.services.archive.model.recording import Preparing, Progress
 from firsthand.services.archive.model.refusals import not_edited, not_taken_in
 from firsthand.services.archive.preparing import Bench, Prepared, prepare
-from firsthand.services.archive.repository import Recordings, Versions, shelf_of
+from firsthand.services.archive.repository import Recordings, Transcripts, Versions, shelf_of
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.bucket import BucketUnavailable
 from firsthand.shared.copies import institution_of
@@ -304,6 +305,8 @@ async def _hold(context: Context, version: Version, prepared: Prepared) -> Recor
         taken_in_by=by,
         **_history(recording, version, prepared),
     )
+    if version.edits:
+        await carry_transcripts(context, recording, version)
     told = recording.take_in(media, policy.keep_recordings_days if policy else _KEEP_DAYS)
     return await Recordings(context, version.institution).save(recording, told, at=now, actor=by)
 
@@ -330,6 +333,7 @@ async def tidy(context: Context, recording: Recording) -> None:
         await shelf.remove_parts(file)
         await shelf.remove(file)
     await versions.forget(recording.id, but=recording.making)
+    await Transcripts(context, recording.institution).forget(recording.id, but=recording.kept_files)
 
 
 async def keep_only_what_is_shown(context: Context, recording: Recording) -> None:
@@ -339,6 +343,7 @@ async def keep_only_what_is_shown(context: Context, recording: Recording) -> Non
         recording.original = None
     for file in recording.forget_earlier():
         await shelf_of(context, recording.institution, recording.id).remove(file)
+    await Transcripts(context, recording.institution).forget(recording.id, but=recording.kept_files)
 
 
 @use_case

@@ -26,9 +26,10 @@ async def recording(request: Request, family: FamilySession) -> FamilyRecordingO
 @router.get("/api/v1/family/plays")
 async def plays(request: Request, family: FamilySession) -> PlaysOut:
     """As a student's player asks, for the family's own."""
+    viewer = family_viewer(family)
     with told():
-        found = await gate_of(context_of(request)).admit(family.institution, family.contact_id, family_viewer(family))
-    return PlaysOut(plays=True, sha256=found.media.sha256 if found.media else "")
+        found = await gate_of(context_of(request)).admit(family.institution, family.contact_id, viewer)
+    return PlaysOut.of(found, viewer)
 
 
 @router.get("/api/v1/family/editing")

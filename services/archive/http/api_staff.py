@@ -116,11 +116,10 @@ async def plays(
     request: Request, contact_id: Id, staff: Student, download: Annotated[bool, Query()] = False
 ) -> PlaysOut:
     """Tell `{"plays": true, ...}`, or the problem that the media answers with. Players ask every second."""
+    viewer = viewer_of(staff)
     with told():
-        found = await gate_of(context_of(request)).admit(
-            staff.institution, contact_id, viewer_of(staff), download=download
-        )
-    return PlaysOut(plays=True, sha256=found.media.sha256 if found.media else "")
+        found = await gate_of(context_of(request)).admit(staff.institution, contact_id, viewer, download=download)
+    return PlaysOut.of(found, viewer)
 
 
 async def listed(context: Context, staff: Staff, after: str | None, *, works: bool, limit: int) -> Listed:

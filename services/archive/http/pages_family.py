@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.handlers.transcripts import transcripts_of
 from firsthand.services.archive.handlers.versions import go_back, make_edited
 from firsthand.services.archive.http import editing
 from firsthand.services.archive.http.doors import context_of, family_viewer, told
@@ -48,6 +49,7 @@ async def your_recording(request: Request, family: FamilySession) -> Response:
         times=await viewings.count(family.contact_id),
         last=await viewings.last(family.contact_id),
         cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
+        texts=await transcripts_of(context, found) if found else [],
         editable=editing.is_editable(found) and not (version and version.is_open),
         **(editing.shown(found) if found else {}),
     )

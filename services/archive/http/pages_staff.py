@@ -3,18 +3,18 @@
 from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.handlers.transcripts import read_by_viewer, transcripts_of
 from firsthand.services.archive.handlers.uploads import receive_whole
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited
 from firsthand.services.archive.http import editing
 from firsthand.services.archive.http.api_staff import is_team, listed
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
 from firsthand.services.archive.http.editing import Typed, TypedEdit
-from firsthand.services.archive.http.multipart import NotAForm, file_of
 from firsthand.services.archive.http.pages import pages
 from firsthand.services.archive.http.shapes import CardOut
 from firsthand.services.archive.http.words import (
@@ -27,6 +27,7 @@ from firsthand.services.archive.http.words import (
     widest,
 )
 from firsthand.services.archive.model import Recording, Version
+from firsthand.services.archive.model.edits import clock_of
 from firsthand.services.archive.model.refusals import refused_before
 from firsthand.services.archive.model.version import VersionStage
 from firsthand.services.archive.repository import Versions, Viewings
@@ -41,10 +42,12 @@ from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.texts import N_
 from firsthand.shared.web.access import Student
+from firsthand.shared.web.multipart import SentForm
 from firsthand.shared.web.problems import Problem, status_of
 from firsthand.shared.web.security import Streamed
 
 _A_PAGE = 25
+Seconds = Annotated[float, Query(ge=0, le=24 * 3600)]
 
 _TO_DO_MEANWHILE: Final[Mapping[VersionStage, str]] = {
     "choosing": N_("Choose what to keep of the file"),
@@ -83,20 +86,18 @@ async def recordings(
 
 @router.get("/recordings/{contact_id}")
 async def recording(request: Request, contact_id: Id, staff: ContactTutor, done: Word = "") -> Response:
-    return await _shown(request, staff, contact_id, done=done)
+    return await shown_to_team(request, staff, contact_id, done=done)
 
 
 @router.post("/recordings/{contact_id}/upload")
 async def upload(request: Request, contact_id: Id, staff: ContactTutor, chunks: Streamed) -> Response:
     """Take a recording in from a plain form, where no script can send it in pieces."""
-    content = file_of(request.headers.get("content-type", ""), chunks, "recording")
+    content = SentForm(request.headers.get("content-type", ""), chunks, "recording").file()
     try:
         with told():
             await receive_whole(context_of(request), staff.institution, contact_id, chunks=content, by=staff.person_id)
     except Refused as refused:
-        return await _shown(request, staff, contact_id, refused=refused.text, status=status_of(refused))
-    except NotAForm:
-        raise Problem(400) from None
+        return await shown_to_team(request, staff, contact_id, refused=refused.text, status=status_of(refused))
     except (ClientDisconnect, TimeoutError):
         raise Problem(408, N_("The upload was interrupted"), N_("Continue where it stopped.")) from None
     return RedirectResponse(f"/archive/recordings/{contact_id}?done=taken-in", 303)
@@ -113,7 +114,7 @@ async def tracks(
         with told():
             await choose_tracks(context_of(request), staff.institution, contact_id, *chosen)
     except Refused as refused:
-        return await _shown(request, staff, contact_id, refused=refused.text, status=status_of(refused))
+        return await shown_to_team(request, staff, contact_id, refused=refused.text, status=status_of(refused))
     return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
 
 
@@ -154,12 +155,14 @@ async def _changed(
         with told():
             await act
     except Refused as refused:
-        return await _shown(request, staff, contact_id, refused=refused.text, status=status_of(refused), typed=typed)
+        return await shown_to_team(
+            request, staff, contact_id, refused=refused.text, status=status_of(refused), typed=typed
+        )
     return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
 
 
 @router.get("/watch/{contact_id}")
-async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
+async def watch(request: Request, contact_id: Id, staff: Student, language: Word = "", t: Seconds = 0) -> Response:
     context = context_of(request)
     try:
         found = await gate_of(context).admit(staff.institution, contact_id, viewer_of(staff))
@@ -174,9 +177,25 @@ async def watch(request: Request, contact_id: Id, staff: Student) -> Response:
         "watch.html",
         card=await CardOut.of(context, found),
         media=found.media,
+        at=t,
+        clock=clock_of,
+        **await _said(context, staff, found, language),
         audience=audience_of(request, found),
         cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
     )
+
+
+async def _said(context: Context, staff: Staff, recording: Recording, language: str | None) -> dict[str, Any]:
+    """What the page on which a recording is watched is given of what is said in it."""
+    there = [one for one in await transcripts_of(context, recording) if one.is_shown]
+    if not there or not recording.reads_to(viewer_of(staff)):
+        return {"transcripts": [], "written": None}
+    chosen = next((one for one in there if one.language == language), there[0])
+    try:
+        written = await read_by_viewer(context, staff.institution, recording.id, chosen.language, viewer_of(staff))
+    except (CannotTell, NotOpen):
+        return {"transcripts": [], "written": None}
+    return {"transcripts": there, "written": written}
 
 
 def audience_of(request: Request, one: Recording | None) -> list[str]:
@@ -185,7 +204,7 @@ def audience_of(request: Request, one: Recording | None) -> list[str]:
     return [say(AUDIENCES[scope]) for scope in widest(set(one.audience) & SHOWN_TO)] if one else []
 
 
-async def _shown(
+async def shown_to_team(
     request: Request, staff: Staff, contact_id: str, *, done: Word = "", refused: str = "", status: int = 200,
     typed: Typed | None = None,
 ) -> Response:  # fmt: skip
@@ -212,9 +231,19 @@ async def _shown(
         unprepared=await _why_unprepared(context, found),
         left_out=_left_out(request, found),
         plays=await _plays(context, staff, found),
+        transcripts=await transcripts_of(context, found),
+        may_write=_may_write(context, found),
         done=done,
         refused=refused,
     )
+
+
+def _may_write(context: Context, found: Recording) -> bool:
+    try:
+        found.admits_words(context.clock.now())
+    except Refused:
+        return False
+    return True
 
 
 def _left_out(request: Request, found: Recording) -> list[str]:

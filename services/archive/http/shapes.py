@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from firsthand.services.archive.handlers.searching import Results
 from firsthand.services.archive.model import Edit, Extra, Original, Recording, Track, Version, Viewer
 from firsthand.services.archive.model.edits import MOST_EDITS
 from firsthand.services.archive.model.recording import Stage
@@ -178,8 +179,51 @@ class RecordingsOut(BaseModel):
 
 
 class PlaysOut(BaseModel):
+    """That it may be watched now. `reads`: what is said may be read, too."""
+
     plays: Literal[True]
     sha256: str
+    reads: bool
+
+    @classmethod
+    def of(cls, one: Recording, viewer: Viewer) -> "PlaysOut":
+        return cls(plays=True, sha256=one.media.sha256 if one.media else "", reads=one.reads_to(viewer))
+
+
+class HitOut(BaseModel):
+    """A line in which some of the words are, with the milliseconds at which it is said."""
+
+    at: int
+    speaker: str
+    text: str
+
+
+class FoundOut(BaseModel):
+    """A recording in which all of the words are said, and the first lines with most of them."""
+
+    recording: CardOut
+    language: str
+    lines: list[HitOut]
+
+
+class SearchOut(BaseModel):
+    """What was found; `next` is the cursor of the following page. `complete`: all written versions were looked at."""
+
+    found: list[FoundOut]
+    next: str | None
+    complete: bool
+
+    @classmethod
+    async def of(cls, context: Context, results: Results) -> "SearchOut":
+        found = [
+            FoundOut(
+                recording=await CardOut.of(context, one.recording),
+                language=one.language,
+                lines=[HitOut(at=line.cue.start, speaker=line.cue.speaker, text=line.cue.text) for line in one.lines],
+            )
+            for one in results.found
+        ]
+        return cls(found=found, next=results.next, complete=results.complete)
 
 
 class WatchedOut(BaseModel):

@@ -1,5 +1,6 @@
 """The rules of archive, without I/O and without a clock."""
 
+from firsthand.services.archive.model.captions import Cue
 from firsthand.services.archive.model.edits import Edit
 from firsthand.services.archive.model.recording import (
     Learners,
@@ -9,11 +10,13 @@ from firsthand.services.archive.model.recording import (
     Viewer,
     is_shown_to_nobody,
 )
+from firsthand.services.archive.model.transcript import Transcript
 from firsthand.services.archive.model.upload import Upload
 from firsthand.services.archive.model.version import Extra, Original, Track, Version
 from firsthand.services.archive.model.viewing import Viewing
 
 __all__ = [
+    "Cue",
     "Edit",
     "Extra",
     "Learners",
@@ -22,6 +25,7 @@ __all__ = [
     "Recording",
     "RecordingEvent",
     "Track",
+    "Transcript",
     "Upload",
     "Version",
     "Viewer",

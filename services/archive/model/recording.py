@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from firsthand.services.archive.model.edits import Edit, checked
-from firsthand.services.archive.model.refusals import not_edited, not_taken_in
+from firsthand.services.archive.model.refusals import not_edited, not_taken_in, not_written
 from firsthand.services.archive.model.version import Extra, Original, Version, original_of
 from firsthand.shared.events.archive import (
     RecordingArchivedV1,
@@ -317,6 +317,33 @@ class Recording(Document):
         if not viewer.human or self._stage(at) != "released" or self.state != "released":
             return False
         return "share-institution" in self.audience or ("share-cohort" in self.audience and learners.include(viewer))
+
+    def reads_to(self, viewer: Viewer) -> bool:
+        """Whether one who may see it may also read what is said."""
+        return viewer.family or (self.consent.state == "granted" and "transcript" in self.consent.scopes)
+
+    @property
+    def forbids_words(self) -> bool:
+        """Whether the family allows a recording, but no written version: then there is none."""
+        return self.consent.state == "granted" and "transcript" not in self.consent.scopes
+
+    def admits_words(self, at: datetime) -> None:
+        """Raises Refused, saying why, unless what is said may be written down at `at`."""
+        if not (self.media or self.preparing) or self.state not in ("awaited", "held", "released"):
+            raise not_written("no-recording")
+        ends = self.consent.expires_at
+        if self.consent.state != "granted" or self.forbids_words or (ends and ends <= at):
+            raise not_written("not-allowed")
+
+    @property
+    def words_of(self) -> str:
+        """The version that a written one is of: what is held, or the first that is being made."""
+        return self.media.file if self.media and not self.preparing else self.making
+
+    @property
+    def kept_files(self) -> set[str]:
+        """The versions that are held, that can be gone back to, or that are being made."""
+        return {self.making, *(media.file for media in (self.media, *self.earlier) if media)} - {""}
 
     def downloads_to(self, viewer: Viewer) -> bool:
         """Whether one who may see it may also keep a copy."""

@@ -29,6 +29,32 @@ EditRefusal = Literal[
     "too-many-edits", "no-place", "no-stretch", "nothing-left", "nothing-to-edit", "no-edits", "no-such-version"
 ]
 
+WordsRefusal = Literal[
+    "no-captions",
+    "no-language",
+    "not-unicode",
+    "too-large",
+    "too-many",
+    "longer",
+    "not-allowed",
+    "no-recording",
+    "changed",
+    "no-such-line",
+]
+
+_WORDS_TEXTS: Final[Mapping[WordsRefusal, str]] = {
+    "no-captions": N_("We found no captions in this file. Choose a WebVTT (.vtt) or SubRip (.srt) file."),
+    "no-language": N_("Choose the language first, then the file."),
+    "not-unicode": N_("We cannot read the letters of this file. Save it as UTF-8 and try again."),
+    "too-large": N_("The file is too large for captions. Choose a WebVTT (.vtt) or SubRip (.srt) file."),
+    "too-many": N_("There are captions in too many languages. Remove some first."),
+    "longer": N_("These captions go on after the recording has ended. They seem to belong to another recording."),
+    "not-allowed": N_("The family does not allow a transcript of its recording."),
+    "no-recording": N_("There is no recording yet. Upload it first, then its captions."),
+    "changed": N_("The text has changed meanwhile. Read it again, then decide."),
+    "no-such-line": N_("This line is no longer here."),
+}
+
 _EDIT_TEXTS: Final[Mapping[EditRefusal, str]] = {
     "too-many-edits": N_("There are too many changes. Make a version of these first, then go on."),
     "no-place": N_("Write a time as minutes and seconds, for example 1:05."),
@@ -99,6 +125,13 @@ def not_edited(code: EditRefusal) -> Refused:
         title=N_("The recording was not changed"),
         kind="not-possible" if code in states else "invalid",
     )
+
+
+def not_written(code: WordsRefusal) -> Refused:
+    """Make the refusal of a written version of a recording, or of a change to one."""
+    states = ("not-allowed", "too-many", "no-recording", "changed", "no-such-line")
+    kind: Kind = "too-large" if code == "too-large" else "not-possible" if code in states else "invalid"
+    return Refused(code, _WORDS_TEXTS[code], title=N_("The transcript was not changed"), kind=kind)
 
 
 def refused_before(code: str) -> Refused:

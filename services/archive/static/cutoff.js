@@ -17,6 +17,7 @@ function guard(place) {
       player.removeAttribute("src");
       player.load();
       player.hidden = true;
+      showText(false);
     }
     const [first, second] = notice.querySelectorAll("p");
     if (notice.hidden || first.textContent !== title) {
@@ -32,12 +33,15 @@ function guard(place) {
     player.hidden = false;
     player.src = source;
     player.currentTime = at;
+    showText(true);
   }
 
   async function look() {
     const answer = await fetch(place.dataset.plays, { headers: { Accept: "application/json" } }).catch(() => null);
     if (answer?.ok) {
       open();
+      const { reads } = await answer.json().catch(() => ({}));
+      if (reads === false) takeText();
     } else if (!answer || answer.status === 503 || answer.status >= 500) {
       close(place.dataset.cannotTitle, place.dataset.cannotText);
     } else if (answer.status === 401 && (await renewed(place.dataset.plays))) {
@@ -45,12 +49,24 @@ function guard(place) {
     } else {
       const problem = await answer.json().catch(() => ({}));
       close(problem.title ?? place.dataset.cannotTitle, problem.detail ?? "");
-      if (answer.status === 404) return;
+      if (answer.status === 404) return takeText();
     }
     setTimeout(look, EVERY);
   }
 
   setTimeout(look, EVERY);
+}
+
+const texts = document.querySelectorAll("[data-said]");
+
+function showText(shown) {
+  for (const text of texts) text.hidden = !shown;
+}
+
+// For good: what somebody said stays in no page that may no longer show it.
+function takeText() {
+  for (const text of texts) text.remove();
+  for (const track of document.querySelectorAll("[data-plays] track")) track.remove();
 }
 
 // A staff session is renewed by the portal, a family's by consent, each with a cookie of its own.

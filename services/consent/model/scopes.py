@@ -24,6 +24,7 @@ ASKED: Final[tuple[Scope, ...]] = (
     "meet",
     "record-video",
     "record-audio",
+    "transcript",
     "share-cohort",
     "share-institution",
     "download",

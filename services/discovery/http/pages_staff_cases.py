@@ -14,7 +14,6 @@ from firsthand.services.discovery.handlers import cases, nominations, posts
 from firsthand.services.discovery.handlers.cases import faults_of
 from firsthand.services.discovery.handlers.sight import STATES, sight_of
 from firsthand.services.discovery.http.doors import CaseTutor
-from firsthand.services.discovery.http.multipart import Upload
 from firsthand.services.discovery.http.pages import pages, zone_of
 from firsthand.services.discovery.http.shapes import WRONG, case_fields, day_ends, filled, what_is_wrong
 from firsthand.services.discovery.model.cases import APPROVALS, ENDS_SOON, Approval, Case, CaseChange, CaseDraft
@@ -28,6 +27,7 @@ from firsthand.shared.service import Context
 from firsthand.shared.sessions import Staff
 from firsthand.shared.web.access import ContextDep, Coordinator, Student, Tutor
 from firsthand.shared.web.languages import NAMES
+from firsthand.shared.web.multipart import SentForm
 from firsthand.shared.web.security import Streamed
 
 Errors = Sequence[tuple[str, str]]
@@ -216,7 +216,7 @@ async def approve(
 async def import_file(
     request: Request, context: ContextDep, staff: CaseTutor, case_id: Id, chunks: Streamed
 ) -> Response:
-    upload = Upload(request.headers.get("content-type", ""), chunks)
+    upload = SentForm(request.headers.get("content-type", ""), chunks, "file")
     try:
         report = await posts.import_posts(context, staff, case_id, None, upload.file())
     except Refused as refused:

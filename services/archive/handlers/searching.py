@@ -1,0 +1,237 @@
+"""Searching what is said in recordings: by words, in what the viewer may watch and read now.
+
+The index is in the memory of a replica alone. It holds no words, but numbers that this process gives them by a secret
+of its own, and it is read anew from the sealed transcripts after a start. A hit is shown only after the gate has
+admitted its viewer to that recording, and from the transcript itself: so the index may lag behind, and shows nothing
+by it.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Final
+
+from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.handlers.listing import audiences_of
+from firsthand.services.archive.handlers.transcripts import read_by_viewer
+from firsthand.services.archive.model import Cue, Recording, Transcript, Viewer
+from firsthand.services.archive.model.words import lines_with, marked, words_of
+from firsthand.services.archive.repository import Recordings, Transcripts
+from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.service import Context
+from firsthand.shared.vault import Sealed, VaultError
+
+MOST_WORDS: Final = 10  # of a question
+LINES_SHOWN: Final = 3  # of a recording
+_A_PAGE: Final = 200  # transcripts that are read at once
+_OVERLAP: Final = timedelta(minutes=2)  # by which clocks of replicas, and the length of a write, may differ
+_WAIT: Final = 2.0  # seconds, until an index that is being read answers with what it has
+_MOST_LOOKS: Final = 100  # transcripts that a page opens; the rest is on the next
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A transcript in the index."""
+
+    id: str
+    contact_id: str
+    file: str
+    language: str
+    shown_to: str
+    approved_at: datetime
+    words: Sealed  # as they are stored, by which it is seen whether they are others
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        return self.approved_at, self.id
+
+
+@dataclass(frozen=True)
+class FoundLine:
+    """A line with its words, and which of them were asked for."""
+
+    cue: Cue
+    pieces: list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recording in which it is said, with the first lines."""
+
+    recording: Recording
+    language: str
+    lines: list[FoundLine]
+
+
+@dataclass(frozen=True)
+class Results:
+    """One page of what was found, where the next one begins, and whether all transcripts were looked at."""
+
+    found: list[Found]
+    next: str | None
+    complete: bool
+
+
+@dataclass
+class _Shelf:
+    """The words of one institution: by a word's number the numbers of the transcripts that have it, ascending."""
+
+    having: "dict[int, array[int]]" = field(default_factory=dict)
+    entries: dict[int, Entry] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)  # by transcript id
+    next_number: int = 0
+    seen_until: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    reading: asyncio.Task[None] | None = None
+
+    def add(self, entry: Entry, words: Iterable[int]) -> None:
+        number = self.next_number
+        self.next_number += 1
+        for word in words:
+            self.having.setdefault(word, array("I")).append(number)
+        self.entries[number], self.numbers[entry.id] = entry, number
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Leave nothing of them: neither what they are called, nor which words they have."""
+        gone = [number for id_ in ids if (number := self.numbers.pop(id_, None)) is not None]
+        for number in gone:
+            del self.entries[number]
+        for word, having in list(self.having.items()) if gone else ():
+            for number in gone:
+                place = bisect_left(having, number)
+                if place < len(having) and having[place] == number:
+                    del having[place]
+            if not having:
+                del self.having[word]
+
+    def with_all(self, words: Iterable[int]) -> list[Entry]:
+        """Those that have all of the words, the last approved first."""
+        lists = sorted((self.having.get(word, array("I")) for word in words), key=len)
+        numbers = set(lists[0]).intersection(*lists[1:])
+        return sorted((self.entries[number] for number in numbers), key=lambda entry: entry.place, reverse=True)
+
+
+class WordIndex:
+    """What is said in the recordings of all institutions that are searched here."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._secret = secrets.token_bytes(32)
+        self._shelves: dict[InstitutionId, _Shelf] = {}
+
+    async def with_all(self, institution: InstitutionId, words: Iterable[str]) -> tuple[list[Entry], bool]:
+        """The transcripts that have all of the words, and whether all of them were looked at."""
+        shelf = self._shelves.setdefault(institution, _Shelf())
+        if shelf.reading is None:
+            shelf.reading = asyncio.create_task(self._read(institution, shelf), name="search index")
+        reading = shelf.reading
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(reading), _WAIT)
+        return shelf.with_all(self._number(word) for word in words), reading.done()
+
+    def forget(self, institution: InstitutionId, contact_id: str) -> None:
+        """Leave nothing of a contact."""
+        if shelf := self._shelves.get(institution):
+            shelf.remove([entry.id for entry in shelf.entries.values() if entry.contact_id == contact_id])
+
+    def drop(self, institution: InstitutionId, entry: Entry) -> None:
+        """Leave nothing of a transcript that is no longer there."""
+        if shelf := self._shelves.get(institution):
+            shelf.remove([entry.id])
+
+    async def _read(self, institution: InstitutionId, shelf: _Shelf) -> None:
+        """Read what has changed since it was read last, all of it at first."""
+        try:
+            transcripts, since, after = Transcripts(self._context, institution), shelf.seen_until - _OVERLAP, None
+            while True:
+                page = await transcripts.shown_since(since, after, _A_PAGE)
+                for one in page.items:
+                    await self._take(shelf, one)
+                    shelf.seen_until = max(shelf.seen_until, one.changed_at)
+                if (after := page.next) is None:
+                    break
+            if await transcripts.count_shown() != len(shelf.numbers):
+                await self._drop_gone(transcripts, shelf)
+        finally:
+            shelf.reading = None
+
+    async def _take(self, shelf: _Shelf, one: Transcript) -> None:
+        assert one.words
+        entry = Entry(
+            one.id, one.contact_id, one.file, one.language, one.shown_to, one.approved_at or one.changed_at, one.words
+        )
+        known = shelf.numbers.get(one.id)
+        if known is not None and shelf.entries[known].words == one.words:
+            shelf.entries[known] = entry
+            return
+        shelf.remove([one.id])
+        try:
+            text = await self._context.vault.open(one.institution, one.contact_id, one.field("words"), one.words)
+        except VaultError:  # it is being erased
+            return
+        shelf.add(entry, map(self._number, text.split()))
+
+    async def _drop_gone(self, transcripts: Transcripts, shelf: _Shelf) -> None:
+        there: set[str] = set()
+        after = None
+        while True:
+            page = await transcripts.shown_since(datetime(2000, 1, 1, tzinfo=UTC), after, _A_PAGE)
+            there |= {one.id for one in page.items}
+            if (after := page.next) is None:
+                break
+        shelf.remove(shelf.numbers.keys() - there)
+
+    def _number(self, word: str) -> int:
+        return int.from_bytes(blake2b(word.encode(), digest_size=8, key=self._secret).digest())
+
+
+async def search(
+    context: Context, institution: InstitutionId, viewer: Viewer, text: str, *, after: str | None, limit: int
+) -> Results:
+    """Where it is said, in what this viewer may watch and read now, the last approved first. Raises CannotTell while
+    the gate is shut.
+    """
+    await gate_of(context).be_sure()
+    words = sorted(words_of(text), key=len, reverse=True)[:MOST_WORDS]
+    if not words:
+        return Results([], None, complete=True)
+    index = context.own(WordIndex)
+    entries, complete = await index.with_all(institution, words)
+    audiences = set(await audiences_of(context, institution, viewer))
+    open_to = [entry for entry in entries if entry.shown_to in audiences]
+    begin = next((place for place, entry in enumerate(open_to) if entry.id == after), -1) + 1 if after else 0
+    found: list[Found] = []
+    for entry in open_to[begin : begin + _MOST_LOOKS]:
+        if len(found) == limit:
+            break
+        after = entry.id
+        if one := await _found(context, index, institution, entry, viewer, words):
+            found.append(one)
+    more = bool(open_to) and after is not None and open_to[-1].id != after
+    return Results(found, after if more else None, complete)
+
+
+async def _found(
+    context: Context, index: WordIndex, institution: InstitutionId, entry: Entry, viewer: Viewer, words: list[str]
+) -> Found | None:
+    try:
+        written = await read_by_viewer(context, institution, entry.contact_id, entry.language, viewer)
+    except (CannotTell, NotOpen):
+        if await Transcripts(context, institution).get(entry.file, entry.language) is None:
+            index.drop(institution, entry)
+        return None
+    recording = await Recordings(context, institution).get(entry.contact_id)
+    if recording is None or written.transcript.file != entry.file:
+        return None
+    cues = written.cues
+    lines = [cues[number] for number in lines_with([cue.text for cue in cues], words, LINES_SHOWN)]
+    shown = [FoundLine(cue, list(marked(cue.text, words))) for cue in lines]
+    return Found(recording, entry.language, shown) if shown else None
+
+
+__all__ = ["Found", "FoundLine", "Results", "WordIndex", "search"]

@@ -1,0 +1,183 @@
+"""The pages of what is said in a recording: searching it, bringing it, and the family's reading of it."""
+
+from collections.abc import Awaitable
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Form, Request
+from pydantic import BaseModel
+from starlette.responses import RedirectResponse, Response
+
+from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.handlers.transcripts import (
+    Written,
+    approve_transcript,
+    bring_transcript,
+    change_line,
+    read_by_family,
+    remove_transcript,
+    silence_line,
+    transcripts_of,
+)
+from firsthand.services.archive.http import editing
+from firsthand.services.archive.http.api_transcripts import results_of
+from firsthand.services.archive.http.doors import ContactTutor, context_of, family_viewer, told
+from firsthand.services.archive.http.pages import pages
+from firsthand.services.archive.http.pages_staff import shown_to_team
+from firsthand.services.archive.http.shapes import CardOut
+from firsthand.services.archive.http.transcripts import LanguageCode
+from firsthand.services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
+from firsthand.services.archive.model import Transcript
+from firsthand.services.archive.model.captions import MOST_BYTES
+from firsthand.services.archive.model.edits import clock_of
+from firsthand.services.archive.model.refusals import not_written
+from firsthand.shared.identifiers import Id
+from firsthand.shared.inputs import Count, Cursor, Line, Note, Word
+from firsthand.shared.refused import Refused
+from firsthand.shared.service import Context
+from firsthand.shared.sessions import Family, Staff
+from firsthand.shared.web.access import FamilySession, Student
+from firsthand.shared.web.languages import NAMES
+from firsthand.shared.web.multipart import SentForm
+from firsthand.shared.web.problems import status_of
+from firsthand.shared.web.security import Streamed
+
+_LINES: Final = 200  # that a family reads on a page
+_OPTIONS: Final = tuple(NAMES)
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/search")
+async def search_page(request: Request, staff: Student, q: Line = "", after: Cursor | None = None) -> Response:
+    context = context_of(request)
+    found, results = [], None
+    if q:
+        try:
+            results = await results_of(request, staff, q, after)
+        except CannotTell:
+            return pages.render(
+                request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path
+            )
+        found = [(await CardOut.of(context, one.recording), one) for one in results.found]
+    return pages.render(
+        request, "search.html", q=q, found=found, results=results, after=after, clock=clock_of,
+    )  # fmt: skip
+
+
+@router.post("/recordings/{contact_id}/words")
+async def bring(request: Request, contact_id: Id, staff: ContactTutor, chunks: Streamed) -> Response:
+    form = SentForm(request.headers.get("content-type", ""), chunks, "captions")
+    content = await form.whole(MOST_BYTES)
+    language = form.fields.get("language", "")
+    if language not in _OPTIONS:
+        return await shown_to_team(request, staff, contact_id, refused=not_written("no-language").text, status=422)
+    bringing = bring_transcript(
+        context_of(request), staff.institution, contact_id, language, content,
+        translated=form.fields.get("translated") == "yes", by=staff.person_id,
+    )  # fmt: skip
+    return await _by_team(request, staff, contact_id, bringing)
+
+
+@router.post("/recordings/{contact_id}/words/remove")
+async def remove(
+    request: Request, contact_id: Id, staff: ContactTutor, language: Annotated[LanguageCode, Form()]
+) -> Response:
+    removing = remove_transcript(context_of(request), staff.institution, contact_id, language)
+    return await _by_team(request, staff, contact_id, removing)
+
+
+async def _by_team(request: Request, staff: Staff, contact_id: str, act: Awaitable[Any]) -> Response:
+    try:
+        with told():
+            await act
+    except Refused as refused:
+        return await shown_to_team(request, staff, contact_id, refused=refused.text, status=status_of(refused))
+    return RedirectResponse(f"/archive/recordings/{contact_id}#words", 303)
+
+
+class Acted(BaseModel):
+    """What a family does with a written version, or with one of its lines."""
+
+    act: Literal["approve", "remove", "change", "silence"]
+    language: LanguageCode
+    seen: Count = 0
+    number: Count = 0
+    text: Note = ""
+
+
+@router.get("/family/words")
+async def words(
+    request: Request, family: FamilySession, language: LanguageCode | None = None, line: Count | None = None,
+    begin: Count = 0, done: Word = "",
+) -> Response:  # fmt: skip
+    return await _words(request, family, language, line=line, begin=begin, done=done)
+
+
+@router.post("/family/words")
+async def act(request: Request, family: FamilySession, acted: Annotated[Acted, Form()]) -> Response:
+    of = (context_of(request), family.institution, family.contact_id, acted.language)
+    acts: dict[str, Awaitable[None]] = {}
+    if acted.act == "approve":
+        acts["approve"] = approve_transcript(*of, acted.seen)
+    elif acted.act == "remove":
+        acts["remove"] = remove_transcript(*of)
+    elif acted.act == "silence":
+        acts["silence"] = silence_line(*of, acted.number, acted.seen)
+    else:
+        acts["change"] = change_line(*of, acted.number, acted.seen, acted.text)
+    begin = acted.number // _LINES * _LINES
+    try:
+        with told():
+            await acts[acted.act]
+    except Refused as refused:
+        return await _words(
+            request, family, acted.language, line=acted.number if acted.act == "change" else None, begin=begin,
+            text=acted.text, refused=refused.text, status=status_of(refused),
+        )  # fmt: skip
+    if acted.act == "silence":
+        return RedirectResponse("/archive/family/edit", 303)
+    place = f"&begin={begin}#line-{max(0, acted.number - 1)}" if acted.act == "change" else ""
+    return RedirectResponse(f"/archive/family/words?language={acted.language}&done={acted.act}{place}", 303)
+
+
+async def _words(
+    request: Request, family: Family, language: str | None, *, line: int | None = None, begin: int = 0,
+    text: str | None = None, done: str = "", refused: str = "", status: int = 200,
+) -> Response:  # fmt: skip
+    context, gate = context_of(request), gate_of(context_of(request))
+    found = await gate.standing(family.institution, family.contact_id)
+    there = await transcripts_of(context, found) if found else []
+    chosen = next((one for one in there if one.language == language), there[0] if there else None)
+    read, sure = await _read(context, family, chosen)
+    begin = begin // _LINES * _LINES
+    return pages.render(
+        request,
+        "your_words.html",
+        status=status,
+        one=found,
+        there=there,
+        chosen=chosen,
+        read=read,
+        sure=sure,
+        lines=list(enumerate(read.cues))[begin : begin + _LINES] if read else [],
+        more=begin + _LINES if read and len(read.cues) > begin + _LINES else None,
+        before=max(0, begin - _LINES) if begin else None,
+        line=line,
+        text=text,
+        clock=clock_of,
+        can_silence=editing.is_editable(found),
+        done=done,
+        refused=refused,
+        cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
+    )
+
+
+async def _read(context: Context, family: Family, chosen: Transcript | None) -> tuple[Written | None, bool]:
+    """What the family reads, and whether anything of its recording can be shown now."""
+    try:
+        await gate_of(context).admit(family.institution, family.contact_id, family_viewer(family))
+        if chosen is None:
+            return None, True
+        return await read_by_family(context, family.institution, family.contact_id, chosen.language), True
+    except (CannotTell, NotOpen):
+        return None, False
