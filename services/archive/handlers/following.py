@@ -115,7 +115,7 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
             await uploads.forget(upload)
     await Versions(context, institution).forget(contact_id)
     await Transcripts(context, institution).forget(contact_id)
-    context.own(WordIndex).forget(institution, contact_id)
+    await context.own(WordIndex).forget(institution, contact_id)
     try:
         await shelf_of(context, institution, contact_id).clear()
     except MediaBusy:  # whoever holds it sees within a second that it is no longer wanted

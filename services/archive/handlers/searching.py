@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
+from operator import attrgetter
 from typing import Final
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
@@ -22,13 +22,14 @@ from firsthand.services.archive.handlers.listing import audiences_of
 from firsthand.services.archive.handlers.transcripts import read_by_viewer
 from firsthand.services.archive.model import Cue, Recording, Transcript, Viewer
 from firsthand.services.archive.model.words import lines_with, marked, words_of
-from firsthand.services.archive.repository import Recordings, Transcripts
+from firsthand.services.archive.repository import Transcripts
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
 from firsthand.shared.vault import Sealed, VaultError
 
 MOST_WORDS: Final = 10  # of a question
 LINES_SHOWN: Final = 3  # of a recording
+_WORDS_AT_ONCE: Final = 5000  # a few milliseconds, after which others have their turn
 _A_PAGE: Final = 200  # transcripts that are read at once
 _OVERLAP: Final = timedelta(minutes=2)  # by which clocks of replicas, and the length of a write, may differ
 _WAIT: Final = 2.0  # seconds, until an index that is being read answers with what it has
@@ -44,12 +45,8 @@ class Entry:
     file: str
     language: str
     shown_to: str
-    approved_at: datetime
+    place: tuple[float, str]  # by which they are sorted: when it was approved, and the id
     words: Sealed  # as they are stored, by which it is seen whether they are others
-
-    @property
-    def place(self) -> tuple[datetime, str]:
-        return self.approved_at, self.id
 
 
 @dataclass(frozen=True)
@@ -96,24 +93,30 @@ class _Shelf:
             self.having.setdefault(word, array("I")).append(number)
         self.entries[number], self.numbers[entry.id] = entry, number
 
-    def remove(self, ids: Iterable[str]) -> None:
+    async def remove(self, ids: Iterable[str]) -> None:
         """Leave nothing of them: neither what they are called, nor which words they have."""
         gone = [number for id_ in ids if (number := self.numbers.pop(id_, None)) is not None]
         for number in gone:
             del self.entries[number]
-        for word, having in list(self.having.items()) if gone else ():
+        for looked_at, (word, having) in enumerate(list(self.having.items()) if gone else ()):
+            if looked_at % _WORDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             for number in gone:
                 place = bisect_left(having, number)
                 if place < len(having) and having[place] == number:
                     del having[place]
-            if not having:
+            if not having and self.having.get(word) is having:  # it may have come anew meanwhile
                 del self.having[word]
 
     def with_all(self, words: Iterable[int]) -> list[Entry]:
         """Those that have all of the words, the last approved first."""
         lists = sorted((self.having.get(word, array("I")) for word in words), key=len)
         numbers = set(lists[0]).intersection(*lists[1:])
-        return sorted((self.entries[number] for number in numbers), key=lambda entry: entry.place, reverse=True)
+        return sorted(
+            (self.entries[number] for number in numbers if number in self.entries),
+            key=attrgetter("place"),
+            reverse=True,
+        )
 
 
 class WordIndex:
@@ -121,7 +124,7 @@ class WordIndex:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._secret = secrets.token_bytes(32)
+        self._secret = secrets.token_hex(32)
         self._shelves: dict[InstitutionId, _Shelf] = {}
 
     async def with_all(self, institution: InstitutionId, words: Iterable[str]) -> tuple[list[Entry], bool]:
@@ -134,15 +137,15 @@ class WordIndex:
             await asyncio.wait_for(asyncio.shield(reading), _WAIT)
         return shelf.with_all(self._number(word) for word in words), reading.done()
 
-    def forget(self, institution: InstitutionId, contact_id: str) -> None:
+    async def forget(self, institution: InstitutionId, contact_id: str) -> None:
         """Leave nothing of a contact."""
         if shelf := self._shelves.get(institution):
-            shelf.remove([entry.id for entry in shelf.entries.values() if entry.contact_id == contact_id])
+            await shelf.remove([entry.id for entry in shelf.entries.values() if entry.contact_id == contact_id])
 
-    def drop(self, institution: InstitutionId, entry: Entry) -> None:
+    async def drop(self, institution: InstitutionId, entry: Entry) -> None:
         """Leave nothing of a transcript that is no longer there."""
         if shelf := self._shelves.get(institution):
-            shelf.remove([entry.id])
+            await shelf.remove([entry.id])
 
     async def _read(self, institution: InstitutionId, shelf: _Shelf) -> None:
         """Read what has changed since it was read last, all of it at first."""
@@ -163,13 +166,19 @@ class WordIndex:
     async def _take(self, shelf: _Shelf, one: Transcript) -> None:
         assert one.words
         entry = Entry(
-            one.id, one.contact_id, one.file, one.language, one.shown_to, one.approved_at or one.changed_at, one.words
+            one.id,
+            one.contact_id,
+            one.file,
+            one.language,
+            one.shown_to,
+            ((one.approved_at or one.changed_at).timestamp(), one.id),
+            one.words,
         )
         known = shelf.numbers.get(one.id)
         if known is not None and shelf.entries[known].words == one.words:
             shelf.entries[known] = entry
             return
-        shelf.remove([one.id])
+        await shelf.remove([one.id])
         try:
             text = await self._context.vault.open(one.institution, one.contact_id, one.field("words"), one.words)
         except VaultError:  # it is being erased
@@ -184,10 +193,13 @@ class WordIndex:
             there |= {one.id for one in page.items}
             if (after := page.next) is None:
                 break
-        shelf.remove(shelf.numbers.keys() - there)
+        await shelf.remove(shelf.numbers.keys() - there)
 
     def _number(self, word: str) -> int:
-        return int.from_bytes(blake2b(word.encode(), digest_size=8, key=self._secret).digest())
+        """SipHash, under a secret that this process has thought of. Two words of the same number are told apart by the
+        texts themselves.
+        """
+        return hash(self._secret + word)
 
 
 async def search(
@@ -223,15 +235,13 @@ async def _found(
         written = await read_by_viewer(context, institution, entry.contact_id, entry.language, viewer)
     except (CannotTell, NotOpen):
         if await Transcripts(context, institution).get(entry.file, entry.language) is None:
-            index.drop(institution, entry)
+            await index.drop(institution, entry)
         return None
-    recording = await Recordings(context, institution).get(entry.contact_id)
-    if recording is None or written.transcript.file != entry.file:
+    if written.transcript.file != entry.file:
         return None
-    cues = written.cues
-    lines = [cues[number] for number in lines_with([cue.text for cue in cues], words, LINES_SHOWN)]
+    lines = written.lines.cues(lines_with(written.lines.said, words, LINES_SHOWN))
     shown = [FoundLine(cue, list(marked(cue.text, words))) for cue in lines]
-    return Found(recording, entry.language, shown) if shown else None
+    return Found(written.recording, entry.language, shown) if shown else None
 
 
 __all__ = ["Found", "FoundLine", "Results", "WordIndex", "search"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.model import Cue, Edit, Recording, Transcript, Version, Viewer
-from firsthand.services.archive.model.captions import changed, read, stored, unstored
+from firsthand.services.archive.model.captions import Lines, changed, read
 from firsthand.services.archive.model.refusals import not_edited, not_written
 from firsthand.services.archive.model.transcript import MOST_LANGUAGES
 from firsthand.services.archive.model.words import words_of
@@ -20,9 +20,14 @@ from firsthand.shared.vault import Sealed
 class Written:
     """A written version, and its lines."""
 
+    recording: Recording
     transcript: Transcript
-    cues: list[Cue]
+    lines: Lines
     waits: bool  # for the family; nobody else reads these lines
+
+    @property
+    def cues(self) -> list[Cue]:
+        return self.lines.cues()
 
 
 @use_case
@@ -47,7 +52,7 @@ async def bring_transcript(
             brought_by=by, changed_at=now,
         )  # fmt: skip
     transcript.translated, transcript.brought_at, transcript.brought_by = translated, now, by
-    transcript.propose(await _sealed(context, transcript, "proposed", stored(cues)), len(cues), now)
+    transcript.propose(await _sealed(context, transcript, "proposed", Lines.of(cues).to_seal()), len(cues), now)
     transcript = await transcripts.put(transcript)
     await _if_still_allowed(context, institution, contact_id)
     return transcript
@@ -64,7 +69,7 @@ async def read_by_family(context: Context, institution: InstitutionId, contact_i
     transcript = await Transcripts(context, institution).get(recording.words_of, language)
     if transcript is None:
         raise NotOpen
-    return await _written(context, transcript, waits=transcript.proposed is not None)
+    return await _written(context, recording, transcript, waits=transcript.proposed is not None)
 
 
 async def read_by_viewer(
@@ -75,7 +80,7 @@ async def read_by_viewer(
     transcript = await Transcripts(context, institution).get(recording.words_of, language)
     if transcript is None or not transcript.is_shown:
         raise NotOpen
-    return await _written(context, transcript, waits=False)
+    return await _written(context, recording, transcript, waits=False)
 
 
 @use_case
@@ -84,7 +89,7 @@ async def change_line(
 ) -> None:
     """The family writes a line anew, or, without a text, takes it out. Raises Refused, NotOpen."""
     written = await read_by_family(context, institution, contact_id, language)
-    transcript, cues = written.transcript, list(written.cues)
+    transcript, cues = written.transcript, written.cues
     if transcript.version != seen:
         raise not_written("changed")
     if number >= len(cues) or (not text and len(cues) == 1):
@@ -92,7 +97,7 @@ async def change_line(
     cues[number : number + 1] = [cues[number].model_copy(update={"text": text})] if text else []
     now = context.clock.now()
     if written.waits:
-        transcript.propose(await _sealed(context, transcript, "proposed", stored(cues)), len(cues), now)
+        transcript.propose(await _sealed(context, transcript, "proposed", Lines.of(cues).to_seal()), len(cues), now)
     else:
         await _show(context, transcript, cues)
     await Transcripts(context, institution).put(transcript)
@@ -129,7 +134,7 @@ async def approve_transcript(
     recording.admits_words(context.clock.now())
     transcript, now = written.transcript, context.clock.now()
     words = await _sealed(context, transcript, "words", _words_of(written.cues))
-    shown = await _sealed(context, transcript, "shown", stored(written.cues))
+    shown = await _sealed(context, transcript, "shown", written.lines.to_seal())
     transcript.approve(seen, len(written.cues), shown, words, now)
     transcript.shown_to = recording.shown_to or ""
     await Transcripts(context, institution).put(transcript)
@@ -156,10 +161,10 @@ async def carry_transcripts(context: Context, recording: Recording, version: Ver
                     "proposed": None, "shown": None, "words": None, "is_shown": False}
         )  # fmt: skip
         now = context.clock.now()
-        if before.shown and (cues := changed(await _opened(context, before, "shown"), version.edits)):
+        if before.shown and (cues := changed((await _opened(context, before, "shown")).cues(), version.edits)):
             await _show(context, after, cues)
-        if before.proposed and (cues := changed(await _opened(context, before, "proposed"), version.edits)):
-            after.propose(await _sealed(context, after, "proposed", stored(cues)), len(cues), now)
+        if before.proposed and (cues := changed((await _opened(context, before, "proposed")).cues(), version.edits)):
+            after.propose(await _sealed(context, after, "proposed", Lines.of(cues).to_seal()), len(cues), now)
         if after.shown or after.proposed:
             try:
                 await transcripts.put(after)
@@ -168,7 +173,7 @@ async def carry_transcripts(context: Context, recording: Recording, version: Ver
 
 
 async def _show(context: Context, transcript: Transcript, cues: Sequence[Cue]) -> None:
-    shown = await _sealed(context, transcript, "shown", stored(cues))
+    shown = await _sealed(context, transcript, "shown", Lines.of(cues).to_seal())
     words = await _sealed(context, transcript, "words", _words_of(cues))
     transcript.show(shown, len(cues), words, context.clock.now())
 
@@ -177,14 +182,14 @@ def _words_of(cues: Sequence[Cue]) -> str:
     return " ".join(sorted(words_of("\n".join(cue.text for cue in cues))))
 
 
-async def _written(context: Context, transcript: Transcript, *, waits: bool) -> Written:
-    return Written(transcript, await _opened(context, transcript, "proposed" if waits else "shown"), waits)
+async def _written(context: Context, recording: Recording, transcript: Transcript, *, waits: bool) -> Written:
+    return Written(recording, transcript, await _opened(context, transcript, "proposed" if waits else "shown"), waits)
 
 
-async def _opened(context: Context, transcript: Transcript, name: str) -> list[Cue]:
+async def _opened(context: Context, transcript: Transcript, name: str) -> Lines:
     sealed: Sealed = getattr(transcript, name)
     field = transcript.field(name)
-    return unstored(await context.vault.open(transcript.institution, transcript.contact_id, field, sealed))
+    return Lines.unsealed(await context.vault.open(transcript.institution, transcript.contact_id, field, sealed))
 
 
 async def _sealed(context: Context, transcript: Transcript, name: str, text: str) -> Sealed:

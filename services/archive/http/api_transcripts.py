@@ -1,6 +1,6 @@
 """What is said in a recording, written down, in the JSON API and as captions: for staff, and for its family."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -35,7 +35,7 @@ from firsthand.shared.sessions import Staff
 from firsthand.shared.web.access import FamilySession, Student
 from firsthand.shared.web.security import Streamed
 
-A_PAGE = 10
+A_PAGE: Final = 6  # recordings, with three lines each: what fits on a screen
 
 router = APIRouter()
 

@@ -97,7 +97,7 @@ async def upload(request: Request, contact_id: Id, staff: ContactTutor, chunks: 
         with told():
             await receive_whole(context_of(request), staff.institution, contact_id, chunks=content, by=staff.person_id)
     except Refused as refused:
-        return await shown_to_team(request, staff, contact_id, refused=refused.text, status=status_of(refused))
+        return await shown_to_team(request, staff, contact_id, refused=refused)
     except (ClientDisconnect, TimeoutError):
         raise Problem(408, N_("The upload was interrupted"), N_("Continue where it stopped.")) from None
     return RedirectResponse(f"/archive/recordings/{contact_id}?done=taken-in", 303)
@@ -114,7 +114,7 @@ async def tracks(
         with told():
             await choose_tracks(context_of(request), staff.institution, contact_id, *chosen)
     except Refused as refused:
-        return await shown_to_team(request, staff, contact_id, refused=refused.text, status=status_of(refused))
+        return await shown_to_team(request, staff, contact_id, refused=refused)
     return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
 
 
@@ -155,9 +155,7 @@ async def _changed(
         with told():
             await act
     except Refused as refused:
-        return await shown_to_team(
-            request, staff, contact_id, refused=refused.text, status=status_of(refused), typed=typed
-        )
+        return await shown_to_team(request, staff, contact_id, refused=refused, typed=typed)
     return RedirectResponse(f"/archive/recordings/{contact_id}", 303)
 
 
@@ -205,7 +203,7 @@ def audience_of(request: Request, one: Recording | None) -> list[str]:
 
 
 async def shown_to_team(
-    request: Request, staff: Staff, contact_id: str, *, done: Word = "", refused: str = "", status: int = 200,
+    request: Request, staff: Staff, contact_id: str, *, done: Word = "", refused: Refused | None = None,
     typed: Typed | None = None,
 ) -> Response:  # fmt: skip
     context = context_of(request)
@@ -217,7 +215,7 @@ async def shown_to_team(
     return pages.render(
         request,
         "recording.html",
-        status=status,
+        status=status_of(refused) if refused else 200,
         one=found,
         row=await _row(context, found),
         audience=audience_of(request, found),

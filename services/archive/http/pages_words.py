@@ -70,7 +70,7 @@ async def bring(request: Request, contact_id: Id, staff: ContactTutor, chunks: S
     content = await form.whole(MOST_BYTES)
     language = form.fields.get("language", "")
     if language not in _OPTIONS:
-        return await shown_to_team(request, staff, contact_id, refused=not_written("no-language").text, status=422)
+        return await shown_to_team(request, staff, contact_id, refused=not_written("no-language"))
     bringing = bring_transcript(
         context_of(request), staff.institution, contact_id, language, content,
         translated=form.fields.get("translated") == "yes", by=staff.person_id,
@@ -91,7 +91,7 @@ async def _by_team(request: Request, staff: Staff, contact_id: str, act: Awaitab
         with told():
             await act
     except Refused as refused:
-        return await shown_to_team(request, staff, contact_id, refused=refused.text, status=status_of(refused))
+        return await shown_to_team(request, staff, contact_id, refused=refused)
     return RedirectResponse(f"/archive/recordings/{contact_id}#words", 303)
 
 

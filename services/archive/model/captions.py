@@ -2,17 +2,20 @@
 
 import html
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import webvtt
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from webvtt.errors import MalformedCaptionError, MalformedFileError
 
 from firsthand.services.archive.model.edits import Edit, Milliseconds, cuts_of, silences_of
 from firsthand.services.archive.model.refusals import not_written
-from firsthand.shared.inputs import Note, Tidy, tidy
+from firsthand.services.archive.model.words import APART
+from firsthand.shared.inputs import tidy
 
 MOST_BYTES: Final = 2 * 1024**2  # eight hours of speech are some 600 KiB
 _MOST_LINES: Final = 20_000
@@ -22,7 +25,6 @@ _LATEST: Final = 24 * 3600 * 1000  # milliseconds
 _OVERHANG: Final = 2000  # milliseconds by which captions may reach beyond the end: meeting providers round
 _MOST_BEYOND: Final = 0.1  # of the lines; with more of them, these are the captions of another recording
 
-Speaker = Annotated[str, Tidy, StringConstraints(max_length=_LONGEST_NAME)]
 Form = Literal["vtt", "srt"]
 
 
@@ -33,20 +35,44 @@ class Cue(BaseModel):
 
     start: Milliseconds
     end: Milliseconds
-    text: Annotated[Note, Field(min_length=1)]
-    speaker: Speaker = ""
+    text: Annotated[str, Field(min_length=1, max_length=_LONGEST_LINE)]  # cleaned where it came in, not at each reading
+    speaker: Annotated[str, Field(max_length=_LONGEST_NAME)] = ""
 
 
-_CUES: Final = TypeAdapter[list[Cue]](list[Cue])
+@dataclass(frozen=True)
+class Lines:
+    """Lines as they are sealed: what is said in one piece, so that it can be looked through without taking it apart."""
 
+    said: str  # the texts, with APART between them
+    told: str  # JSON: all starts, all ends, the speakers' names, and which of them each line has
 
-def stored(cues: Sequence[Cue]) -> str:
-    """Write lines as they are sealed."""
-    return _CUES.dump_json(list(cues)).decode()
+    @classmethod
+    def of(cls, cues: Sequence[Cue]) -> "Lines":
+        names = list(dict.fromkeys(cue.speaker for cue in cues))
+        told = [
+            [cue.start for cue in cues],
+            [cue.end for cue in cues],
+            names,
+            [names.index(cue.speaker) for cue in cues],
+        ]
+        return cls(APART.join(cue.text for cue in cues), json.dumps(told, ensure_ascii=False))
 
+    @classmethod
+    def unsealed(cls, text: str) -> "Lines":
+        told, _, said = text.partition("\n")
+        return cls(said, told)
 
-def unstored(text: str) -> list[Cue]:
-    return _CUES.validate_json(text)
+    def to_seal(self) -> str:
+        return f"{self.told}\n{self.said}"
+
+    def cues(self, numbers: Sequence[int] | None = None) -> list[Cue]:
+        """Give all lines, or those of these numbers."""
+        starts, ends, names, of = json.loads(self.told)
+        texts = self.said.split(APART)
+        return [
+            Cue.model_construct(start=starts[number], end=ends[number], text=texts[number], speaker=names[of[number]])
+            for number in (range(len(texts)) if numbers is None else numbers)
+        ]
 
 
 def read(content: bytes, duration_seconds: float | None = None) -> list[Cue]:
@@ -101,7 +127,7 @@ def _with_speakers(cues: Sequence[Cue]) -> list[Cue]:
         return list(cues)
     parts = [cue.text.partition(": ") for cue in cues]
     names = Counter(name for name, _, rest in parts if rest and len(name) <= _LONGEST_NAME and "\n" not in name)
-    if 2 * sum(names.values()) < len(cues) or len(names) > max(2, len(cues) // 3):
+    if 2 * sum(names.values()) <= len(cues) or len(names) > max(2, len(cues) // 3):
         return list(cues)
     return [
         cue.model_copy(update={"text": rest, "speaker": name}) if name in names and rest else cue
@@ -122,12 +148,18 @@ def written(cues: Iterable[Cue], form: Form) -> str:
 
 
 def _named(cue: Cue) -> str:
-    return f"{cue.speaker}: {cue.text}" if cue.speaker else cue.text
+    text = _block(cue.text).replace("-->", "→")  # which SubRip cannot escape
+    return f"{cue.speaker}: {text}" if cue.speaker else text
 
 
 def _voiced(cue: Cue) -> str:
-    text = html.escape(cue.text, quote=False)
+    text = html.escape(_block(cue.text), quote=False)
     return f"<v {html.escape(cue.speaker, quote=False)}>{text}" if cue.speaker else text
+
+
+def _block(text: str) -> str:
+    """Leave out empty lines: in a file, one ends what is said."""
+    return "\n".join(filter(None, text.split("\n")))
 
 
 def _time(milliseconds: int, mark: str) -> str:
@@ -146,4 +178,4 @@ def changed(cues: Sequence[Cue], edits: Sequence[Edit]) -> list[Cue]:
     return [cue.model_copy(update={"start": cue.start - by, "end": cue.end - by}) for cue, by in moved]
 
 
-__all__ = ["MOST_BYTES", "Cue", "Form", "changed", "read", "stored", "unstored", "written"]
+__all__ = ["MOST_BYTES", "Cue", "Form", "Lines", "changed", "read", "written"]
