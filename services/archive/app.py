@@ -5,7 +5,7 @@ from firsthand.services.archive.gate import watch_consent
 from firsthand.services.archive.handlers.following import end_when_due, name_audience, restore_erasure
 from firsthand.services.archive.handlers.uploads import look_after_upload
 from firsthand.services.archive.handlers.versions import keep_workshop, work_on
-from firsthand.services.archive.handlers.viewings import keep_view_log
+from firsthand.services.archive.handlers.viewings import keep_view_log, name_first
 from firsthand.services.archive.http import router
 from firsthand.services.archive.menu import MENU
 from firsthand.services.archive.model import Recording, Transcript, Upload, Version, Viewing
@@ -26,7 +26,7 @@ SERVICE = Service(
     router=router,
     menu=MENU,
     restore_erasure=restore_erasure,
-    renewals={Recording: Renewal("case_id", name_audience)},
+    renewals={Recording: Renewal("case_id", name_audience), Viewing: Renewal("first", name_first)},
     background=(watch_consent, keep_view_log, keep_workshop, watch_bucket, ask_bucket),
     settings=ArchiveSettings,
 )

@@ -198,8 +198,17 @@ class Viewings:
         self._documents = context.store.collection(Viewing, institution)
         self._institution = institution
 
-    async def add(self, contact_id: str, viewer_id: str, *, student: bool, seconds: float, at: datetime) -> None:
-        """Add to what this viewer saw of it today."""
+    async def add(
+        self,
+        contact_id: str,
+        viewer_id: str,
+        *,
+        student: bool,
+        seconds: float,
+        at: datetime,
+        place: float | None = None,
+    ) -> None:
+        """Add to what this viewer saw of it today. `place`: where the viewer is now."""
         id_ = f"{contact_id[:24]}-{viewer_id[:24]}-{at:%Y%m%d}"
         while True:
             viewing = await self._documents.get(id_)
@@ -215,19 +224,39 @@ class Viewings:
                         first_at=at,
                         last_at=at,
                         seconds=seconds,
+                        first=await self.last_of(contact_id, viewer_id) is None,
+                        place=place or 0,
                     )
                     await self._documents.insert(viewing)
                 else:
                     viewing.seconds += seconds
                     viewing.last_at = at
+                    viewing.place = viewing.place if place is None else place
                     await self._documents.save(viewing)
             except (Conflict, AlreadyExists):
                 continue
             return
 
+    async def students(self, contact_id: str) -> int:
+        """How many students watched it: each one once."""
+        return await self._documents.count({"first": True, "contact_id": contact_id, "student": True})
+
     async def count(self, contact_id: str) -> int:
         """How often students watched it: each viewer once a day."""
         return await self._documents.count({"contact_id": contact_id, "student": True})
+
+    async def last_of(self, contact_id: str, viewer_id: str) -> Viewing | None:
+        """What this viewer saw of it on the last day on which it did."""
+        newest = await self._documents.find(
+            {"contact_id": contact_id, "viewer_id": viewer_id}, sort="last_at", order="desc", limit=1
+        )
+        return newest.items[0] if newest.items else None
+
+    async def is_first(self, viewing: Viewing) -> bool:
+        """Whether this viewer watched it on no earlier day."""
+        where: Where = {"contact_id": viewing.contact_id, "viewer_id": viewing.viewer_id}
+        earliest = (await self._documents.find(where, sort="last_at", limit=1)).items
+        return not earliest or earliest[0].id == viewing.id
 
     async def last(self, contact_id: str) -> datetime | None:
         """When a student watched it last."""

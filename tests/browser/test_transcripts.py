@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from firsthand.example import journey as play
+from firsthand.example.media import make_video
 from tests.browser.house import PHONE, House
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -104,3 +105,38 @@ async def test_a_family_reads_changes_and_approves_the_text_on_a_phone_without_s
     await expect(phone.locator("main")).to_contain_text("The text was deleted.")
     await family.close()
     await tutor.close()
+
+
+async def test_a_student_goes_on_where_it_stopped_jumps_and_changes_the_speed(house: House, browser: Browser) -> None:
+    journey = await house.new_family("held")
+    await play.upload(journey, make_video(40))
+    await play.release(journey)
+    student = await house.signed_in(browser, "student")
+    page = await student.new_page()
+    await page.goto(f"/archive/watch/{journey.contact_id}")
+    player = page.locator("video")
+    await expect(page.get_by_role("button", name="Continue at")).to_be_hidden()
+    await player.evaluate("video => video.play()")
+    await player.focus()
+    await page.keyboard.press("k")
+    await expect(player).to_have_js_property("paused", True)
+    await player.evaluate("video => { video.currentTime = 5 }")
+    await page.keyboard.press("l")
+    await expect(player).to_have_js_property("currentTime", 15)
+    await page.get_by_role("button", name="Back 10 seconds").click()
+    await page.get_by_role("button", name="Forward 10 seconds").click()
+    await expect(player).to_have_js_property("currentTime", 15)
+    await page.get_by_label("Speed").select_option("1.5")
+    await expect(player).to_have_js_property("playbackRate", 1.5)
+    async with page.expect_response("**/place"):
+        await player.evaluate("async video => { await video.play(); video.pause() }")
+
+    later = await student.new_page()
+    await later.goto(f"/archive/watch/{journey.contact_id}")
+    go_on = later.get_by_role("button", name="Continue at")
+    await expect(go_on).to_contain_text("0:15")
+    await go_on.click()
+    await later.locator("video").evaluate(
+        "video => new Promise(done => video.addEventListener('timeupdate', () => video.currentTime > 15.2 && done()))"
+    )
+    await student.close()

@@ -25,7 +25,7 @@ from firsthand.services.archive.model.words import lines_with, marked, words_of
 from firsthand.services.archive.repository import Transcripts
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
-from firsthand.shared.vault import Sealed, VaultError
+from firsthand.shared.vault import VaultError
 
 MOST_WORDS: Final = 10  # of a question
 LINES_SHOWN: Final = 3  # of a recording
@@ -46,7 +46,7 @@ class Entry:
     language: str
     shown_to: str
     place: tuple[float, str]  # by which they are sorted: when it was approved, and the id
-    words: Sealed  # as they are stored, by which it is seen whether they are others
+    words: int  # a hash of them as they are stored, by which it is seen whether they are others
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ class WordIndex:
             one.language,
             one.shown_to,
             ((one.approved_at or one.changed_at).timestamp(), one.id),
-            one.words,
+            hash(one.words),
         )
         known = shelf.numbers.get(one.id)
-        if known is not None and shelf.entries[known].words == one.words:
+        if known is not None and shelf.entries[known].words == entry.words:
             shelf.entries[known] = entry
             return
         await shelf.remove([one.id])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from firsthand.services.archive.model import Viewer
+from firsthand.services.archive.model import Viewer, Viewing
 from firsthand.services.archive.repository import Recordings, Viewings
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
@@ -21,6 +21,7 @@ _Key = tuple[InstitutionId, str, Viewer, str]  # institution, contact, who watch
 class _Kept:
     seconds: float
     saved_at: datetime
+    place: float | None = None
 
 
 class ViewLog:
@@ -32,16 +33,21 @@ class ViewLog:
         self._context = context
         self._kept: dict[_Key, _Kept] = {}
 
-    async def note(self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float) -> None:
-        """Note that a viewer was sent so many seconds of a recording now."""
+    async def note(
+        self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float, place: float | None = None
+    ) -> None:
+        """Note that a viewer was sent so many seconds of a recording now, or at which place of it the viewer is."""
         now = self._context.clock.now()
         key = (institution, contact_id, viewer, now.date().isoformat())
         kept = self._kept.get(key)
         if kept is not None and now - kept.saved_at < _SAVE_EVERY:
             kept.seconds += seconds
+            kept.place = kept.place if place is None else place
             return
         self._kept[key] = _Kept(0, now)
-        if await self._save_or_keep(key, seconds + (kept.seconds if kept else 0), now):
+        if place is None and kept:
+            place = kept.place
+        if await self._save_or_keep(key, _Kept(seconds + (kept.seconds if kept else 0), now, place)):
             await self.save_what_waits()
 
     async def save_what_waits(self, *, all_of_it: bool = False) -> None:
@@ -51,31 +57,51 @@ class ViewLog:
             if now - kept.saved_at < _SAVE_EVERY and not all_of_it:
                 continue
             del self._kept[key]
-            if kept.seconds and not await self._save_or_keep(key, kept.seconds, kept.saved_at):
+            if (kept.seconds or kept.place is not None) and not await self._save_or_keep(key, kept):
                 return
 
-    async def _save_or_keep(self, key: _Key, seconds: float, at: datetime) -> bool:
+    async def place(self, institution: InstitutionId, contact_id: str, viewer: Viewer) -> float:
+        """Where this viewer was last, in seconds from the beginning."""
+        for (of, contact, who, _), kept in reversed(self._kept.items()):
+            if (of, contact, who) == (institution, contact_id, viewer) and kept.place is not None:
+                return kept.place
+        last = await Viewings(self._context, institution).last_of(contact_id, viewer.person_id)
+        return last.place if last else 0
+
+    async def _save_or_keep(self, key: _Key, what: _Kept) -> bool:
         """Save, or keep for the next time. False while the store takes nothing."""
-        institution, contact_id, viewer, _ = key
         try:
-            await self._save(institution, contact_id, viewer, seconds, at)
+            await self._save(key, what)
         except StoreUnavailable as error:
-            self._kept.setdefault(key, _Kept(0, at)).seconds += seconds
+            kept = self._kept.setdefault(key, _Kept(0, what.saved_at))
+            kept.seconds += what.seconds
+            kept.place = what.place if kept.place is None else kept.place
             self._context.log.warning("the view log waits for the store: %s", error)
             return False
         return True
 
-    async def _save(
-        self, institution: InstitutionId, contact_id: str, viewer: Viewer, seconds: float, at: datetime
-    ) -> None:
+    async def _save(self, key: _Key, what: _Kept) -> None:
+        institution, contact_id, viewer, _ = key
         recordings, viewings = Recordings(self._context, institution), Viewings(self._context, institution)
         recording = await recordings.get(contact_id)
         if recording is None or recording.leaves:  # its view log is gone, and stays so
             return
-        await viewings.add(contact_id, viewer.person_id, student=viewer.student, seconds=seconds, at=at)
+        await viewings.add(
+            contact_id,
+            viewer.person_id,
+            student=viewer.student,
+            seconds=what.seconds,
+            at=what.saved_at,
+            place=what.place,
+        )
         recording = await recordings.get(contact_id)
         if recording is None or recording.leaves:  # the erasure may have looked before this was added
             await viewings.forget(contact_id)
+
+
+async def name_first(context: Context, viewing: Viewing) -> None:
+    """Note of a viewing that an older release stored whether it is its viewer's first."""
+    viewing.first = await Viewings(context, viewing.institution).is_first(viewing)
 
 
 async def keep_view_log(context: Context) -> None:

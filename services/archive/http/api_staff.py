@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited, propose_edits
+from firsthand.services.archive.handlers.viewings import ViewLog
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
 from firsthand.services.archive.http.shapes import (
     BackTo,
@@ -14,6 +15,7 @@ from firsthand.services.archive.http.shapes import (
     ChosenTracks,
     EditingOut,
     EditsIn,
+    PlaceIn,
     PlaysOut,
     RecordingOut,
     RecordingsOut,
@@ -120,6 +122,15 @@ async def plays(
     with told():
         found = await gate_of(context_of(request)).admit(staff.institution, contact_id, viewer, download=download)
     return PlaysOut.of(found, viewer)
+
+
+@router.put("/recordings/{contact_id}/place", status_code=204)
+async def place(request: Request, contact_id: Id, staff: Student, given: PlaceIn) -> None:
+    """Keep where the viewer is, so that it can go on from there later. Players say so now and then."""
+    context, viewer = context_of(request), viewer_of(staff)
+    with told():
+        await gate_of(context).admit(staff.institution, contact_id, viewer)
+    await context.own(ViewLog).note(staff.institution, contact_id, viewer, 0, given.place)
 
 
 async def listed(context: Context, staff: Staff, after: str | None, *, works: bool, limit: int) -> Listed:

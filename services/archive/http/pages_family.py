@@ -46,7 +46,7 @@ async def your_recording(request: Request, family: FamilySession) -> Response:
         sure=sure,
         preparing=version is not None and version.is_open,
         audience=audience_of(request, found),
-        times=await viewings.count(family.contact_id),
+        students=await viewings.students(family.contact_id),
         last=await viewings.last(family.contact_id),
         cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
         texts=await transcripts_of(context, found) if found else [],

@@ -11,6 +11,7 @@ from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.transcripts import read_by_viewer, transcripts_of
 from firsthand.services.archive.handlers.uploads import receive_whole
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited
+from firsthand.services.archive.handlers.viewings import ViewLog
 from firsthand.services.archive.http import editing
 from firsthand.services.archive.http.api_staff import is_team, listed
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
@@ -176,6 +177,7 @@ async def watch(request: Request, contact_id: Id, staff: Student, language: Word
         card=await CardOut.of(context, found),
         media=found.media,
         at=t,
+        place=await context.own(ViewLog).place(staff.institution, contact_id, viewer_of(staff)),
         clock=clock_of,
         **await _said(context, staff, found, language),
         audience=audience_of(request, found),
@@ -219,7 +221,7 @@ async def shown_to_team(
         one=found,
         row=await _row(context, found),
         audience=audience_of(request, found),
-        watched=await viewings.count(found.id),
+        watched=await viewings.students(found.id),
         watched_last=await viewings.last(found.id),
         zone=policy.zone if policy else "UTC",
         largest=ArchiveSettings().largest_upload,

@@ -66,7 +66,10 @@ class UploadOut(BaseModel):
 
 
 class ViewingsOut(BaseModel):
+    """How often students watched it, each one once a day, and how many of them there are."""
+
     count: int
+    students: int
     last_at: AwareDatetime | None
 
 
@@ -166,7 +169,11 @@ class RecordingOut(RecordingState):
             left_out=one.media.left_out if one.media else [],
             broke_off=bool(one.media and one.media.broke_off),
             upload=UploadOut.of(context, one),
-            viewings=ViewingsOut(count=await viewings.count(one.id) if last else 0, last_at=last),
+            viewings=ViewingsOut(
+                count=await viewings.count(one.id) if last else 0,
+                students=await viewings.students(one.id) if last else 0,
+                last_at=last,
+            ),
         )
 
 
@@ -188,6 +195,12 @@ class PlaysOut(BaseModel):
     @classmethod
     def of(cls, one: Recording, viewer: Viewer) -> "PlaysOut":
         return cls(plays=True, sha256=one.media.sha256 if one.media else "", reads=one.reads_to(viewer))
+
+
+class PlaceIn(BaseModel):
+    """Where a viewer is, in seconds from the beginning."""
+
+    place: Annotated[float, Field(ge=0, le=24 * 3600, allow_inf_nan=False)]
 
 
 class HitOut(BaseModel):
@@ -227,7 +240,8 @@ class SearchOut(BaseModel):
 
 
 class WatchedOut(BaseModel):
-    times: int
+    times: int  # each student once a day
+    students: int
     last_at: AwareDatetime | None
 
 
@@ -256,5 +270,9 @@ class FamilyRecordingOut(BaseModel):
             refused_because=one.refused_because,
             paused=one.consent.state == "paused",
             expires_at=one.expires_at,
-            watched=WatchedOut(times=await viewings.count(one.id), last_at=await viewings.last(one.id)),
+            watched=WatchedOut(
+                times=await viewings.count(one.id),
+                students=await viewings.students(one.id),
+                last_at=await viewings.last(one.id),
+            ),
         )

@@ -6,6 +6,7 @@ for (const place of document.querySelectorAll("[data-plays]")) guard(place);
 
 function guard(place) {
   const player = place.querySelector("video, audio");
+  const bar = place.querySelector("[data-player-bar]");
   const notice = place.querySelector("[data-closed]");
   const source = player.getAttribute("src");
   let at = 0;
@@ -17,6 +18,7 @@ function guard(place) {
       player.removeAttribute("src");
       player.load();
       player.hidden = true;
+      bar.hidden = true;
       showText(false);
     }
     const [first, second] = notice.querySelectorAll("p");
@@ -31,6 +33,7 @@ function guard(place) {
     if (!player.hidden) return;
     notice.hidden = true;
     player.hidden = false;
+    bar.hidden = false;
     player.src = source;
     player.currentTime = at;
     showText(true);
