@@ -18,7 +18,7 @@ function guard(place) {
       player.removeAttribute("src");
       player.load();
       player.hidden = true;
-      bar.hidden = true;
+      if (bar) bar.hidden = true;
       showText(false);
     }
     const [first, second] = notice.querySelectorAll("p");
@@ -33,7 +33,7 @@ function guard(place) {
     if (!player.hidden) return;
     notice.hidden = true;
     player.hidden = false;
-    bar.hidden = false;
+    if (bar) bar.hidden = false;
     player.src = source;
     player.currentTime = at;
     showText(true);

@@ -3,7 +3,7 @@ const SAY_EVERY = 15_000; // milliseconds between two times that the place is ke
 const WORTH = 10; // seconds, before which nobody wants to go on, nor so close to the end
 const JUMP = 10; // seconds
 
-for (const place of document.querySelectorAll(".player")) accompany(place);
+for (const place of document.querySelectorAll("[data-place-url]")) accompany(place);
 
 function accompany(box) {
   const player = box.querySelector("video, audio");
@@ -13,7 +13,7 @@ function accompany(box) {
   for (const button of bar.querySelectorAll("[data-skip]"))
     button.addEventListener("click", () => jump(Number(button.dataset.skip)));
   speed.addEventListener("change", () => (player.playbackRate = Number(speed.value)));
-  if (box.dataset.placeUrl) remember(box, bar.querySelector("[data-continue]"), player);
+  remember(box, bar.querySelector("[data-continue]"), player);
 
   function jump(seconds) {
     player.currentTime = Math.max(0, Math.min(player.duration || Infinity, player.currentTime + seconds));
