@@ -35,6 +35,10 @@ class RecordingState(State):
             "none can be made of it and another file is needed"
         ),
     ] = None
+    changes: Annotated[
+        Literal["asked", "made"] | Unknown | None,
+        Field(description="what the family asked staff to change before the release: it waits, or all of it was done"),
+    ] = None
 
 
 class _Recording(Event[RecordingState]):

@@ -46,6 +46,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /scheduling/meetings/{contact_id}/held": {"person": "x"},
     "POST /scheduling/meetings/{contact_id}/not-held": {"reason": "other"},
     "POST /scheduling/meetings/{contact_id}/move": {"at": "2099-01-01T10:00"},
+    "PUT /archive/api/v1/recordings/{contact_id}/place": {"place": 1},
     "PATCH /webhooks/api/v1/endpoints/{endpoint_id}": {"name": "Else"},
     "POST /webhooks/api/v1/endpoints/{endpoint_id}/recover": {"since": "2026-01-01T00:00:00Z"},
     "POST /webhooks/api/v1/endpoints/{endpoint_id}/replay": {"since": "2026-01-01T00:00:00Z"},
@@ -62,6 +63,7 @@ OWN_WORDS = {
     "number": "1",
     "name": "meet",
     "form": "vtt",
+    "wish_id": "none",
     "_action": "move",
     "event_type": "consent.granted",
 }

@@ -45,8 +45,10 @@ def meeting(hours: float) -> MeetingState:
     )
 
 
-def recording(state: str, refused: str | None = None, preparing: str | None = None) -> RecordingState:
-    return RecordingState(contact=CONTACT, state=state, refused_because=refused, preparing=preparing)
+def recording(
+    state: str, refused: str | None = None, preparing: str | None = None, changes: str | None = None
+) -> RecordingState:
+    return RecordingState(contact=CONTACT, state=state, refused_because=refused, preparing=preparing, changes=changes)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,7 @@ def recording(state: str, refused: str | None = None, preparing: str | None = No
             "choose-tracks",
             "/archive/recordings/c1",
         ),
+        (journey("held", recording=recording("held", changes="asked")), "change-asked", "/archive/recordings/c1"),
         (journey("held", recording=recording("held", "wider-than-allowed")), "wider", "/archive/recordings/c1"),
     ],
 )
@@ -83,6 +86,7 @@ def test_what_is_to_do_leads_to_the_page_where_it_is_done(of: Journey, doing: st
         journey("answered", "answered", "none", answer="later"),
         journey("linked", "linked", "none"),
         journey("held", recording=recording("held")),
+        journey("held", recording=recording("held", changes="made")),
         journey("met", recording=recording("awaited", preparing="working")),
         journey("booked", record="paused", meeting=meeting(-2)),
     ],

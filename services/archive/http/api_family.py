@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.versions import go_back, make_edited, propose_edits
+from firsthand.services.archive.handlers.wishes import ask_change
 from firsthand.services.archive.http.doors import context_of, family_viewer, told
-from firsthand.services.archive.http.shapes import BackTo, EditingOut, EditsIn, FamilyRecordingOut, PlaysOut
+from firsthand.services.archive.http.shapes import BackTo, EditingOut, EditsIn, FamilyRecordingOut, PlaysOut, WishIn
 from firsthand.shared.sessions import Family
 from firsthand.shared.web.access import FamilySession
 
@@ -43,6 +44,14 @@ async def edits(request: Request, family: FamilySession, given: EditsIn) -> Edit
     """Keep what is to be changed. Nothing is changed until a version is made."""
     with told():
         await propose_edits(context_of(request), family.institution, family.contact_id, given.edits)
+    return await _edited(request, family)
+
+
+@router.post("/api/v1/family/wishes", status_code=202)
+async def wishes(request: Request, family: FamilySession, given: WishIn) -> EditingOut:
+    """Ask staff, in words, for a change that the family cannot make itself."""
+    with told():
+        await ask_change(context_of(request), family.institution, family.contact_id, given.place, given.text)
     return await _edited(request, family)
 
 

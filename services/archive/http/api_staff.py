@@ -8,6 +8,7 @@ from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited, propose_edits
 from firsthand.services.archive.handlers.viewings import ViewLog
+from firsthand.services.archive.handlers.wishes import note_change_made
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
 from firsthand.services.archive.http.shapes import (
     BackTo,
@@ -85,6 +86,14 @@ async def edits(request: Request, contact_id: Id, staff: ContactTutor, given: Ed
     """Keep what is to be changed. Nothing is changed until a version is made."""
     with told():
         await propose_edits(context_of(request), staff.institution, contact_id, given.edits)
+    return await _edited(request, staff, contact_id)
+
+
+@router.post("/recordings/{contact_id}/wishes/{wish_id}/done")
+async def wish_done(request: Request, contact_id: Id, wish_id: Id, staff: ContactTutor) -> EditingOut:
+    """Say that what the family asked for was changed."""
+    with told():
+        await note_change_made(context_of(request), staff.institution, contact_id, wish_id, staff.person_id)
     return await _edited(request, staff, contact_id)
 
 

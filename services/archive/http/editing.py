@@ -11,7 +11,7 @@ from firsthand.services.archive.model import Edit, Recording
 from firsthand.services.archive.model.edits import clock_of, place_of, removed
 from firsthand.services.archive.model.refusals import not_edited
 from firsthand.shared.identifiers import InstitutionId
-from firsthand.shared.inputs import Word
+from firsthand.shared.inputs import Note, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 
@@ -25,6 +25,18 @@ class Typed(BaseModel):
 
 
 TypedEdit = Annotated[Typed, Form()]
+
+
+class TypedWish(BaseModel):
+    """What a family asks for as it typed it; kept when it is refused."""
+
+    place: Word = ""
+    text: Note = ""
+
+    @property
+    def milliseconds(self) -> int | None:
+        """Raises Refused."""
+        return place_of(self.place) if self.place else None
 
 
 def is_editable(one: Recording | None) -> bool:
@@ -57,4 +69,4 @@ async def remove(context: Context, institution: InstitutionId, contact_id: str, 
     await propose_edits(context, institution, contact_id, kept)
 
 
-__all__ = ["Refused", "Typed", "TypedEdit", "add", "is_editable", "remove", "shown"]
+__all__ = ["Refused", "Typed", "TypedEdit", "TypedWish", "add", "is_editable", "remove", "shown"]

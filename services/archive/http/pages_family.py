@@ -9,9 +9,10 @@ from starlette.responses import RedirectResponse, Response
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.transcripts import transcripts_of
 from firsthand.services.archive.handlers.versions import go_back, make_edited
+from firsthand.services.archive.handlers.wishes import ask_change, asked_of
 from firsthand.services.archive.http import editing
 from firsthand.services.archive.http.doors import context_of, family_viewer, told
-from firsthand.services.archive.http.editing import Typed, TypedEdit
+from firsthand.services.archive.http.editing import Typed, TypedEdit, TypedWish
 from firsthand.services.archive.http.pages import pages
 from firsthand.services.archive.http.pages_staff import audience_of
 from firsthand.services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
@@ -56,8 +57,8 @@ async def your_recording(request: Request, family: FamilySession) -> Response:
 
 
 @router.get("/family/edit", include_in_schema=False)
-async def edit(request: Request, family: FamilySession) -> Response:
-    return await _editing(request, family)
+async def edit(request: Request, family: FamilySession, done: Word = "") -> Response:
+    return await _editing(request, family, done=done)
 
 
 @router.post("/family/edits", include_in_schema=False)
@@ -75,6 +76,18 @@ async def remove_edit(request: Request, family: FamilySession, number: Annotated
         return RedirectResponse("/archive/family", 303)
     removing = editing.remove(context, family.institution, family.contact_id, found, number)
     return await _acted(request, family, removing)
+
+
+@router.post("/family/wishes", include_in_schema=False)
+async def wish(request: Request, family: FamilySession, typed: Annotated[TypedWish, Form()]) -> Response:
+    context = context_of(request)
+    try:
+        place = typed.milliseconds
+        with told():
+            await ask_change(context, family.institution, family.contact_id, place, typed.text)
+    except Refused as refused:
+        return await _editing(request, family, refused=refused.text, status=status_of(refused), wished=typed)
+    return RedirectResponse(f"{_EDIT}?done=asked", 303)
 
 
 @router.post("/family/versions", include_in_schema=False)
@@ -101,8 +114,9 @@ async def _acted(
 
 
 async def _editing(
-    request: Request, family: Family, *, refused: str = "", status: int = 200, typed: Typed | None = None
-) -> Response:
+    request: Request, family: Family, *, refused: str = "", status: int = 200, typed: Typed | None = None,
+    wished: TypedWish | None = None, done: str = "",
+) -> Response:  # fmt: skip
     context, gate = context_of(request), gate_of(context_of(request))
     found = await gate.standing(family.institution, family.contact_id)
     version = await Versions(context, family.institution).of(found)
@@ -120,6 +134,9 @@ async def _editing(
         one=found,
         sure=sure,
         refused=refused,
+        done=done,
+        asked=await asked_of(context, found),
+        wished=wished or TypedWish(),
         cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),
         **editing.shown(found, typed),
     )

@@ -12,6 +12,7 @@ from firsthand.services.archive.handlers.transcripts import read_by_viewer, tran
 from firsthand.services.archive.handlers.uploads import receive_whole
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited
 from firsthand.services.archive.handlers.viewings import ViewLog
+from firsthand.services.archive.handlers.wishes import asked_of, note_change_made
 from firsthand.services.archive.http import editing
 from firsthand.services.archive.http.api_staff import is_team, listed
 from firsthand.services.archive.http.doors import ContactTutor, context_of, told, viewer_of
@@ -138,6 +139,12 @@ async def remove_edit(
     )
 
 
+@router.post("/recordings/{contact_id}/wishes/{wish_id}/done")
+async def wish_done(request: Request, contact_id: Id, wish_id: Id, staff: ContactTutor) -> Response:
+    making = note_change_made(context_of(request), staff.institution, contact_id, wish_id, staff.person_id)
+    return await _changed(request, staff, contact_id, making)
+
+
 @router.post("/recordings/{contact_id}/versions")
 async def make_version(request: Request, contact_id: Id, staff: ContactTutor) -> Response:
     return await _changed(request, staff, contact_id, make_edited(context_of(request), staff.institution, contact_id))
@@ -232,6 +239,7 @@ async def shown_to_team(
         left_out=_left_out(request, found),
         plays=await _plays(context, staff, found),
         transcripts=await transcripts_of(context, found),
+        asked=await asked_of(context, found),
         may_write=_may_write(context, found),
         done=done,
         refused=refused,

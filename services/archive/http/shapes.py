@@ -5,15 +5,16 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, Field
 
 from firsthand.services.archive.handlers.searching import Results
+from firsthand.services.archive.handlers.wishes import asked_of
 from firsthand.services.archive.model import Edit, Extra, Original, Recording, Track, Version, Viewer
-from firsthand.services.archive.model.edits import MOST_EDITS
+from firsthand.services.archive.model.edits import MOST_EDITS, Milliseconds
 from firsthand.services.archive.model.recording import Stage
 from firsthand.services.archive.model.version import VersionStage
 from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.shared.copies import case_of
 from firsthand.shared.events.archive import RecordingState
 from firsthand.shared.events.contact import Scope
-from firsthand.shared.inputs import Count, Line
+from firsthand.shared.inputs import Count, Line, Note
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
 
@@ -101,6 +102,23 @@ class EditsIn(BaseModel):
     edits: Annotated[list[Edit], Field(max_length=MOST_EDITS)]
 
 
+class WishIn(BaseModel):
+    """What a family asks for, and the place in milliseconds that it is about."""
+
+    place: Milliseconds | None = None
+    text: Annotated[Note, Field(min_length=1)]
+
+
+class WishOut(BaseModel):
+    """What a family asked for."""
+
+    wish_id: str
+    place: int | None
+    text: str
+    asked_at: AwareDatetime
+    done_at: AwareDatetime | None
+
+
 class EarlierOut(BaseModel):
     """A version that a changed one replaced."""
 
@@ -115,6 +133,7 @@ class EditingOut(BaseModel):
     edits: list[Edit]  # made in the version before
     draft: list[Edit]
     earlier: list[EarlierOut]
+    wishes: list[WishOut]
     preparing: VersionOut | None
 
     @classmethod
@@ -124,6 +143,10 @@ class EditingOut(BaseModel):
             duration_seconds=one.media.duration_seconds if one.media else 0,
             edits=one.media.edits if one.media else [],
             draft=one.draft,
+            wishes=[
+                WishOut(wish_id=wish.id, place=wish.place, text=wish.text, asked_at=wish.asked_at, done_at=wish.done_at)
+                for wish in await asked_of(context, one)
+            ],
             earlier=[EarlierOut(file=media.file, duration_seconds=media.duration_seconds) for media in one.earlier],
             preparing=VersionOut.of(one.original, version) if version else None,
         )

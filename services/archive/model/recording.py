@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from firsthand.services.archive.model.edits import Edit, checked
+from firsthand.services.archive.model.edits import Edit, Milliseconds, checked
 from firsthand.services.archive.model.refusals import not_edited, not_taken_in, not_written
 from firsthand.services.archive.model.version import Extra, Original, Version, original_of
 from firsthand.shared.events.archive import (
@@ -26,6 +26,7 @@ from firsthand.shared.events.consent import ConsentRecordState
 from firsthand.shared.events.contact import SCOPES, ContactReference, Scope
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
+from firsthand.shared.vault import Sealed
 
 RecordingEvent = (
     type[RecordingAwaitedV1]
@@ -49,9 +50,27 @@ INSTITUTION: Final = "institution"
 NOBODY: Final = "nobody"
 
 
+MOST_WISHES: Final = 20
+
+
 def cohorts_of(case_id: str) -> str:
     """Name the audience of who learns from a case."""
     return f"case {case_id}"
+
+
+class Wish(BaseModel):
+    """What a family asks staff to change in its recording, in its own words."""
+
+    id: str
+    place: Milliseconds | None  # in what was shown then
+    text: Sealed
+    asked_at: AwareDatetime
+    done_at: AwareDatetime | None = None
+
+    @property
+    def field(self) -> str:
+        """Name the sealed field."""
+        return f"wish.{self.id}"
 
 
 class Media(BaseModel):
@@ -131,6 +150,7 @@ class Recording(Document):
     made: int = 0  # versions that were begun by changing one
     earlier: list[Media] = []  # versions that a changed one replaced: kept until the release, to go back to
     draft: list[Edit] = []  # what is to be changed in `media`
+    wishes: list[Wish] = []  # of the family, until the release
     replaced: list[str] = []  # files that later ones replaced: removed, and never taken in again
     consent: ConsentRecordState = ConsentRecordState(state="none")
     consent_sequence: int = 0
@@ -249,6 +269,36 @@ class Recording(Document):
         self.settle(at)
         return RecordingArchivedV1
 
+    def wish(self, wish: Wish) -> RecordingEvent:
+        """Keep what the family asks for; returns the event to publish. Raises Refused."""
+        self._editable()
+        if len(self.wishes) >= MOST_WISHES:
+            raise not_edited("too-many-wishes")
+        self.wishes, self.changed_at = [*self.wishes, wish], wish.asked_at
+        return RecordingChangedV1
+
+    def grant(self, wish_id: str, at: datetime) -> RecordingEvent | None:
+        """Note that it was done; returns the event to publish, once nothing waits any more. Raises Refused."""
+        self._editable()
+        if not any(wish.id == wish_id for wish in self.wishes):
+            raise not_edited("no-such-wish")
+        waited = self.changes
+        self.wishes = [
+            wish.model_copy(update={"done_at": wish.done_at or at}) if wish.id == wish_id else wish
+            for wish in self.wishes
+        ]
+        if self.changes == waited:
+            return None
+        self.changed_at = at
+        return RecordingChangedV1
+
+    @property
+    def changes(self) -> Literal["asked", "made"] | None:
+        """How what the family asked for stands."""
+        if not self.wishes:
+            return None
+        return "made" if all(wish.done_at for wish in self.wishes) else "asked"
+
     def _editable(self) -> Media:
         if self.media is None or self.state != "held":
             raise not_edited("nothing-to-edit")
@@ -256,19 +306,20 @@ class Recording(Document):
 
     def forget_earlier(self) -> list[str]:
         """Once the family has released what it saw, nothing else of it is kept; gives the files to remove."""
-        files, self.earlier, self.draft = [one.file for one in self.earlier], [], []
+        files, self.earlier, self.draft, self.wishes = [one.file for one in self.earlier], [], [], []
         return files
 
     @property
     def done_with(self) -> bool:
         """Whether there is something that is kept only until the family has released what it saw, and it has."""
-        return self.state == "released" and bool(self.original or self.earlier)
+        return self.state == "released" and bool(self.original or self.earlier or self.wishes)
 
     def erase(self, erasure_id: str, at: datetime) -> None:
         """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.original, self.media, self.audience, self.allowed, self.refused_because = None, None, [], [], None
-        self.replaced, self.earlier, self.draft, self.due_at, self.preparing = [], [], [], None, None
+        self.replaced, self.earlier, self.draft, self.wishes = [], [], [], []
+        self.due_at, self.preparing = None, None
         self.name_audience()
 
     # -- what follows from them
@@ -394,6 +445,7 @@ class Recording(Document):
             audience=self.audience,
             refused_because=self.refused_because,
             preparing=self.preparing if self.state in ("awaited", "held") else None,
+            changes=self.changes if self.state == "held" else None,
         )
 
     def _stage(self, at: datetime) -> Stage:

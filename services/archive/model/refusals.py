@@ -26,7 +26,16 @@ RefusalCode = Literal[
 ]
 
 EditRefusal = Literal[
-    "too-many-edits", "no-place", "no-stretch", "nothing-left", "nothing-to-edit", "no-edits", "no-such-version"
+    "too-many-edits",
+    "no-place",
+    "no-stretch",
+    "nothing-left",
+    "nothing-to-edit",
+    "no-edits",
+    "no-such-version",
+    "no-wish",
+    "too-many-wishes",
+    "no-such-wish",
 ]
 
 WordsRefusal = Literal[
@@ -62,6 +71,9 @@ _EDIT_TEXTS: Final[Mapping[EditRefusal, str]] = {
     "nothing-left": N_("Nothing would be left of the recording. To have all of it deleted, withdraw."),
     "nothing-to-edit": N_("There is no recording that can be changed now."),
     "no-edits": N_("Say first what is to be changed."),
+    "no-wish": N_("Write what we should change."),
+    "too-many-wishes": N_("You have asked for many changes. Wait until they are made, or write to us."),
+    "no-such-wish": N_("This was already answered."),
     "no-such-version": N_("This version is no longer here."),
 }
 
@@ -118,7 +130,7 @@ def not_taken_in(code: RefusalCode) -> Refused:
 
 def not_edited(code: EditRefusal) -> Refused:
     """Make the refusal of a change to a recording."""
-    states = ("nothing-to-edit", "no-edits", "no-such-version")
+    states = ("nothing-to-edit", "no-edits", "no-such-version", "too-many-wishes", "no-such-wish")
     return Refused(
         code,
         _EDIT_TEXTS[code],

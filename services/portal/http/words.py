@@ -49,6 +49,7 @@ DOING: Final[Mapping[Doing, str]] = {
     "close-meeting": N_("Close the meeting"),
     "upload": N_("Upload the recording"),
     "choose-tracks": N_("The recording arrived: choose its picture and sound"),
+    "change-asked": N_("The family asks for a change in its recording: make it"),
     "wider": N_("The recording shows more than is allowed: replace it"),
 }
 
@@ -61,6 +62,7 @@ TASK_LISTS: Final[Mapping[TaskList, str]] = {
     "meeting": N_("Meetings to hold or close"),
     "upload": N_("Recordings to upload"),
     "choose-tracks": N_("Recordings with a choice to make"),
+    "change-asked": N_("Changes that families ask for"),
     "wider": N_("Recordings to replace"),
     "coming": N_("Upcoming meetings"),
 }
@@ -120,6 +122,8 @@ _HAPPENED: Final[Mapping[str, Said]] = {
     "recording.changed working": Said(N_("The recording arrived and is being prepared"), "wait"),
     "recording.changed choosing": Said(N_("The recording arrived; a tutor chooses its picture and sound"), "wait"),
     "recording.changed refused": Said(N_("The file could not be prepared; another one is needed"), "stop"),
+    "recording.changed asked": Said(N_("The family asked for a change in its recording"), "wait"),
+    "recording.changed made": Said(N_("What the family asked to change was changed"), "good"),
     "recording.changed wider-than-allowed": Said(N_("Not released: the recording shows more than is allowed"), "stop"),
     "recording.withdrawn": Said(N_("The recording was closed"), "stop"),
 }

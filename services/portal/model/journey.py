@@ -46,6 +46,7 @@ Todo = Literal[
     "meeting",
     "upload",
     "choose-tracks",
+    "change-asked",
     "wider",
 ]
 TODOS: Final[tuple[Todo, ...]] = get_args(Todo)
@@ -166,6 +167,8 @@ class Journey(Document):
             return "wider", self.moved_at
         if recording and recording.preparing == "choosing":
             return "choose-tracks", self.moved_at
+        if recording and recording.state == "held" and recording.changes == "asked":
+            return "change-asked", self.moved_at
         if recording and recording.state == "awaited" and recording.preparing != "working":
             return "upload", self.moved_at
         return None
@@ -244,5 +247,5 @@ _DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
     "meeting.scheduled": lambda event: "moved" if event.data.reschedules else "",
     "meeting.cancelled": lambda event: event.data.cancelled_by,
     "meeting.finished": lambda event: event.data.recording,
-    "recording.changed": lambda event: event.data.preparing or event.data.refused_because,
+    "recording.changed": lambda event: event.data.preparing or event.data.refused_because or event.data.changes,
 }

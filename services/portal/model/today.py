@@ -18,6 +18,7 @@ Doing = Literal[
     "close-meeting",
     "upload",
     "choose-tracks",
+    "change-asked",
     "wider",
 ]
 # The lists of tasks: one for each thing that is asked of staff, and one of the meetings that are not soon.
@@ -41,6 +42,7 @@ _URLS: Final[dict[Doing, str]] = {
     "close-meeting": "/scheduling/meetings/{contact}",
     "upload": "/archive/recordings/{contact}",
     "choose-tracks": "/archive/recordings/{contact}",
+    "change-asked": "/archive/recordings/{contact}",
     "wider": "/archive/recordings/{contact}",
 }
 

@@ -206,3 +206,53 @@ async def test_the_pages_work_with_forms_alone(archive: Archive, ten_seconds: by
     await archive.until("recording.archived", 2)
     text = (await archive.http.get("/archive/family", headers={**PAGE, **archive.family()})).text
     assert "This is your new version, with 1 change." in text
+
+
+async def test_a_family_asks_for_a_change_in_words_and_its_tutor_makes_it(archive: Archive, ten_seconds: bytes) -> None:
+    await held(archive, ten_seconds)
+    words = "Please hide my sister's face, Quetzalcoatl."
+    asked = await archive.http.post(f"{FAMILY}/wishes", headers=archive.family(), json={"place": 4200, "text": words})
+    assert asked.status_code == 202, asked.text
+    told = await archive.until("recording.changed")
+    assert (told.data.changes, told.actor) == ("asked", "family")
+    assert "Quetzalcoatl" not in told.wire().decode()
+    for path in archive.deployment.settings.data.rglob("*"):
+        assert not path.is_file() or b"Quetzalcoatl" not in path.read_bytes(), path
+
+    (wish,) = (await archive.http.get(f"{TUTOR}/editing", headers=archive.tutor())).json()["wishes"]
+    assert (wish["place"], wish["text"], wish["done_at"]) == (4200, words, None)
+    page = await archive.http.get("/archive/recordings/c1", headers=archive.tutor() | PAGE)
+    assert "hide my sister" in page.text
+    stranger = await archive.http.post(f"{TUTOR}/wishes/{wish['wish_id']}/done", headers=archive.tutor(person="tutor9"))
+    assert stranger.status_code == 404
+    done = await archive.http.post(f"{TUTOR}/wishes/{wish['wish_id']}/done", headers=archive.tutor())
+    assert done.json()["wishes"][0]["done_at"]
+    assert (await archive.until("recording.changed", 2)).data.changes == "made"
+    again = await archive.http.post(f"{TUTOR}/wishes/{wish['wish_id']}/done", headers=archive.tutor())
+    assert again.status_code == 200, "to say it twice does no harm"
+    unknown = await archive.http.post(f"{TUTOR}/wishes/nothing/done", headers=archive.tutor())
+    assert unknown.json()["type"] == "urn:firsthand:archive:no-such-wish"
+
+    sha = (await archive.until("recording.archived")).data.sha256
+    await archive.consent("ConsentReleasedV1", released=True, released_sha256=sha)
+    assert (await archive.until("recording.published")).data.changes is None
+    recording = await Recordings(archive.context, QU).get("c1")
+    assert recording
+    assert recording.wishes == []
+    late = await archive.http.post(f"{FAMILY}/wishes", headers=archive.family(), json={"text": "too late"})
+    assert late.json()["type"] == "urn:firsthand:archive:nothing-to-edit"
+
+
+async def test_what_a_family_typed_is_kept_when_it_is_refused_and_its_wishes_have_an_end(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    await held(archive, ten_seconds)
+    for typed, said in (({"text": "Cut it", "place": "soon"}, "Cut it"), ({"text": "", "place": "0:04"}, "0:04")):
+        sent = await archive.http.post("/archive/family/wishes", headers=archive.family() | PAGE, data=typed)
+        assert sent.status_code in (409, 422)
+        assert said in sent.text
+    for number in range(20):
+        sent = await archive.http.post(f"{FAMILY}/wishes", headers=archive.family(), json={"text": f"change {number}"})
+        assert sent.status_code == 202
+    more = await archive.http.post(f"{FAMILY}/wishes", headers=archive.family(), json={"text": "one more"})
+    assert more.json()["type"] == "urn:firsthand:archive:too-many-wishes"
