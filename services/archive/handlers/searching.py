@@ -11,9 +11,10 @@ import contextlib
 import secrets
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -25,6 +26,7 @@ from firsthand.services.archive.model.words import lines_with, marked, words_of
 from firsthand.services.archive.repository import Transcripts
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
+from firsthand.shared.store import NoSuchPlace
 from firsthand.shared.vault import VaultError
 
 MOST_WORDS: Final = 10  # of a question
@@ -33,7 +35,12 @@ _WORDS_AT_ONCE: Final = 5000  # a few milliseconds, after which others have thei
 _A_PAGE: Final = 200  # transcripts that are read at once
 _OVERLAP: Final = timedelta(minutes=2)  # by which clocks of replicas, and the length of a write, may differ
 _WAIT: Final = 2.0  # seconds, until an index that is being read answers with what it has
+_FEW: Final = 500  # transcripts, up to which they are sorted for each question
+_PLACE: Final = attrgetter("place")
 _MOST_LOOKS: Final = 100  # transcripts that a page opens; the rest is on the next
+
+
+Place = tuple[float, str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Entry:
     file: str
     language: str
     shown_to: str
-    place: tuple[float, str]  # by which they are sorted: when it was approved, and the id
+    place: Place  # by which they are sorted: when it was approved, and the id
     words: int  # a hash of them as they are stored, by which it is seen whether they are others
 
 
@@ -85,6 +92,7 @@ class _Shelf:
     next_number: int = 0
     seen_until: datetime = datetime(2000, 1, 1, tzinfo=UTC)
     reading: asyncio.Task[None] | None = None
+    order: list[tuple[int, Entry]] = field(default_factory=list)  # the last approved first; empty: to be sorted anew
 
     def add(self, entry: Entry, words: Iterable[int]) -> None:
         number = self.next_number
@@ -92,12 +100,19 @@ class _Shelf:
         for word in words:
             self.having.setdefault(word, array("I")).append(number)
         self.entries[number], self.numbers[entry.id] = entry, number
+        self.order = []
+
+    def replace(self, number: int, entry: Entry) -> None:
+        """Know it anew, with the same words."""
+        self.entries[number] = entry
+        self.order = []
 
     async def remove(self, ids: Iterable[str]) -> None:
         """Leave nothing of them: neither what they are called, nor which words they have."""
         gone = [number for id_ in ids if (number := self.numbers.pop(id_, None)) is not None]
         for number in gone:
             del self.entries[number]
+        self.order = []
         for looked_at, (word, having) in enumerate(list(self.having.items()) if gone else ()):
             if looked_at % _WORDS_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -108,15 +123,21 @@ class _Shelf:
             if not having and self.having.get(word) is having:  # it may have come anew meanwhile
                 del self.having[word]
 
-    def with_all(self, words: Iterable[int]) -> list[Entry]:
-        """Those that have all of the words, the last approved first."""
+    def with_all(self, words: Iterable[int], shown_to: Collection[str], after: Place | None, most: int) -> list[Entry]:
+        """Those that have all of the words and are shown to one of these, the last approved first."""
         lists = sorted((self.having.get(word, array("I")) for word in words), key=len)
         numbers = set(lists[0]).intersection(*lists[1:])
-        return sorted(
-            (self.entries[number] for number in numbers if number in self.entries),
-            key=attrgetter("place"),
-            reverse=True,
-        )
+        if len(numbers) < _FEW:
+            having = sorted((self.entries[one] for one in numbers if one in self.entries), key=_PLACE, reverse=True)
+        else:
+            having = [entry for number, entry in self._ordered() if number in numbers]
+        found = (one for one in having if one.shown_to in shown_to and (after is None or one.place < after))
+        return list(islice(found, most))
+
+    def _ordered(self) -> list[tuple[int, Entry]]:
+        if not self.order:
+            self.order = sorted(self.entries.items(), key=lambda one: one[1].place, reverse=True)
+        return self.order
 
 
 class WordIndex:
@@ -127,15 +148,17 @@ class WordIndex:
         self._secret = secrets.token_hex(32)
         self._shelves: dict[InstitutionId, _Shelf] = {}
 
-    async def with_all(self, institution: InstitutionId, words: Iterable[str]) -> tuple[list[Entry], bool]:
-        """The transcripts that have all of the words, and whether all of them were looked at."""
+    async def with_all(
+        self, institution: InstitutionId, words: Iterable[str], shown_to: Collection[str], after: Place | None
+    ) -> tuple[list[Entry], bool]:
+        """The next transcripts that have all of the words, and whether all of them were looked at."""
         shelf = self._shelves.setdefault(institution, _Shelf())
         if shelf.reading is None:
             shelf.reading = asyncio.create_task(self._read(institution, shelf), name="search index")
         reading = shelf.reading
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(reading), _WAIT)
-        return shelf.with_all(self._number(word) for word in words), reading.done()
+        return shelf.with_all(map(self._number, words), shown_to, after, _MOST_LOOKS + 1), reading.done()
 
     async def forget(self, institution: InstitutionId, contact_id: str) -> None:
         """Leave nothing of a contact."""
@@ -176,7 +199,7 @@ class WordIndex:
         )
         known = shelf.numbers.get(one.id)
         if known is not None and shelf.entries[known].words == entry.words:
-            shelf.entries[known] = entry
+            shelf.replace(known, entry)
             return
         await shelf.remove([one.id])
         try:
@@ -206,26 +229,36 @@ async def search(
     context: Context, institution: InstitutionId, viewer: Viewer, text: str, *, after: str | None, limit: int
 ) -> Results:
     """Where it is said, in what this viewer may watch and read now, the last approved first. Raises CannotTell while
-    the gate is shut.
+    the gate is shut, and NoSuchPlace.
     """
     await gate_of(context).be_sure()
     words = sorted(words_of(text), key=len, reverse=True)[:MOST_WORDS]
     if not words:
         return Results([], None, complete=True)
     index = context.own(WordIndex)
-    entries, complete = await index.with_all(institution, words)
-    audiences = set(await audiences_of(context, institution, viewer))
-    open_to = [entry for entry in entries if entry.shown_to in audiences]
-    begin = next((place for place, entry in enumerate(open_to) if entry.id == after), -1) + 1 if after else 0
+    audiences = await audiences_of(context, institution, viewer)
+    entries, complete = await index.with_all(institution, words, audiences, _place_of(after) if after else None)
     found: list[Found] = []
-    for entry in open_to[begin : begin + _MOST_LOOKS]:
-        if len(found) == limit:
-            break
-        after = entry.id
+    last: Entry | None = None
+    for entry in entries[:_MOST_LOOKS]:
+        last = entry
         if one := await _found(context, index, institution, entry, viewer, words):
             found.append(one)
-    more = bool(open_to) and after is not None and open_to[-1].id != after
-    return Results(found, after if more else None, complete)
+        if len(found) == limit:
+            break
+    if last is None or last is entries[-1]:
+        return Results(found, None, complete)
+    at, id_ = last.place
+    return Results(found, f"{at!r}~{id_}", complete)
+
+
+def _place_of(after: str) -> Place:
+    """Raises NoSuchPlace."""
+    at, _, id_ = after.partition("~")
+    try:
+        return float(at), id_
+    except ValueError:
+        raise NoSuchPlace from None
 
 
 async def _found(

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.search import Hour, seed
+from firsthand.services.archive.handlers import searching
 from firsthand.services.archive.handlers.searching import WordIndex
 from firsthand.services.archive.model import Transcript
 from firsthand.services.archive.repository import Transcripts
@@ -305,3 +307,31 @@ async def test_captions_are_served_over_a_real_socket_and_end_with_a_withdrawal_
         while (await browser.get(place, headers=archive.student())).status_code != 404:
             assert loop.time() - told_at < PATIENCE
         assert (await browser.get("/archive/api/v1/search?q=night", headers=archive.student())).json()["found"] == []
+
+
+async def test_pages_of_what_is_found_follow_each_other_and_hold_everything_once(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As well where so many have the words that they are not sorted for each question."""
+    monkeypatch.setattr(searching, "_FEW", 10)
+    hours = [Hour(number) for number in range(20)]
+    await seed(archive, len(hours))
+    await archive.consent("ConsentGrantedV1", scopes=WORDS)
+    await archive.until_answer(200, f"/archive/api/v1/recordings/{hours[0].contact_id}/plays", archive.student())
+    common = max(set(" ".join(hours[0].lines()).split()), key=" ".join(hours[0].lines()).split().count)
+    for words in (common, " ".join(hours[3].lines()[5].split()[:3])):
+        wanted = {hour.contact_id for hour in hours if set(words.split()) <= set(" ".join(hour.lines()).split())}
+        pages, after = [], ""
+        while True:
+            query = {"q": words} | ({"after": after} if after else {})
+            answer = (await archive.http.get("/archive/api/v1/search", params=query, headers=archive.student())).json()
+            pages.append([one["recording"]["contact_id"] for one in answer["found"]])
+            if not (after := answer["next"]):
+                break
+        assert [one for page in pages for one in page] == sorted(wanted)
+        assert all(pages)
+    for rubbish in ("x", "~", "nan~", "1e999~x"):
+        sent = await archive.http.get(
+            "/archive/api/v1/search", params={"q": common, "after": rubbish}, headers=archive.student()
+        )
+        assert sent.status_code in (200, 400)
