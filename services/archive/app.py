@@ -8,7 +8,7 @@ from firsthand.services.archive.handlers.versions import keep_workshop, work_on
 from firsthand.services.archive.handlers.viewings import keep_view_log, name_first
 from firsthand.services.archive.http import router
 from firsthand.services.archive.menu import MENU
-from firsthand.services.archive.model import Recording, Transcript, Upload, Version, Viewing
+from firsthand.services.archive.model import Clip, Recording, Transcript, Upload, Version, Viewing
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.services.archive.subscribers import SUBSCRIBERS
 from firsthand.shared.copies import CaseCopy, InstitutionCopy
@@ -16,7 +16,7 @@ from firsthand.shared.service import Renewal, Service, Timer
 
 SERVICE = Service(
     name="archive",
-    documents=(Recording, Transcript, Upload, Version, Viewing, CaseCopy, InstitutionCopy),
+    documents=(Recording, Clip, Transcript, Upload, Version, Viewing, CaseCopy, InstitutionCopy),
     handlers=SUBSCRIBERS,
     timers={
         Recording: Timer(end_when_due, destroys=True),

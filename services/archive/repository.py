@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from firsthand.services.archive.model import Recording, RecordingEvent, Transcript, Upload, Version, Viewing
+from firsthand.services.archive.model import Clip, Recording, RecordingEvent, Transcript, Upload, Version, Viewing
+from firsthand.services.archive.model.clip import MOST_CLIPS
 from firsthand.services.archive.model.recording import STAGES
 from firsthand.services.archive.model.transcript import MOST_LANGUAGES
 from firsthand.services.archive.storage import Shelf
@@ -189,6 +190,38 @@ class Transcripts:
 
     async def _all(self, contact_id: str) -> list[Transcript]:
         return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
+
+
+class Clips:
+    """The clips of one institution's recordings."""
+
+    def __init__(self, context: Context, institution: InstitutionId) -> None:
+        self._documents = context.store.collection(Clip, institution)
+
+    async def get(self, clip_id: str) -> Clip | None:
+        return await self._documents.get(clip_id)
+
+    async def of(self, recording: Recording) -> list[Clip]:
+        """Those of what is held now, in their order."""
+        if recording.media is None:
+            return []
+        where: Where = {"contact_id": recording.id, "file": recording.media.file}
+        return (await self._documents.find(where, sort="start", limit=MOST_CLIPS)).items
+
+    async def add(self, clip: Clip) -> Clip:
+        return await self._documents.insert(clip)
+
+    async def remove(self, clip: Clip) -> None:
+        """Raises Conflict."""
+        await self._documents.delete(clip)
+
+    async def forget(self, contact_id: str, *, but: Collection[str] = ()) -> None:
+        """Remove those of a contact, but of these versions."""
+        while found := [one for one in (await self._documents.find({"contact_id": contact_id}, limit=500)).items
+                        if one.file not in but]:  # fmt: skip
+            for one in found:
+                with contextlib.suppress(Conflict):
+                    await self._documents.delete(one)
 
 
 class Viewings:

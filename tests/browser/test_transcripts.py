@@ -131,6 +131,23 @@ async def test_a_student_goes_on_where_it_stopped_jumps_and_changes_the_speed(ho
     async with page.expect_response("**/place"):
         await player.evaluate("async video => { await video.play(); video.pause() }")
 
+    tutor = await house.signed_in(browser, "tutor")
+    picking = await tutor.new_page()
+    await picking.goto(f"/archive/watch/{journey.contact_id}")
+    await picking.get_by_text("Pick a moment", exact=True).click()
+    await picking.locator("video").evaluate("video => { video.currentTime = 20 }")
+    await picking.get_by_role("button", name="From here").click()
+    await picking.get_by_label("To", exact=False).last.fill("0:21")
+    await picking.get_by_label("What to look out for").fill("How she holds the spoon")
+    await picking.get_by_role("button", name="Add it").click()
+    moment = picking.locator("#clips li", has_text="How she holds the spoon")
+    await moment.get_by_role("link", name="0:20–0:21").click()
+    await expect(picking.locator("video")).to_have_js_property("paused", False)
+    await expect(picking.locator("video")).to_have_js_property("paused", True)
+    at = await picking.locator("video").evaluate("video => video.currentTime")
+    assert 21 <= at < 22
+    await tutor.close()
+
     later = await student.new_page()
     await later.goto(f"/archive/watch/{journey.contact_id}")
     go_on = later.get_by_role("button", name="Continue at")

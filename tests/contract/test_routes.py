@@ -60,11 +60,12 @@ MAY_NAME_AN_INSTITUTION = {
 # What the places of a path name. Who acts on something of a case needs the gate of `acting_on`: nobody forgets it.
 OF_A_CASE = {"case_id", "contact_id", "lead_id", "upload_id"}
 OF_AN_INSTITUTION = {"_action", "cohort_id", "kind", "language", "name", "number", "person_id", "slug"}
-IN_ANOTHER_PLACE = {"form", "wish_id"}  # of what the place before them names
+IN_ANOTHER_PLACE = {"clip_id", "form", "wish_id"}  # of what the place before them names
 ASKS_BY_ITSELF = {
     "archive/media/{contact_id}": "the consent gate: the audience that the family allowed",
     "archive/captions/{contact_id}/{language}/{form}": "the consent gate: the audience that the family allowed",
     "archive/api/v1/watch/{contact_id}/transcripts/{language}": "the consent gate: the audience, and the scope",
+    "archive/api/v1/watch/{contact_id}/clips": "the consent gate: the audience that the family allowed",
     "archive/watch/{contact_id}": "the consent gate: the audience that the family allowed",
     "archive/api/v1/recordings/{contact_id}/place": "the consent gate: the audience that the family allowed",
     "archive/api/v1/recordings/{contact_id}/plays": "the consent gate: the audience that the family allowed",

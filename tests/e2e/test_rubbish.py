@@ -108,7 +108,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             "slug": school.slug, "case_id": school.case_id, "contact_id": journey.contact_id,
             "lead_id": await play.nominate(school, "waiting.example"), "person_id": school.student_id,
             "upload_id": new_id(), "cohort_id": "year-3", "kind": "ethics", "language": "en", "number": "1",
-            "name": "meet", "form": "vtt", "wish_id": "none", "_action": "move", "secret": "none", "token": "none",
+            "name": "meet", "form": "vtt", "wish_id": "none", "clip_id": "none", "_action": "move", "secret": "none",
+            "token": "none",
             "institution": school.slug, "event_type": "consent.granted",
             "endpoint_id": await _endpoint(school), "delivery_id": f"{new_id()}-{new_id()[:24]}",
         }  # fmt: skip

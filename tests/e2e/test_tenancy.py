@@ -47,6 +47,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /scheduling/meetings/{contact_id}/not-held": {"reason": "other"},
     "POST /scheduling/meetings/{contact_id}/move": {"at": "2099-01-01T10:00"},
     "PUT /archive/api/v1/recordings/{contact_id}/place": {"place": 1},
+    "POST /archive/api/v1/recordings/{contact_id}/clips": {"start": 0, "title": "Else"},
+    "POST /archive/watch/{contact_id}/clips": {"start": "0", "title": "Else"},
     "PATCH /webhooks/api/v1/endpoints/{endpoint_id}": {"name": "Else"},
     "POST /webhooks/api/v1/endpoints/{endpoint_id}/recover": {"since": "2026-01-01T00:00:00Z"},
     "POST /webhooks/api/v1/endpoints/{endpoint_id}/replay": {"since": "2026-01-01T00:00:00Z"},
@@ -64,6 +66,7 @@ OWN_WORDS = {
     "name": "meet",
     "form": "vtt",
     "wish_id": "none",
+    "clip_id": "none",
     "_action": "move",
     "event_type": "consent.granted",
 }

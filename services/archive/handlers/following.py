@@ -8,7 +8,7 @@ from firsthand.services.archive.handlers.searching import WordIndex
 from firsthand.services.archive.handlers.versions import keep_only_what_is_shown
 from firsthand.services.archive.model import Recording, RecordingEvent
 from firsthand.services.archive.model.version import is_original
-from firsthand.services.archive.repository import Recordings, Transcripts, Uploads, Versions, Viewings, shelf_of
+from firsthand.services.archive.repository import Clips, Recordings, Transcripts, Uploads, Versions, Viewings, shelf_of
 from firsthand.shared.bus.errors import Transient
 from firsthand.shared.events.archive import ArchiveErasedV1
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
@@ -19,7 +19,7 @@ from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.media import MediaBusy
 from firsthand.shared.service import Context
 
-ERASED = ["media", "uploads", "transcripts", "key", "view-log"]
+ERASED = ["media", "uploads", "transcripts", "clips", "key", "view-log"]
 KEPT = ["recording-tombstone"]  # that there was one, so that nothing of it comes back
 
 
@@ -115,6 +115,7 @@ async def _destroy(context: Context, institution: InstitutionId, contact_id: str
             await uploads.forget(upload)
     await Versions(context, institution).forget(contact_id)
     await Transcripts(context, institution).forget(contact_id)
+    await Clips(context, institution).forget(contact_id)
     await context.own(WordIndex).forget(institution, contact_id)
     try:
         await shelf_of(context, institution, contact_id).clear()

@@ -18,7 +18,7 @@ from firsthand.services.archive.model import Edit, Media, Original, Recording, V
 from firsthand.services.archive.model.recording import Preparing, Progress
 from firsthand.services.archive.model.refusals import not_edited, not_taken_in
 from firsthand.services.archive.preparing import Bench, Prepared, prepare
-from firsthand.services.archive.repository import Recordings, Transcripts, Versions, shelf_of
+from firsthand.services.archive.repository import Clips, Recordings, Transcripts, Versions, shelf_of
 from firsthand.services.archive.settings import ArchiveSettings
 from firsthand.shared.bucket import BucketUnavailable
 from firsthand.shared.copies import institution_of
@@ -334,6 +334,7 @@ async def tidy(context: Context, recording: Recording) -> None:
         await shelf.remove(file)
     await versions.forget(recording.id, but=recording.making)
     await Transcripts(context, recording.institution).forget(recording.id, but=recording.kept_files)
+    await Clips(context, recording.institution).forget(recording.id, but=recording.kept_files)
 
 
 async def keep_only_what_is_shown(context: Context, recording: Recording) -> None:
@@ -344,6 +345,7 @@ async def keep_only_what_is_shown(context: Context, recording: Recording) -> Non
     for file in recording.forget_earlier():
         await shelf_of(context, recording.institution, recording.id).remove(file)
     await Transcripts(context, recording.institution).forget(recording.id, but=recording.kept_files)
+    await Clips(context, recording.institution).forget(recording.id, but=recording.kept_files)
 
 
 @use_case

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 
 from firsthand.services.archive.gate import NotOpen, gate_of
+from firsthand.services.archive.handlers.clips import clips_of, make_clip, remove_clip
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited, propose_edits
 from firsthand.services.archive.handlers.viewings import ViewLog
@@ -14,6 +15,8 @@ from firsthand.services.archive.http.shapes import (
     BackTo,
     CardOut,
     ChosenTracks,
+    ClipIn,
+    ClipsOut,
     EditingOut,
     EditsIn,
     PlaceIn,
@@ -131,6 +134,34 @@ async def plays(
     with told():
         found = await gate_of(context_of(request)).admit(staff.institution, contact_id, viewer, download=download)
     return PlaysOut.of(found, viewer)
+
+
+@router.get("/watch/{contact_id}/clips")
+async def clips(request: Request, contact_id: Id, staff: Student) -> ClipsOut:
+    """The stretches that tutors picked, for who may watch now."""
+    return await _clips(request, staff, contact_id)
+
+
+@router.post("/recordings/{contact_id}/clips", status_code=201)
+async def add_clip(request: Request, contact_id: Id, staff: ContactTutor, given: ClipIn) -> ClipsOut:
+    """Pick a stretch of a recording that is open to you. Whoever may watch it sees the clip."""
+    of = context_of(request), staff.institution, contact_id, viewer_of(staff)
+    with told():
+        await make_clip(*of, given.start, given.end, given.title)
+    return await _clips(request, staff, contact_id)
+
+
+@router.delete("/recordings/{contact_id}/clips/{clip_id}", status_code=204)
+async def delete_clip(request: Request, contact_id: Id, clip_id: Id, staff: ContactTutor) -> None:
+    with told():
+        await remove_clip(context_of(request), staff.institution, contact_id, viewer_of(staff), clip_id)
+
+
+async def _clips(request: Request, staff: Staff, contact_id: str) -> ClipsOut:
+    context = context_of(request)
+    with told():
+        found = await gate_of(context).admit(staff.institution, contact_id, viewer_of(staff))
+        return ClipsOut.of(await clips_of(context, found))
 
 
 @router.put("/recordings/{contact_id}/place", status_code=204)

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Form, Query, Request
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
+from firsthand.services.archive.handlers.clips import clips_of, make_clip, remove_clip
 from firsthand.services.archive.handlers.transcripts import read_by_viewer, transcripts_of
 from firsthand.services.archive.handlers.uploads import receive_whole
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited
@@ -29,15 +31,16 @@ from firsthand.services.archive.http.words import (
     widest,
 )
 from firsthand.services.archive.model import Recording, Version
-from firsthand.services.archive.model.edits import clock_of
+from firsthand.services.archive.model.edits import clock_of, place_of
 from firsthand.services.archive.model.refusals import refused_before
 from firsthand.services.archive.model.version import VersionStage
 from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.services.archive.settings import ArchiveSettings
+from firsthand.shared.acting import responsible_for
 from firsthand.shared.copies import case_of, institution_of
 from firsthand.shared.events.contact import SHOWN_TO
 from firsthand.shared.identifiers import Id
-from firsthand.shared.inputs import Count, Cursor, Word
+from firsthand.shared.inputs import Count, Cursor, Line, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.renewals import is_complete
 from firsthand.shared.service import Context
@@ -56,6 +59,17 @@ _TO_DO_MEANWHILE: Final[Mapping[VersionStage, str]] = {
     "waiting": N_("Wait: the recording is being prepared"),
     "working": N_("Wait: the recording is being prepared"),
 }
+
+
+class TypedClip(BaseModel):
+    """A clip as a tutor typed it; kept when it is refused."""
+
+    start: Word = ""
+    end: Word = ""
+    title: Line = ""
+
+
+TypedClipForm = Annotated[TypedClip, Form()]
 
 router = APIRouter(include_in_schema=False)
 
@@ -168,7 +182,34 @@ async def _changed(
 
 
 @router.get("/watch/{contact_id}")
-async def watch(request: Request, contact_id: Id, staff: Student, language: Word = "", t: Seconds = 0) -> Response:
+async def watch(
+    request: Request, contact_id: Id, staff: Student, language: Word = "", t: Seconds = 0, until: Seconds = 0
+) -> Response:
+    return await _watched(request, staff, contact_id, language=language, at=t, until=until)
+
+
+@router.post("/watch/{contact_id}/clips")
+async def add_clip(request: Request, contact_id: Id, staff: ContactTutor, typed: TypedClipForm) -> Response:
+    of = context_of(request), staff.institution, contact_id, viewer_of(staff)
+    try:
+        with told():
+            await make_clip(*of, place_of(typed.start), place_of(typed.end) if typed.end else None, typed.title)
+    except Refused as refused:
+        return await _watched(request, staff, contact_id, refused=refused, typed=typed)
+    return RedirectResponse(f"/archive/watch/{contact_id}#clips", 303)
+
+
+@router.post("/watch/{contact_id}/clips/{clip_id}/remove")
+async def delete_clip(request: Request, contact_id: Id, clip_id: Id, staff: ContactTutor) -> Response:
+    with told():
+        await remove_clip(context_of(request), staff.institution, contact_id, viewer_of(staff), clip_id)
+    return RedirectResponse(f"/archive/watch/{contact_id}#clips", 303)
+
+
+async def _watched(
+    request: Request, staff: Staff, contact_id: str, *, language: str = "", at: float = 0, until: float = 0,
+    refused: Refused | None = None, typed: TypedClip | None = None,
+) -> Response:  # fmt: skip
     context = context_of(request)
     try:
         found = await gate_of(context).admit(staff.institution, contact_id, viewer_of(staff))
@@ -178,14 +219,21 @@ async def watch(request: Request, contact_id: Id, staff: Student, language: Word
         )
     except NotOpen:
         return pages.render(request, "closed.html", status=404, title=NOT_OPEN_TITLE, text=NOT_OPEN, again="")
+    responsible = await responsible_for(context, staff.institution, found.contact.case_id, found.contact.tutor_id)
     return pages.render(
         request,
         "watch.html",
+        status=status_of(refused) if refused else 200,
         card=await CardOut.of(context, found),
         media=found.media,
-        at=t,
+        at=at,
+        until=until if until > at else 0,
         place=await context.own(ViewLog).place(staff.institution, contact_id, viewer_of(staff)),
         clock=clock_of,
+        clips=await clips_of(context, found),
+        picks=responsible.include(staff),
+        refused=refused,
+        typed=typed or TypedClip(),
         **await _said(context, staff, found, language),
         audience=audience_of(request, found),
         cannot_tell=(CANNOT_TELL_TITLE, CANNOT_TELL),

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from firsthand.services.archive.handlers.clips import Picked
 from firsthand.services.archive.handlers.searching import Results
 from firsthand.services.archive.handlers.wishes import asked_of
 from firsthand.services.archive.model import Edit, Extra, Original, Recording, Track, Version, Viewer
@@ -218,6 +219,31 @@ class PlaysOut(BaseModel):
     @classmethod
     def of(cls, one: Recording, viewer: Viewer) -> "PlaysOut":
         return cls(plays=True, sha256=one.media.sha256 if one.media else "", reads=one.reads_to(viewer))
+
+
+class ClipIn(BaseModel):
+    """A stretch that a tutor picks, in milliseconds; without an end, a chapter."""
+
+    start: Milliseconds
+    end: Milliseconds | None = None
+    title: Annotated[Line, Field(min_length=1)]
+
+
+class ClipOut(BaseModel):
+    clip_id: str
+    start: int
+    end: int | None
+    title: str
+
+
+class ClipsOut(BaseModel):
+    """In the order of their times."""
+
+    clips: list[ClipOut]
+
+    @classmethod
+    def of(cls, clips: list[Picked]) -> "ClipsOut":
+        return cls(clips=[ClipOut(clip_id=one.id, start=one.start, end=one.end, title=one.title) for one in clips])
 
 
 class PlaceIn(BaseModel):

@@ -1,6 +1,7 @@
 """The rules of archive, without I/O and without a clock."""
 
 from firsthand.services.archive.model.captions import Cue
+from firsthand.services.archive.model.clip import Clip
 from firsthand.services.archive.model.edits import Edit
 from firsthand.services.archive.model.recording import (
     Learners,
@@ -16,6 +17,7 @@ from firsthand.services.archive.model.version import Extra, Original, Track, Ver
 from firsthand.services.archive.model.viewing import Viewing
 
 __all__ = [
+    "Clip",
     "Cue",
     "Edit",
     "Extra",

@@ -64,6 +64,14 @@ _WORDS_TEXTS: Final[Mapping[WordsRefusal, str]] = {
     "no-such-line": N_("This line is no longer here."),
 }
 
+ClipRefusal = Literal["no-title", "no-stretch", "too-many"]
+
+_CLIP_TEXTS: Final[Mapping[ClipRefusal, str]] = {
+    "no-title": N_("Write what to look out for."),
+    "no-stretch": N_("The start must be before the end, and within the recording. Check the two times."),
+    "too-many": N_("This recording has too many clips. Remove some first."),
+}
+
 _EDIT_TEXTS: Final[Mapping[EditRefusal, str]] = {
     "too-many-edits": N_("There are too many changes. Make a version of these first, then go on."),
     "no-place": N_("Write a time as minutes and seconds, for example 1:05."),
@@ -144,6 +152,12 @@ def not_written(code: WordsRefusal) -> Refused:
     states = ("not-allowed", "too-many", "no-recording", "changed", "no-such-line")
     kind: Kind = "too-large" if code == "too-large" else "not-possible" if code in states else "invalid"
     return Refused(code, _WORDS_TEXTS[code], title=N_("The transcript was not changed"), kind=kind)
+
+
+def not_clipped(code: ClipRefusal) -> Refused:
+    """Make the refusal of a clip."""
+    kind: Kind = "not-possible" if code == "too-many" else "invalid"
+    return Refused(code, _CLIP_TEXTS[code], title=N_("The clip was not made"), kind=kind)
 
 
 def refused_before(code: str) -> Refused:

@@ -46,14 +46,46 @@ function accompany(box) {
   });
 }
 
+// A moment plays up to its end, and no further, until somebody does something else.
+let end = Infinity;
+const [main] = document.querySelectorAll("[data-place-url] video, [data-place-url] audio");
+
+for (const clip of document.querySelectorAll("[data-clip]")) {
+  clip.addEventListener("click", (event) => {
+    if (!main || main.hidden) return;
+    event.preventDefault();
+    main.currentTime = Number(clip.dataset.at);
+    end = Number(clip.dataset.until ?? Infinity);
+    main.play().catch(() => {});
+  });
+}
+main?.addEventListener("timeupdate", () => {
+  if (main.currentTime < end) return;
+  end = Infinity;
+  main.pause();
+});
+
+for (const form of document.querySelectorAll("[data-picking]")) {
+  for (const [name, text] of [["start", form.dataset.from], ["end", form.dataset.to]]) {
+    const field = form.elements[name];
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+    button.className = "button secondary here";
+    button.addEventListener("click", () => (field.value = clockOf(main.currentTime)));
+    field.after(button);
+  }
+}
+
+function clockOf(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  return `${minutes}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+}
+
 function remember(box, button, player) {
   const before = Number(box.dataset.place);
   let said = before;
   let due = 0;
   if (before > WORTH && !player.getAttribute("src").includes("#t=")) {
-    const minutes = Math.floor(before / 60);
-    const clock = `${minutes}:${String(Math.floor(before % 60)).padStart(2, "0")}`;
-    button.textContent = button.dataset.text.replace("{place}", `\u2068${clock}\u2069`);
+    button.textContent = button.dataset.text.replace("{place}", `\u2068${clockOf(before)}\u2069`);
     button.hidden = false;
     button.addEventListener("click", () => {
       player.currentTime = before;

@@ -52,6 +52,7 @@ ERASED: Final[Mapping[str, str]] = {
     "uploads": N_("unfinished uploads of the recording"),
     "key": N_("the key that every copy of the recording needs to be opened"),
     "transcripts": N_("its transcripts"),
+    "clips": N_("the moments that teachers picked from it"),
     "view-log": N_("the list of who watched it"),
     "meeting-times": N_("the day and time of the video call"),
     "email-address": N_("your email address"),

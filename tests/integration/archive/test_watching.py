@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from firsthand.services.archive.handlers.viewings import ViewLog, name_first
-from firsthand.services.archive.model import Viewer, Viewing
+from firsthand.services.archive.model import Clip, Viewer, Viewing
 from firsthand.services.archive.repository import Viewings
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.renewals import renew
@@ -14,6 +14,7 @@ from tests.archive import QU, START, Archive
 from tests.patience import PATIENCE
 
 PLACE = "/archive/api/v1/recordings/c1/place"
+CLIPS, WATCH = "/archive/api/v1/recordings/c1/clips", "/archive/api/v1/watch/c1/clips"
 
 
 async def watched(archive: Archive) -> dict[str, Any]:
@@ -82,3 +83,51 @@ async def test_where_a_viewer_stopped_is_kept_for_that_viewer_alone_and_only_whi
     await archive.until("archive.erased")
     await log.save_what_waits(all_of_it=True)
     assert await Viewings(archive.context, QU).last_of("c1", "student-year-3") is None
+
+
+async def test_a_tutor_picks_moments_for_everybody_who_may_watch(archive: Archive, film: bytes) -> None:
+    await archive.awaiting()
+    await archive.upload(film)
+    sha = (await archive.until("recording.archived")).data.sha256
+    early = await archive.http.post(CLIPS, headers=archive.tutor(), json={"start": 0, "title": "too early"})
+    assert early.status_code == 404, "a tutor who may not watch picks nothing"
+    await archive.consent("ConsentReleasedV1", released=True, released_sha256=sha)
+    await archive.until_answer(200, WATCH, archive.student())
+    for start, end, title in ((1000, 99_000, "Listen to the Quetzalcoatl"), (200, None, "Feeding")):
+        body = {"start": start, "end": end, "title": title}
+        assert (await archive.http.post(CLIPS, headers=archive.tutor(), json=body)).status_code == 201
+    (first, second) = (await archive.http.get(WATCH, headers=archive.student())).json()["clips"]
+    assert (first["start"], first["end"], first["title"]) == (200, None, "Feeding")
+    assert second["start"] == 1000
+    assert 1900 < second["end"] < 2100, "no further than the recording"
+    page = await archive.http.get("/archive/watch/c1", headers=archive.student() | {"Accept": "text/html"})
+    assert "Listen to the Quetzalcoatl" in page.text
+    assert "data-picking" not in page.text
+    for path in archive.deployment.settings.data.rglob("*"):
+        assert not path.is_file() or b"Quetzalcoatl" not in path.read_bytes(), path
+
+    body = {"start": 0, "title": "x"}
+    assert (await archive.http.post(CLIPS, headers=archive.student(), json=body)).status_code == 403
+    assert (await archive.http.post(CLIPS, headers=archive.tutor(person="tutor9"), json=body)).status_code == 404
+    assert (await archive.http.get(WATCH, headers=archive.student("year-1"))).status_code == 404
+    for wrong in ({"start": 3000, "title": "x"}, {"start": 500, "end": 400, "title": "x"}, {"start": 0, "title": ""}):
+        assert (await archive.http.post(CLIPS, headers=archive.tutor(), json=wrong)).status_code == 422
+    gone = await archive.http.delete(f"{CLIPS}/{first['clip_id']}", headers=archive.tutor())
+    assert gone.status_code == 204
+    assert (await archive.http.delete(f"{CLIPS}/{first['clip_id']}", headers=archive.tutor())).status_code == 404
+
+    await archive.withdraw()
+    await archive.until_answer(404, WATCH, archive.student())
+    assert (await archive.http.post(CLIPS, headers=archive.tutor(), json=body)).status_code == 404
+    await archive.consent("ErasureRequestedV1", "erased", erasure_id="e1")
+    assert "clips" in (await archive.until("archive.erased")).data.erased
+    assert (await archive.context.store.collection(Clip, QU).find({"contact_id": "c1"})).items == []
+
+
+async def test_a_recording_has_so_many_clips_and_no_more(archive: Archive, film: bytes) -> None:
+    await archive.released(film)
+    body = {"start": 0, "title": "x"}
+    for _ in range(100):
+        assert (await archive.http.post(CLIPS, headers=archive.tutor(), json=body)).status_code == 201
+    more = await archive.http.post(CLIPS, headers=archive.tutor(), json=body)
+    assert more.json()["type"] == "urn:firsthand:archive:too-many"
