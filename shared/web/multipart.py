@@ -24,6 +24,7 @@ class SentForm:
     _pieces: list[bytes] = field(default_factory=list)
     _name: str = ""
     _is_file: bool = False
+    _is_over: bool = False  # the file that is wanted; a second one of its name is not
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
     _text: bytearray = field(default_factory=bytearray)
@@ -81,13 +82,14 @@ class SentForm:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            if self._name != self.wanted:
+            if self._name != self.wanted or self._is_over:
                 return
             self._pieces.append(data[start:end])
         elif len(self._text) < _LONGEST_FIELD:
             self._text += data[start:end]
 
     def _end(self) -> None:
+        self._is_over = self._is_over or (self._is_file and self._name == self.wanted)
         if not self._is_file and len(self.fields) < _MOST_FIELDS:
             self.fields[self._name] = self._text.decode("utf-8", "replace")
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from firsthand.example import journey as play
-from firsthand.example.media import make_video
+from firsthand.example.media import make_audio, make_video
 from tests.browser.house import PHONE, House
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="session")]
@@ -157,3 +157,27 @@ async def test_a_student_goes_on_where_it_stopped_jumps_and_changes_the_speed(ho
         "video => new Promise(done => video.addEventListener('timeupdate', () => video.currentTime > 15.2 && done()))"
     )
     await student.close()
+
+
+async def test_what_a_meeting_provider_gives_is_brought_in_one_go(
+    house: House, browser: Browser, tmp_path: Path
+) -> None:
+    journey = await house.new_family("held")
+    tutor = await house.signed_in(browser, "tutor")
+    page = await tutor.new_page()
+    await page.goto(f"/archive/recordings/{journey.contact_id}")
+    names = ("audio1.m4a", "GMT20261128.cc.vtt", "GMT20261128.transcript.vtt", "video1.mp4")
+    for name, content in zip(
+        names,
+        (make_audio(4), play.CAPTIONS.replace("Mother", "Captions").encode(), play.CAPTIONS.encode(), make_video(8)),
+        strict=True,
+    ):
+        (tmp_path / name).write_bytes(content)
+    await page.locator("#recording").set_input_files([tmp_path / name for name in names])
+    await page.get_by_role("button", name="Upload", exact=True).click()
+    await page.wait_for_url("**?done=taken-in")
+    held = await play.recording(journey, "held")
+    assert held["media"] == "video"
+    found = await journey.family.call("GET", "/archive/api/v1/family/transcripts/en")
+    assert [line["speaker"] for line in found["lines"]] == ["Mother", "Student", "Mother"]
+    await tutor.close()

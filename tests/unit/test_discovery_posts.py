@@ -369,3 +369,12 @@ async def test_a_form_of_fields_without_end_fills_no_memory() -> None:
     upload = SentForm("multipart/form-data; boundary=x", chunks(), "file")
     assert [piece async for piece in upload.file()] == []
     assert len(upload.fields) == 20
+
+
+async def test_of_two_files_of_one_name_only_the_first_is_taken() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for content in (b"first", b"second"):
+            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + content + b"\r\n"
+        yield b"--x--\r\n"
+
+    assert await SentForm("multipart/form-data; boundary=x", chunks(), "file").whole(100) == b"first"

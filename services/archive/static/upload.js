@@ -4,6 +4,10 @@ const PIECE = 4 * 1024 * 1024; // bytes a request: the progress moves, and littl
 const WAITS = [1, 2, 4, 8, 15]; // seconds before each further attempt; then the last
 
 for (const form of document.querySelectorAll("form[data-upload]")) {
+  if (form.dataset.captions) {
+    form.querySelector("input[type=file]").multiple = true;
+    form.querySelector("[data-with-captions]").hidden = false;
+  }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     new Upload(form).run();
@@ -14,7 +18,9 @@ class Upload {
   constructor(form) {
     this.form = form;
     this.words = form.dataset;
-    this.file = form.querySelector("input[type=file]").files[0];
+    const chosen = [...form.querySelector("input[type=file]").files];
+    this.captions = this.words.captions ? captionsOf(chosen) : null;
+    this.file = recordingOf(chosen);
     this.button = form.querySelector("button.primary");
     this.bar = form.querySelector("[data-progress]");
     this.problem = form.querySelector("[data-problem]");
@@ -25,9 +31,12 @@ class Upload {
     this.button.disabled = true;
     this.problem.hidden = true;
     try {
-      const { url, offset } = (await this.resumed()) ?? (await this.created());
-      await this.send(url, offset);
-      localStorage.removeItem(this.memory);
+      if (this.file) {
+        const { url, offset } = (await this.resumed()) ?? (await this.created());
+        await this.send(url, offset);
+        localStorage.removeItem(this.memory);
+      }
+      if (this.captions) await this.bring(this.captions);
       location.assign(this.words.done);
     } catch (problem) {
       localStorage.removeItem(this.memory);
@@ -74,6 +83,13 @@ class Upload {
     this.show(offset);
   }
 
+  async bring(captions) {
+    this.say(this.words.checking);
+    const headers = { Accept: "application/json" };
+    const answer = await this.patiently(() => fetch(this.words.captions, { method: "PUT", headers, body: captions }));
+    if (!answer.ok) throw new Error(await explained(answer, this.words.failed));
+  }
+
   ask(method, url, headers = {}, body = undefined) {
     return fetch(url, { method, body, headers: { ...headers, "Tus-Resumable": "1.0.0", Accept: "application/json" } });
   }
@@ -105,6 +121,20 @@ class Upload {
     this.problem.hidden = false;
     this.problem.querySelector("p").textContent = text;
   }
+}
+
+const isCaptions = (file) => /\.(vtt|srt)$/i.test(file.name);
+
+// A meeting provider gives a picture with its sound, the sound alone, a transcript, and captions: the first and the
+// third say it all.
+function recordingOf(files) {
+  const media = files.filter((file) => !isCaptions(file));
+  return media.find((file) => file.type.startsWith("video/")) ?? media[0];
+}
+
+function captionsOf(files) {
+  const captions = files.filter(isCaptions);
+  return captions.find((file) => /transcript/i.test(file.name)) ?? captions[0];
 }
 
 async function explained(answer, otherwise) {
