@@ -9,10 +9,13 @@ from starlette.responses import Response
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.viewings import ViewLog
 from firsthand.services.archive.http.doors import context_of, family_viewer, told, viewer_of
+from firsthand.services.archive.http.licence import note_of
 from firsthand.services.archive.http.playing import NotSatisfiable, PlayResponse, Showing, etag_of, span_of
-from firsthand.services.archive.model import Viewer
+from firsthand.services.archive.model import Recording, Viewer
 from firsthand.services.archive.repository import shelf_of
+from firsthand.shared.copies import institution_of
 from firsthand.shared.identifiers import Id
+from firsthand.shared.service import Context
 from firsthand.shared.sessions import Family, Staff
 from firsthand.shared.web.access import FamilySession, Student
 
@@ -51,11 +54,13 @@ async def _play(
         shown = recording.media
         if shown is None:
             raise NotOpen
+        note = await _note(context, recording, viewer) if download and not viewer.family else b""
+        size = shown.bytes + len(note)
         try:
             headers = request.headers
-            span = span_of(shown.bytes, headers.get("range"), headers.get("if-range"), etag_of(shown))
+            span = span_of(size, headers.get("range"), headers.get("if-range"), etag_of(shown, note))
         except NotSatisfiable:
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{shown.bytes}"})
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
         key = await context.vault.media_key(institution, contact_id)
         reader = await shelf_of(context, institution, contact_id).reader(shown.file, key)
 
@@ -65,4 +70,10 @@ async def _play(
             await context.own(ViewLog).note(institution, contact_id, viewer, seconds)
 
     showing = Showing(gate, recording, viewer, shown, download, partial(context.verifier.is_void, session))
-    return PlayResponse(showing, reader, span, seen=seen)
+    return PlayResponse(showing, reader, span, seen=seen, note=note)
+
+
+async def _note(context: Context, recording: Recording, viewer: Viewer) -> bytes:
+    institution = await institution_of(context, recording.institution)
+    name = institution.name if institution else recording.institution
+    return note_of(recording, viewer, name, context.clock.now().date())

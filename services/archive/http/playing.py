@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from starlette.responses import Response
@@ -88,13 +89,16 @@ class PlayResponse(Response):
     """
 
     def __init__(
-        self, showing: Showing, reader: SealedReader, span: Span, *, seen: Callable[[int], Awaitable[None]]
-    ) -> None:
+        self, showing: Showing, reader: SealedReader, span: Span, *, seen: Callable[[int], Awaitable[None]],
+        note: bytes = b"",
+    ) -> None:  # fmt: skip
+        """`note`: bytes that follow the recording's own."""
         super().__init__(status_code=206 if span.partial else 200)
         self._showing = showing
         self._reader = reader
         self._span = span
         self._seen = seen
+        self._note = note
         self._sent = 0
         media = showing.media
         self.headers.update(
@@ -102,14 +106,14 @@ class PlayResponse(Response):
                 "content-type": media.mime,
                 "content-length": str(span.end - span.start),
                 "accept-ranges": "bytes",
-                "etag": etag_of(media),
+                "etag": etag_of(media, note),
                 "cache-control": "no-store",
                 "content-disposition": "attachment" if showing.download else "inline",
                 "x-accel-buffering": "no",  # a proxy must not keep what we may want to take back
             }
         )
         if span.partial:
-            self.headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{media.bytes}"
+            self.headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{media.bytes + len(note)}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = connection_of(scope)
@@ -141,8 +145,13 @@ class PlayResponse(Response):
         position = self._span.end if head else self._span.start
         reading = asyncio.get_running_loop()
         while position < self._span.end:
-            end = min(self._span.end, (position // CHUNK + 1) * CHUNK)
-            piece = await reading.run_in_executor(self._reader.threads, self._read, position, end)
+            own = self._showing.media.bytes
+            if position < own:
+                end = min(self._span.end, own, (position // CHUNK + 1) * CHUNK)
+                piece = await reading.run_in_executor(self._reader.threads, self._read, position, end)
+            else:
+                end = self._span.end
+                piece = self._note[position - own : end - own]
             await self._showing.still_admitted()
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             self._sent += len(piece)
@@ -165,8 +174,8 @@ class PlayResponse(Response):
                 await showing.still_admitted()
 
 
-def etag_of(media: Media) -> str:
-    return f'"{media.sha256}"'
+def etag_of(media: Media, note: bytes = b"") -> str:
+    return f'"{media.sha256}-{sha256(note).hexdigest()[:16]}"' if note else f'"{media.sha256}"'
 
 
 def _nothing() -> None:

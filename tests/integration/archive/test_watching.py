@@ -1,8 +1,12 @@
 """What a viewer leaves behind: how many watched, each once, and where each one stopped."""
 
 import asyncio
+import io
 from datetime import timedelta
 from typing import Any
+from xml.etree import ElementTree as ET
+
+import av
 
 from firsthand.services.archive.handlers.viewings import ViewLog, name_first
 from firsthand.services.archive.model import Clip, Viewer, Viewing
@@ -10,7 +14,7 @@ from firsthand.services.archive.repository import Viewings
 from firsthand.shared.clock import ManualClock
 from firsthand.shared.renewals import renew
 from firsthand.shared.service import Renewal
-from tests.archive import QU, START, Archive
+from tests.archive import FULL, QU, START, Archive
 from tests.patience import PATIENCE
 
 PLACE = "/archive/api/v1/recordings/c1/place"
@@ -131,3 +135,39 @@ async def test_a_recording_has_so_many_clips_and_no_more(archive: Archive, film:
         assert (await archive.http.post(CLIPS, headers=archive.tutor(), json=body)).status_code == 201
     more = await archive.http.post(CLIPS, headers=archive.tutor(), json=body)
     assert more.json()["type"] == "urn:firsthand:archive:too-many"
+
+
+async def test_a_copy_that_may_be_kept_says_for_what_it_was_given_and_to_whom(archive: Archive, film: bytes) -> None:
+    """In a box of its own behind what was released, where readers of XMP look for it."""
+    scopes = [*FULL, "download"]
+    sha = await archive.released(film, scopes=scopes)
+    place, me = "/archive/media/c1?download=1", archive.student()
+    copy = (await archive.http.get(place, headers=me)).content
+    shown = await archive.shown()
+    assert copy.startswith(shown)
+    note = copy[len(shown) :]
+    assert (int.from_bytes(note[:4]), note[4:8], note[8:24].hex()) == (
+        len(note), b"uuid", "be7acfcb97a942e89c71999491e3afac",
+    )  # fmt: skip
+    packet = ET.fromstring(note[24:].decode().split("?>", 1)[1].rsplit("<?", 1)[0])  # noqa: S314 - our own
+    terms = {
+        one.get("{http://www.w3.org/XML/1998/namespace}lang"): one.text
+        for one in packet.findall(".//{http://ns.adobe.com/xap/1.0/rights/}UsageTerms//{*}li")
+    }
+    assert set(terms) == {"x-default", "en", "ar", "es"}
+    assert "Do not give it to anyone" in str(terms["en"])
+    assert sha in str(packet.findtext(".//{http://purl.org/dc/elements/1.1/}source"))
+    assert "student-year-3" in str(packet.findtext(".//{http://purl.org/dc/elements/1.1/}identifier"))
+    with av.open(io.BytesIO(copy)) as container:
+        assert sum(1 for _ in container.decode(video=0)) > 10
+
+    # In pieces, also over the seam.
+    whole = await archive.http.get(place, headers=me | {"Range": f"bytes={len(shown) - 5}-"})
+    assert (whole.status_code, whole.content) == (206, copy[-len(note) - 5 :])
+    tail = await archive.http.get(place, headers=me | {"Range": f"bytes=-{len(note) // 2}"})
+    assert tail.content == copy[-(len(note) // 2) :]
+    beyond = await archive.http.get(place, headers=me | {"Range": f"bytes={len(copy)}-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(copy)}")
+    assert (await archive.http.get("/archive/media/c1", headers=me)).content == shown
+    own = await archive.http.get("/archive/family/media?download=1", headers=archive.family())
+    assert own.content == shown, "the family's own copy is what it released"
