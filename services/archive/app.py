@@ -3,6 +3,7 @@
 from firsthand.services.archive.bucket import ask_bucket, watch_bucket
 from firsthand.services.archive.gate import watch_consent
 from firsthand.services.archive.handlers.following import end_when_due, name_audience, restore_erasure
+from firsthand.services.archive.handlers.searching import keep_index
 from firsthand.services.archive.handlers.uploads import look_after_upload
 from firsthand.services.archive.handlers.versions import keep_workshop, work_on
 from firsthand.services.archive.handlers.viewings import keep_view_log, name_first
@@ -27,6 +28,6 @@ SERVICE = Service(
     menu=MENU,
     restore_erasure=restore_erasure,
     renewals={Recording: Renewal("case_id", name_audience), Viewing: Renewal("first", name_first)},
-    background=(watch_consent, keep_view_log, keep_workshop, watch_bucket, ask_bucket),
+    background=(watch_consent, keep_view_log, keep_workshop, keep_index, watch_bucket, ask_bucket),
     settings=ArchiveSettings,
 )

@@ -27,6 +27,7 @@ from firsthand.services.archive.repository import Transcripts
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
 from firsthand.shared.store import NoSuchPlace
+from firsthand.shared.tasks import ended
 from firsthand.shared.vault import VaultError
 
 MOST_WORDS: Final = 10  # of a question
@@ -155,10 +156,20 @@ class WordIndex:
         shelf = self._shelves.setdefault(institution, _Shelf())
         if shelf.reading is None:
             shelf.reading = asyncio.create_task(self._read(institution, shelf), name="search index")
+            shelf.reading.add_done_callback(self._note_failure)
         reading = shelf.reading
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(reading), _WAIT)
         return shelf.with_all(map(self._number, words), shown_to, after, _MOST_LOOKS + 1), reading.done()
+
+    def _note_failure(self, reading: asyncio.Task[None]) -> None:
+        """Whoever waits for it is told; nobody may."""
+        if not reading.cancelled() and (error := reading.exception()):
+            self._context.log.warning("the search index lags behind: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        """End all reading."""
+        await ended([shelf.reading for shelf in self._shelves.values() if shelf.reading])
 
     async def forget(self, institution: InstitutionId, contact_id: str) -> None:
         """Leave nothing of a contact."""
@@ -225,6 +236,14 @@ class WordIndex:
         return hash(self._secret + word)
 
 
+async def keep_index(context: Context) -> None:
+    """End the reading with the service."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await context.own(WordIndex).close()
+
+
 async def search(
     context: Context, institution: InstitutionId, viewer: Viewer, text: str, *, after: str | None, limit: int
 ) -> Results:
@@ -277,4 +296,4 @@ async def _found(
     return Found(written.recording, entry.language, shown) if shown else None
 
 
-__all__ = ["Found", "FoundLine", "Results", "WordIndex", "search"]
+__all__ = ["Found", "FoundLine", "Results", "WordIndex", "keep_index", "search"]
