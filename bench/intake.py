@@ -93,7 +93,7 @@ def _kept(packet: Any, edits: list[Edit]) -> Iterator[Any]:
         kinds = {edit.kind for edit in edits if edit.start <= at < edit.end}
         if "cut" in kinds:
             continue
-        if isinstance(frame, av.VideoFrame):
+        if packet.stream.type == "video":
             gone = sum(edit.end - edit.start for edit in edits if edit.kind == "cut" and edit.end <= at)
             frame.pts -= round(Fraction(gone, 1000) / frame.time_base)
             frame.pict_type = av.video.frame.PictureType.NONE
