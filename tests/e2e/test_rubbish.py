@@ -210,6 +210,7 @@ def judged(door: Door, answer: httpx.Response) -> str:
     return ""
 
 
+@pytest.mark.timeout(300)  # some 5,000 requests
 async def test_no_rubbish_at_any_door_breaks_anything_or_reaches_the_log(world: World) -> None:
     dice, wrong = random.Random(20261121), []
     schemas = {name: await world.callers["anybody"].call("GET", f"/{name}/openapi.json") for name in SERVICES}

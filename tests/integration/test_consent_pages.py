@@ -300,7 +300,7 @@ async def test_what_a_yes_covers_is_no_no_in_the_receipt(house: House) -> None:
     of = {one["purpose"]: one for one in receipt["processing"]["purposes"]}
     assert (of["record-audio"]["allowed"], of["record-audio"]["included_in"]) == (True, "record-video")
     assert (of["share-institution"]["allowed"], of["share-institution"]["included_in"]) == (False, None)
-    assert not of.keys() & {"share-partners", "share-public", "transcript"}  # nobody was asked
+    assert not of.keys() & {"share-partners", "share-public"}  # nobody was asked
 
 
 async def test_approving_approves_what_the_form_shows_or_saves_it_first(bare: House) -> None:

@@ -23,7 +23,7 @@ async def test_an_erasure_removes_media_uploads_key_and_view_log_and_then_says_s
     await archive.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
     erased = await archive.until("archive.erased")
     assert erased.data.erasure_id == "e1"
-    assert set(erased.data.erased) == {"media", "uploads", "key", "view-log"}
+    assert set(erased.data.erased) == {"media", "uploads", "transcripts", "clips", "key", "view-log"}
     assert archive.media_files() == []
     assert await archive.context.vault.erased(QU) == ["c1"]
     await archive.until_answer(404, "/archive/family/media", archive.family())
