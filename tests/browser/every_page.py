@@ -99,6 +99,7 @@ PAGES = (
     PageAt("tutor", "/archive/recordings/{contact_id}", "/archive/recordings/{uploaded}"),
     PageAt("tutor", "/archive/recordings/{contact_id}", "/archive/recordings/{released}"),
     PageAt("student", "/archive/watch/{contact_id}", "/archive/watch/{released}"),
+    PageAt("tutor", "/archive/watch/{contact_id}", "/archive/watch/{released}"),
     PageAt("student", "/archive/search", "/archive/search"),
     PageAt("student", "/archive/search", "/archive/search?q=mother"),
     PageAt("student", "/archive/search", "/archive/search?q=nobody+says+this"),

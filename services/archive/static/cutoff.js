@@ -19,7 +19,7 @@ function guard(place) {
       player.load();
       player.hidden = true;
       if (bar) bar.hidden = true;
-      showText(false);
+      showBeside(false);
     }
     const [first, second] = notice.querySelectorAll("p");
     if (notice.hidden || first.textContent !== title) {
@@ -36,7 +36,7 @@ function guard(place) {
     if (bar) bar.hidden = false;
     player.src = source;
     player.currentTime = at;
-    showText(true);
+    showBeside(true);
   }
 
   async function look() {
@@ -52,7 +52,11 @@ function guard(place) {
     } else {
       const problem = await answer.json().catch(() => ({}));
       close(problem.title ?? place.dataset.cannotTitle, problem.detail ?? "");
-      if (answer.status === 404) return takeText();
+      if (answer.status === 404) {
+        takeText();
+        for (const part of document.querySelectorAll("[data-beside]")) part.remove();
+        return;
+      }
     }
     setTimeout(look, EVERY);
   }
@@ -60,15 +64,14 @@ function guard(place) {
   setTimeout(look, EVERY);
 }
 
-const texts = document.querySelectorAll("[data-said]");
-
-function showText(shown) {
-  for (const text of texts) text.hidden = !shown;
+// `data-said`: what is said; `data-beside`: what else goes with the player.
+function showBeside(shown) {
+  for (const part of document.querySelectorAll("[data-said], [data-beside]")) part.hidden = !shown;
 }
 
 // For good: what somebody said stays in no page that may no longer show it.
 function takeText() {
-  for (const text of texts) text.remove();
+  for (const text of document.querySelectorAll("[data-said]")) text.remove();
   for (const track of document.querySelectorAll("[data-plays] track")) track.remove();
 }
 
