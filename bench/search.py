@@ -32,7 +32,7 @@ import uvloop
 
 from firsthand.services.archive.handlers.searching import WordIndex
 from firsthand.services.archive.model import Cue, Media, Recording, Transcript
-from firsthand.services.archive.model.captions import Lines
+from firsthand.services.archive.model.captions import Lines, packed
 from firsthand.services.archive.model.words import words_of
 from firsthand.shared.bus import BusSettings
 from firsthand.shared.bus.topology_apply import apply
@@ -113,7 +113,7 @@ async def _seed(context: Any, hour: Hour) -> None:
     sealed = await context.vault.seal_many(
         QU, contact_id,
         {one.field("shown"): Lines.of(cues).to_seal(),
-         one.field("words"): " ".join(words_of("\n".join(cue.text for cue in cues)))},
+         one.field("words"): packed(" ".join(words_of("\n".join(cue.text for cue in cues))))},
     )  # fmt: skip
     one.shown, one.words = sealed[one.field("shown")], sealed[one.field("words")]
     await context.store.collection(Transcript, QU).insert(one)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.model import Cue, Edit, Recording, Transcript, Version, Viewer
-from firsthand.services.archive.model.captions import Lines, changed, read
+from firsthand.services.archive.model.captions import Lines, changed, packed, read
 from firsthand.services.archive.model.refusals import not_edited, not_written
 from firsthand.services.archive.model.transcript import MOST_LANGUAGES
 from firsthand.services.archive.model.words import words_of
@@ -179,7 +179,7 @@ async def _show(context: Context, transcript: Transcript, cues: Sequence[Cue]) -
 
 
 def _words_of(cues: Sequence[Cue]) -> str:
-    return " ".join(sorted(words_of("\n".join(cue.text for cue in cues))))
+    return packed(" ".join(sorted(words_of("\n".join(cue.text for cue in cues)))))
 
 
 async def _written(context: Context, recording: Recording, transcript: Transcript, *, waits: bool) -> Written:

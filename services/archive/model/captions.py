@@ -3,6 +3,8 @@
 import html
 import io
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,11 +61,11 @@ class Lines:
 
     @classmethod
     def unsealed(cls, text: str) -> "Lines":
-        told, _, said = text.partition("\n")
+        told, _, said = unpacked(text).partition("\n")
         return cls(said, told)
 
     def to_seal(self) -> str:
-        return f"{self.told}\n{self.said}"
+        return packed(f"{self.told}\n{self.said}")
 
     def cues(self, numbers: Sequence[int] | None = None) -> list[Cue]:
         """Give all lines, or those of these numbers."""
@@ -73,6 +75,15 @@ class Lines:
             Cue.model_construct(start=starts[number], end=ends[number], text=texts[number], speaker=names[of[number]])
             for number in (range(len(texts)) if numbers is None else numbers)
         ]
+
+
+def packed(text: str) -> str:
+    """Write a long text as a third of its length: what is sealed is read from a disk again and again."""
+    return b64encode(zlib.compress(text.encode())).decode()
+
+
+def unpacked(text: str) -> str:
+    return zlib.decompress(b64decode(text)).decode()
 
 
 def read(content: bytes, duration_seconds: float | None = None) -> list[Cue]:
@@ -178,4 +189,4 @@ def changed(cues: Sequence[Cue], edits: Sequence[Edit]) -> list[Cue]:
     return [cue.model_copy(update={"start": cue.start - by, "end": cue.end - by}) for cue, by in moved]
 
 
-__all__ = ["MOST_BYTES", "Cue", "Form", "Lines", "changed", "read", "written"]
+__all__ = ["MOST_BYTES", "Cue", "Form", "Lines", "changed", "packed", "read", "unpacked", "written"]
