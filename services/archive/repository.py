@@ -136,9 +136,16 @@ class Versions:
     async def save(self, version: Version) -> Version:
         return await self._documents.save(version)
 
-    async def forget(self, contact_id: str, *, but: str = "") -> None:
-        """Remove those of a contact, but one."""
-        while found := [one for one in (await self._documents.find({"contact_id": contact_id})).items if one.id != but]:
+    async def all_of(self, contact_id: str) -> list[Version]:
+        return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
+
+    async def delete(self, version: Version) -> None:
+        """Raises Conflict."""
+        await self._documents.delete(version)
+
+    async def forget(self, contact_id: str) -> None:
+        """Remove those of a contact."""
+        while found := await self.all_of(contact_id):
             for version in found:
                 with contextlib.suppress(Conflict):  # it is being worked on: the next round takes it
                     await self._documents.delete(version)
@@ -168,14 +175,14 @@ class Transcripts:
 
     async def name_audience(self, recording: Recording, at: datetime) -> None:
         """Have them name whom the recording is shown to. Raises Conflict."""
-        for one in await self._all(recording.id):
+        for one in await self.all_of(recording.id):
             if one.shown_to != (recording.shown_to or ""):
                 one.shown_to, one.changed_at = recording.shown_to or "", at
                 await self._documents.save(one)
 
     async def forget(self, contact_id: str, *, but: Collection[str] = ()) -> None:
         """Remove those of a contact, but of these versions."""
-        while found := [one for one in await self._all(contact_id) if one.file not in but]:
+        while found := [one for one in await self.all_of(contact_id) if one.file not in but]:
             for one in found:
                 with contextlib.suppress(Conflict):  # somebody changes it: the next round takes it
                     await self._documents.delete(one)
@@ -188,7 +195,7 @@ class Transcripts:
     async def count_shown(self) -> int:
         return await self._documents.count({"is_shown": True})
 
-    async def _all(self, contact_id: str) -> list[Transcript]:
+    async def all_of(self, contact_id: str) -> list[Transcript]:
         return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
 
 
@@ -211,14 +218,16 @@ class Clips:
     async def add(self, clip: Clip) -> Clip:
         return await self._documents.insert(clip)
 
+    async def all_of(self, contact_id: str) -> list[Clip]:
+        return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
+
     async def remove(self, clip: Clip) -> None:
         """Raises Conflict."""
         await self._documents.delete(clip)
 
     async def forget(self, contact_id: str, *, but: Collection[str] = ()) -> None:
         """Remove those of a contact, but of these versions."""
-        while found := [one for one in (await self._documents.find({"contact_id": contact_id}, limit=500)).items
-                        if one.file not in but]:  # fmt: skip
+        while found := [one for one in await self.all_of(contact_id) if one.file not in but]:
             for one in found:
                 with contextlib.suppress(Conflict):
                     await self._documents.delete(one)

@@ -50,6 +50,7 @@ async def test_the_demo_completes_the_chain_and_the_withdrawn_recording_no_longe
     await _shows_the_whole_chain(system, system.everything.environment)
 
 
+@pytest.mark.timeout(300)  # six processes begin beside other tests
 async def test_the_demo_completes_the_chain_with_services_apart_on_mongodb(
     tmp_path: Path, mongo_server: MongoServer, mongo_url: str
 ) -> None:

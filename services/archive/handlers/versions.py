@@ -323,7 +323,7 @@ def _history(recording: Recording, version: Version, prepared: Prepared) -> dict
 
 async def tidy(context: Context, recording: Recording) -> None:
     """Keep what stays in one place, and remove what it replaced, and what it was made of."""
-    shelf, versions = shelf_of(context, recording.institution, recording.id), Versions(context, recording.institution)
+    shelf = shelf_of(context, recording.institution, recording.id)
     if recording.original:
         await shelf.settle(recording.original.file)
     if recording.media:
@@ -332,9 +332,32 @@ async def tidy(context: Context, recording: Recording) -> None:
     for file in recording.replaced:
         await shelf.remove_parts(file)
         await shelf.remove(file)
-    await versions.forget(recording.id, but=recording.making)
-    await Transcripts(context, recording.institution).forget(recording.id, but=recording.kept_files)
+    await _forget_replaced(context, recording)
     await Clips(context, recording.institution).forget(recording.id, but=recording.kept_files)
+
+
+async def _forget_replaced(context: Context, recording: Recording) -> None:
+    """Remove what is stored of versions that are no longer there. The recording is read after them: it names a version
+    before anything of that version is stored, so that nothing goes that was begun meanwhile.
+    """
+    institution, contact_id = recording.institution, recording.id
+    versions, transcripts = Versions(context, institution), Transcripts(context, institution)
+    clips = Clips(context, institution)
+    jobs = await versions.all_of(contact_id)
+    texts, picked = await transcripts.all_of(contact_id), await clips.all_of(contact_id)
+    now = await Recordings(context, institution).get(contact_id)
+    if now is None:
+        return
+    with suppress(Conflict):  # somebody works on it: the next one who tidies takes it
+        for job in jobs:
+            if job.id != now.making:
+                await versions.delete(job)
+        for text in texts:
+            if text.file not in now.kept_files:
+                await transcripts.delete(text)
+        for clip in picked:
+            if clip.file not in now.kept_files:
+                await clips.remove(clip)
 
 
 async def keep_only_what_is_shown(context: Context, recording: Recording) -> None:

@@ -9,7 +9,8 @@ import av
 import httpx
 import pytest
 
-from firsthand.services.archive.repository import Recordings
+from firsthand.services.archive.handlers.versions import tidy
+from firsthand.services.archive.repository import Recordings, Versions
 from tests.archive import AKL, QU, Archive
 from tests.recordings import Picture, Sound, made
 
@@ -73,6 +74,19 @@ async def test_a_family_takes_something_out_and_silences_something(archive: Arch
     assert [level > 0.1 for level in quiet] == [True, False, False, False, True, True]
     now = (await archive.http.get(f"{FAMILY}/editing", headers=archive.family())).json()
     assert (now["draft"], len(now["edits"]), len(now["earlier"])) == ([], 3, 1)
+
+
+async def test_whoever_tidies_up_late_takes_nothing_that_was_begun_meanwhile(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    await held(archive, ten_seconds)
+    before = await Recordings(archive.context, QU).get("c1")
+    assert before
+    await propose(archive, CUT)
+    assert (await make(archive)).status_code == 202
+    await tidy(archive.context, before)
+    assert await Versions(archive.context, QU).all_of("c1")
+    await archive.until("recording.archived", 2)
 
 
 async def test_an_earlier_version_can_be_used_again_until_the_release_and_is_gone_then(

@@ -71,7 +71,7 @@ async def found(archive: Archive, words: str, headers: dict[str, str] | None = N
 
 
 async def kept(archive: Archive) -> list[Transcript]:
-    return await Transcripts(archive.context, QU)._all("c1")
+    return await Transcripts(archive.context, QU).all_of("c1")
 
 
 async def until_gone(archive: Archive) -> None:
