@@ -1,7 +1,7 @@
 """Archive's documents of one institution."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,7 +16,7 @@ from firsthand.shared.events import AnyEvent
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
-from firsthand.shared.store import AlreadyExists, AnyOf, Conflict, OneOf, Page, Range, Where
+from firsthand.shared.store import AlreadyExists, AnyOf, Collection, Conflict, D, OneOf, Page, Range, Where
 
 # Every consent makes a recording, most of which nobody will ever expect.
 _EXPECTED: Final = OneOf.of(stage for stage in STAGES if stage != "unexpected")
@@ -139,16 +139,14 @@ class Versions:
     async def all_of(self, contact_id: str) -> list[Version]:
         return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
 
-    async def delete(self, version: Version) -> None:
-        """Raises Conflict."""
-        await self._documents.delete(version)
+    async def remove(self, versions: Iterable[Version]) -> None:
+        """One that is being worked on is left to whoever tidies up next."""
+        await _remove(self._documents, versions)
 
     async def forget(self, contact_id: str) -> None:
         """Remove those of a contact."""
         while found := await self.all_of(contact_id):
-            for version in found:
-                with contextlib.suppress(Conflict):  # it is being worked on: the next round takes it
-                    await self._documents.delete(version)
+            await self.remove(found)
 
 
 class Transcripts:
@@ -180,12 +178,14 @@ class Transcripts:
                 one.shown_to, one.changed_at = recording.shown_to or "", at
                 await self._documents.save(one)
 
-    async def forget(self, contact_id: str, *, but: Collection[str] = ()) -> None:
-        """Remove those of a contact, but of these versions."""
-        while found := [one for one in await self.all_of(contact_id) if one.file not in but]:
-            for one in found:
-                with contextlib.suppress(Conflict):  # somebody changes it: the next round takes it
-                    await self._documents.delete(one)
+    async def remove(self, transcripts: Iterable[Transcript]) -> None:
+        """One that is being changed is left to whoever tidies up next."""
+        await _remove(self._documents, transcripts)
+
+    async def forget(self, contact_id: str) -> None:
+        """Remove those of a contact."""
+        while found := await self.all_of(contact_id):
+            await self.remove(found)
 
     async def shown_since(self, since: datetime, after: str | None, limit: int) -> Page[Transcript]:
         """Those that are shown, changed at `since` or later, the earliest first."""
@@ -221,16 +221,13 @@ class Clips:
     async def all_of(self, contact_id: str) -> list[Clip]:
         return (await self._documents.find({"contact_id": contact_id}, limit=500)).items
 
-    async def remove(self, clip: Clip) -> None:
-        """Raises Conflict."""
-        await self._documents.delete(clip)
+    async def remove(self, clips: Iterable[Clip]) -> None:
+        await _remove(self._documents, clips)
 
-    async def forget(self, contact_id: str, *, but: Collection[str] = ()) -> None:
-        """Remove those of a contact, but of these versions."""
-        while found := [one for one in await self.all_of(contact_id) if one.file not in but]:
-            for one in found:
-                with contextlib.suppress(Conflict):
-                    await self._documents.delete(one)
+    async def forget(self, contact_id: str) -> None:
+        """Remove those of a contact."""
+        while found := await self.all_of(contact_id):
+            await self.remove(found)
 
 
 class Viewings:
@@ -314,6 +311,12 @@ class Viewings:
                     await self._documents.delete(viewing)
                 except Conflict:  # somebody watches at this moment: the next round takes it
                     continue
+
+
+async def _remove(documents: Collection[D], found: Iterable[D]) -> None:
+    for one in found:
+        with contextlib.suppress(Conflict):  # somebody changes it, or has removed it
+            await documents.delete(one)
 
 
 def shelf_of(context: Context, institution: InstitutionId, contact_id: str) -> Shelf:

@@ -50,7 +50,7 @@ async def make_clip(
     try:
         await gate_of(context).admit(institution, contact_id, viewer)
     except NotOpen:  # it was withdrawn meanwhile
-        await clips.remove(made)
+        await clips.remove([made])
         raise
     return made
 
@@ -73,7 +73,7 @@ async def remove_clip(
     clip = await clips.get(clip_id)
     if clip is None or clip.contact_id != contact_id:
         raise NotOpen
-    await clips.remove(clip)
+    await clips.remove([clip])
 
 
 __all__ = ["Picked", "clips_of", "make_clip", "remove_clip"]

@@ -22,7 +22,7 @@ from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.listing import audiences_of
 from firsthand.services.archive.handlers.transcripts import read_by_viewer
 from firsthand.services.archive.model import Cue, Recording, Transcript, Viewer
-from firsthand.services.archive.model.captions import unpacked
+from firsthand.services.archive.model.captions import packed, unpacked
 from firsthand.services.archive.model.words import lines_with, marked, words_of
 from firsthand.services.archive.repository import Transcripts
 from firsthand.shared.identifiers import InstitutionId
@@ -216,8 +216,8 @@ class WordIndex:
         await shelf.remove([one.id])
         try:
             text = await self._context.vault.open(one.institution, one.contact_id, one.field("words"), one.words)
-        except VaultError:  # it is being erased
-            return
+        except VaultError:  # it is being erased, or was: it is known, so that nobody looks for it, and has no words
+            text = packed("")
         shelf.add(entry, map(self._number, unpacked(text).split()))
 
     async def _drop_gone(self, transcripts: Transcripts, shelf: _Shelf) -> None:

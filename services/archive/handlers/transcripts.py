@@ -1,5 +1,6 @@
 """The use cases of a written version: bring it, read it, change it, show it, remove it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ from firsthand.services.archive.model.words import words_of
 from firsthand.services.archive.repository import Recordings, Transcripts, Versions
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, use_case
-from firsthand.shared.store import AlreadyExists
 from firsthand.shared.vault import Sealed
 
 
@@ -41,7 +41,8 @@ async def bring_transcript(
     recording.admits_words(now)
     transcripts, file = Transcripts(context, institution), recording.words_of
     media = recording.media
-    cues = read(content, media.duration_seconds if media and media.file == file else None)
+    length = media.duration_seconds if media and media.file == file else None
+    cues = await asyncio.to_thread(read, content, length)  # two MiB of a stranger's text take a while
     transcript = await transcripts.get(file, language)
     if transcript is None:
         if len(await transcripts.of(contact_id, file)) >= MOST_LANGUAGES:
@@ -155,6 +156,8 @@ async def remove_transcript(context: Context, institution: InstitutionId, contac
 async def carry_transcripts(context: Context, recording: Recording, version: Version) -> None:
     """Have the new version say what the one before it says, but for what was taken out. May be repeated."""
     transcripts = Transcripts(context, recording.institution)
+    for carried in await transcripts.of(recording.id, version.id):  # before a crash; the family may have changed more
+        await transcripts.delete(carried)
     for before in await transcripts.of(recording.id, version.made_from):
         after = before.model_copy(
             update={"id": Transcript.id_of(version.id, before.language), "file": version.id, "version": 0,
@@ -166,10 +169,7 @@ async def carry_transcripts(context: Context, recording: Recording, version: Ver
         if before.proposed and (cues := changed((await _opened(context, before, "proposed")).cues(), version.edits)):
             after.propose(await _sealed(context, after, "proposed", Lines.of(cues).to_seal()), len(cues), now)
         if after.shown or after.proposed:
-            try:
-                await transcripts.put(after)
-            except AlreadyExists:  # before a crash
-                continue
+            await transcripts.put(after)
 
 
 async def _show(context: Context, transcript: Transcript, cues: Sequence[Cue]) -> None:
@@ -206,12 +206,9 @@ async def _standing(context: Context, institution: InstitutionId, contact_id: st
 async def _if_still_allowed(context: Context, institution: InstitutionId, contact_id: str) -> None:
     """What is written down while the family takes that back does not stay. Raises Refused."""
     recording = await _standing(context, institution, contact_id)
-    try:
-        recording.admits_words(context.clock.now())
-    except Exception:
-        if recording.forbids_words or recording.leaves:
-            await Transcripts(context, institution).forget(contact_id)
-        raise
+    if recording.forbids_words or recording.leaves:
+        await Transcripts(context, institution).forget(contact_id)
+        raise not_written("not-allowed")
 
 
 __all__ = [

@@ -333,7 +333,6 @@ async def tidy(context: Context, recording: Recording) -> None:
         await shelf.remove_parts(file)
         await shelf.remove(file)
     await _forget_replaced(context, recording)
-    await Clips(context, recording.institution).forget(recording.id, but=recording.kept_files)
 
 
 async def _forget_replaced(context: Context, recording: Recording) -> None:
@@ -348,16 +347,9 @@ async def _forget_replaced(context: Context, recording: Recording) -> None:
     now = await Recordings(context, institution).get(contact_id)
     if now is None:
         return
-    with suppress(Conflict):  # somebody works on it: the next one who tidies takes it
-        for job in jobs:
-            if job.id != now.making:
-                await versions.delete(job)
-        for text in texts:
-            if text.file not in now.kept_files:
-                await transcripts.delete(text)
-        for clip in picked:
-            if clip.file not in now.kept_files:
-                await clips.remove(clip)
+    await versions.remove(job for job in jobs if job.id != now.making)
+    await transcripts.remove(text for text in texts if text.file not in now.kept_files)
+    await clips.remove(clip for clip in picked if clip.file not in now.kept_files)
 
 
 async def keep_only_what_is_shown(context: Context, recording: Recording) -> None:
@@ -367,8 +359,10 @@ async def keep_only_what_is_shown(context: Context, recording: Recording) -> Non
         recording.original = None
     for file in recording.forget_earlier():
         await shelf_of(context, recording.institution, recording.id).remove(file)
-    await Transcripts(context, recording.institution).forget(recording.id, but=recording.kept_files)
-    await Clips(context, recording.institution).forget(recording.id, but=recording.kept_files)
+    transcripts, clips = Transcripts(context, recording.institution), Clips(context, recording.institution)
+    texts, picked, kept = await transcripts.all_of(recording.id), await clips.all_of(recording.id), recording.kept_files
+    await transcripts.remove(text for text in texts if text.file not in kept)
+    await clips.remove(clip for clip in picked if clip.file not in kept)
 
 
 @use_case

@@ -91,12 +91,13 @@ async def captions(request: Request, contact_id: Id, language: LanguagePath, for
 @router.get("/api/v1/search")
 async def find(request: Request, staff: Student, q: Line, after: Cursor | None = None) -> SearchOut:
     """Where it is said, in what may be watched and read now: all the words, in any order and spelling."""
-    return await SearchOut.of(context_of(request), await results_of(request, staff, q, after))
+    with told():
+        return await SearchOut.of(context_of(request), await results_of(request, staff, q, after))
 
 
 async def results_of(request: Request, staff: Staff, text: str, after: str | None) -> Results:
-    with told():
-        return await search(context_of(request), staff.institution, viewer_of(staff), text, after=after, limit=A_PAGE)
+    """Raises CannotTell, NoSuchPlace."""
+    return await search(context_of(request), staff.institution, viewer_of(staff), text, after=after, limit=A_PAGE)
 
 
 @router.get("/api/v1/family/transcripts")
