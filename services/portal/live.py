@@ -90,9 +90,10 @@ class LivePages:
     async def _entered(self, event: AnyEvent) -> Journey | None:
         """The journey with the event in it, which this or another replica enters; None if that takes too long."""
         for looks in range(_LOOKS):
+            if looks:
+                await asyncio.sleep(_LOOK_AFTER * 1.5 ** (looks - 1))
             if journey := await has_entry(self._context, event.institution, event.subject, event.id):
                 return journey
-            await asyncio.sleep(_LOOK_AFTER * 1.5**looks)
         return None
 
 

@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 from typing import Final
@@ -26,6 +26,7 @@ from firsthand.services.archive.model.captions import packed, unpacked
 from firsthand.services.archive.model.words import lines_with, marked, words_of
 from firsthand.services.archive.repository import Transcripts
 from firsthand.shared.identifiers import InstitutionId
+from firsthand.shared.inputs import EARLIEST
 from firsthand.shared.service import Context
 from firsthand.shared.store import NoSuchPlace
 from firsthand.shared.tasks import ended
@@ -92,7 +93,7 @@ class _Shelf:
     entries: dict[int, Entry] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)  # by transcript id
     next_number: int = 0
-    seen_until: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    seen_until: datetime = EARLIEST + _OVERLAP
     reading: asyncio.Task[None] | None = None
     order: list[tuple[int, Entry]] = field(default_factory=list)  # the last approved first; empty: to be sorted anew
 
@@ -183,20 +184,31 @@ class WordIndex:
             await shelf.remove([entry.id])
 
     async def _read(self, institution: InstitutionId, shelf: _Shelf) -> None:
-        """Read what has changed since it was read last, all of it at first."""
+        """Read what has changed since it was read last; all of it at first, and where their number is another.
+
+        Fewer, once some were removed; more, where a replica's clock is behind by more than the overlap.
+        """
         try:
-            transcripts, since, after = Transcripts(self._context, institution), shelf.seen_until - _OVERLAP, None
-            while True:
-                page = await transcripts.shown_since(since, after, _A_PAGE)
-                for one in page.items:
-                    await self._take(shelf, one)
-                    shelf.seen_until = max(shelf.seen_until, one.changed_at)
-                if (after := page.next) is None:
-                    break
+            transcripts = Transcripts(self._context, institution)
+            await self._take_since(transcripts, shelf, shelf.seen_until - _OVERLAP)
             if await transcripts.count_shown() != len(shelf.numbers):
-                await self._drop_gone(transcripts, shelf)
+                there = await self._take_since(transcripts, shelf, EARLIEST)
+                await shelf.remove(shelf.numbers.keys() - there)
         finally:
             shelf.reading = None
+
+    async def _take_since(self, transcripts: Transcripts, shelf: _Shelf, since: datetime) -> set[str]:
+        """Know those that changed since; gives their ids."""
+        ids: set[str] = set()
+        after = None
+        while True:
+            page = await transcripts.shown_since(since, after, _A_PAGE)
+            for one in page.items:
+                await self._take(shelf, one)
+                ids.add(one.id)
+                shelf.seen_until = max(shelf.seen_until, one.changed_at)
+            if (after := page.next) is None:
+                return ids
 
     async def _take(self, shelf: _Shelf, one: Transcript) -> None:
         assert one.words
@@ -219,16 +231,6 @@ class WordIndex:
         except VaultError:  # it is being erased, or was: it is known, so that nobody looks for it, and has no words
             text = packed("")
         shelf.add(entry, map(self._number, unpacked(text).split()))
-
-    async def _drop_gone(self, transcripts: Transcripts, shelf: _Shelf) -> None:
-        there: set[str] = set()
-        after = None
-        while True:
-            page = await transcripts.shown_since(datetime(2000, 1, 1, tzinfo=UTC), after, _A_PAGE)
-            there |= {one.id for one in page.items}
-            if (after := page.next) is None:
-                break
-        await shelf.remove(shelf.numbers.keys() - there)
 
     def _number(self, word: str) -> int:
         """SipHash, under a secret that this process has thought of. Two words of the same number are told apart by the

@@ -116,19 +116,18 @@ async def words(
 @router.post("/family/words")
 async def act(request: Request, family: FamilySession, acted: Annotated[Acted, Form()]) -> Response:
     of = (context_of(request), family.institution, family.contact_id, acted.language)
-    acts: dict[str, Awaitable[None]] = {}
-    if acted.act == "approve":
-        acts["approve"] = approve_transcript(*of, acted.seen)
-    elif acted.act == "remove":
-        acts["remove"] = remove_transcript(*of)
-    elif acted.act == "silence":
-        acts["silence"] = silence_line(*of, acted.number, acted.seen)
-    else:
-        acts["change"] = change_line(*of, acted.number, acted.seen, acted.text)
     begin = acted.number // _LINES * _LINES
     try:
         with told():
-            await acts[acted.act]
+            match acted.act:
+                case "approve":
+                    await approve_transcript(*of, acted.seen)
+                case "remove":
+                    await remove_transcript(*of)
+                case "silence":
+                    await silence_line(*of, acted.number, acted.seen)
+                case "change":
+                    await change_line(*of, acted.number, acted.seen, acted.text)
     except Refused as refused:
         return await _words(
             request, family, acted.language, line=acted.number if acted.act == "change" else None, begin=begin,
@@ -149,6 +148,7 @@ async def _words(
     there = await transcripts_of(context, found) if found else []
     chosen = next((one for one in there if one.language == language), there[0] if there else None)
     read, sure = await _read(context, family, chosen)
+    cues = read.cues if read else []
     begin = begin // _LINES * _LINES
     return pages.render(
         request,
@@ -159,8 +159,8 @@ async def _words(
         chosen=chosen,
         read=read,
         sure=sure,
-        lines=list(enumerate(read.cues))[begin : begin + _LINES] if read else [],
-        more=begin + _LINES if read and len(read.cues) > begin + _LINES else None,
+        lines=list(enumerate(cues))[begin : begin + _LINES],
+        more=begin + _LINES if len(cues) > begin + _LINES else None,
         before=max(0, begin - _LINES) if begin else None,
         line=line,
         text=text,

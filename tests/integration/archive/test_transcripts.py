@@ -335,3 +335,24 @@ async def test_pages_of_what_is_found_follow_each_other_and_hold_everything_once
             "/archive/api/v1/search", params={"q": common, "after": rubbish}, headers=archive.student()
         )
         assert sent.status_code in (200, 400)
+
+
+async def test_a_transcript_that_nobody_can_open_any_more_is_looked_at_once(
+    archive: Archive, ten_seconds: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a release that knows of no transcripts leaves one behind when it erases a contact."""
+    await archive.released(ten_seconds, scopes=WORDS)
+    await bring(archive)
+    await approve(archive)
+    await archive.context.vault.erase(QU, "c1")
+    assert await found(archive, CANARY) == []
+    looks: list[Any] = []
+    shown_since = Transcripts.shown_since
+
+    async def counted(self: Transcripts, *of: Any) -> Any:
+        looks.append(of)
+        return await shown_since(self, *of)
+
+    monkeypatch.setattr(Transcripts, "shown_since", counted)
+    assert await found(archive, CANARY) == []
+    assert len(looks) == 1, "what changed lately, and not all of it"
