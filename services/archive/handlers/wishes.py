@@ -43,7 +43,7 @@ async def note_change_made(
 ) -> None:
     """Staff has done what was asked, or has answered it. Raises Refused, NotOpen."""
     now, recording = context.clock.now(), await _standing(context, institution, contact_id)
-    told = recording.grant(wish_id, now)
+    told = recording.note_done(wish_id, now)
     await Recordings(context, institution).save(recording, told, at=now, actor=by)
 
 

@@ -6,10 +6,13 @@ from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
-from firsthand.services.archive.handlers.transcripts import Written
+from firsthand.services.archive.gate import NotOpen, gate_of
+from firsthand.services.archive.handlers.transcripts import Written, transcripts_of
 from firsthand.services.archive.model import Cue, Transcript
 from firsthand.services.archive.model.captions import Form, written
+from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.inputs import Count, Note, Tidy
+from firsthand.shared.service import Context
 
 _TYPES: dict[Form, str] = {"vtt": "text/vtt", "srt": "application/x-subrip"}
 
@@ -79,6 +82,14 @@ def captions_of(one: Written, form: Form) -> Response:
     return Response(written(one.cues, form), media_type=_TYPES[form], headers=headers)
 
 
+async def listed(context: Context, institution: InstitutionId, contact_id: str) -> TranscriptsOut:
+    """Which written versions there are. Raises NotOpen."""
+    found = await gate_of(context).standing(institution, contact_id)
+    if found is None:
+        raise NotOpen
+    return TranscriptsOut(transcripts=[TranscriptOut.of(one) for one in await transcripts_of(context, found)])
+
+
 __all__ = [
     "LanguageCode",
     "LanguagePath",
@@ -88,4 +99,5 @@ __all__ = [
     "TranscriptsOut",
     "WrittenOut",
     "captions_of",
+    "listed",
 ]

@@ -277,7 +277,7 @@ class Recording(Document):
         self.wishes, self.changed_at = [*self.wishes, wish], wish.asked_at
         return RecordingChangedV1
 
-    def grant(self, wish_id: str, at: datetime) -> RecordingEvent | None:
+    def note_done(self, wish_id: str, at: datetime) -> RecordingEvent | None:
         """Note that it was done; returns the event to publish, once nothing waits any more. Raises Refused."""
         self._editable()
         if not any(wish.id == wish_id for wish in self.wishes):

@@ -1,7 +1,6 @@
-"""The pages of what is said in a recording: searching it, bringing it, and the family's reading of it."""
+"""The family's own reading of what is said in its recording."""
 
-from collections.abc import Awaitable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel
@@ -11,7 +10,6 @@ from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.transcripts import (
     Written,
     approve_transcript,
-    bring_transcript,
     change_line,
     read_by_family,
     remove_transcript,
@@ -19,80 +17,22 @@ from firsthand.services.archive.handlers.transcripts import (
     transcripts_of,
 )
 from firsthand.services.archive.http import editing
-from firsthand.services.archive.http.api_transcripts import results_of
-from firsthand.services.archive.http.doors import ContactTutor, context_of, family_viewer, told
+from firsthand.services.archive.http.doors import context_of, family_viewer, told
 from firsthand.services.archive.http.pages import pages
-from firsthand.services.archive.http.pages_staff import shown_to_team
-from firsthand.services.archive.http.shapes import CardOut
 from firsthand.services.archive.http.transcripts import LanguageCode
 from firsthand.services.archive.http.words import CANNOT_TELL, CANNOT_TELL_TITLE
 from firsthand.services.archive.model import Transcript
-from firsthand.services.archive.model.captions import MOST_BYTES
 from firsthand.services.archive.model.edits import clock_of
-from firsthand.services.archive.model.refusals import not_written
-from firsthand.shared.identifiers import Id
-from firsthand.shared.inputs import Count, Cursor, Line, Note, Word
+from firsthand.shared.inputs import Count, Note, Word
 from firsthand.shared.refused import Refused
 from firsthand.shared.service import Context
-from firsthand.shared.sessions import Family, Staff
-from firsthand.shared.web.access import FamilySession, Student
-from firsthand.shared.web.languages import NAMES
-from firsthand.shared.web.multipart import SentForm
+from firsthand.shared.sessions import Family
+from firsthand.shared.web.access import FamilySession
 from firsthand.shared.web.problems import status_of
-from firsthand.shared.web.security import Streamed
 
-_LINES: Final = 200  # that a family reads on a page
-_OPTIONS: Final = tuple(NAMES)
+_LINES: Final = 200  # on a page
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/search")
-async def search_page(request: Request, staff: Student, q: Line = "", after: Cursor | None = None) -> Response:
-    context = context_of(request)
-    found, results = [], None
-    if q:
-        try:
-            results = await results_of(request, staff, q, after)
-        except CannotTell:
-            return pages.render(
-                request, "closed.html", status=503, title=CANNOT_TELL_TITLE, text=CANNOT_TELL, again=request.url.path
-            )
-        found = [(await CardOut.of(context, one.recording), one) for one in results.found]
-    return pages.render(
-        request, "search.html", q=q, found=found, results=results, after=after, clock=clock_of,
-    )  # fmt: skip
-
-
-@router.post("/recordings/{contact_id}/words")
-async def bring(request: Request, contact_id: Id, staff: ContactTutor, chunks: Streamed) -> Response:
-    form = SentForm(request.headers.get("content-type", ""), chunks, "captions")
-    content = await form.whole(MOST_BYTES)
-    language = form.fields.get("language", "")
-    if language not in _OPTIONS:
-        return await shown_to_team(request, staff, contact_id, refused=not_written("no-language"))
-    bringing = bring_transcript(
-        context_of(request), staff.institution, contact_id, language, content,
-        translated=form.fields.get("translated") == "yes", by=staff.person_id,
-    )  # fmt: skip
-    return await _by_team(request, staff, contact_id, bringing)
-
-
-@router.post("/recordings/{contact_id}/words/remove")
-async def remove(
-    request: Request, contact_id: Id, staff: ContactTutor, language: Annotated[LanguageCode, Form()]
-) -> Response:
-    removing = remove_transcript(context_of(request), staff.institution, contact_id, language)
-    return await _by_team(request, staff, contact_id, removing)
-
-
-async def _by_team(request: Request, staff: Staff, contact_id: str, act: Awaitable[Any]) -> Response:
-    try:
-        with told():
-            await act
-    except Refused as refused:
-        return await shown_to_team(request, staff, contact_id, refused=refused)
-    return RedirectResponse(f"/archive/recordings/{contact_id}#words", 303)
 
 
 class Acted(BaseModel):
