@@ -49,8 +49,7 @@ SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-p
 INSTITUTION: Final = "institution"
 NOBODY: Final = "nobody"
 
-
-MOST_WISHES: Final = 20
+MOST_WISHES: Final = 20  # of a family, for one recording
 
 
 def cohorts_of(case_id: str) -> str:
