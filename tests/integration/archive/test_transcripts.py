@@ -10,8 +10,10 @@ import pytest
 from bench.search import Hour, seed
 from firsthand.services.archive.handlers import searching
 from firsthand.services.archive.handlers.searching import WordIndex
-from firsthand.services.archive.model import Transcript
-from firsthand.services.archive.repository import Transcripts
+from firsthand.services.archive.handlers.transcripts import carry_transcripts
+from firsthand.services.archive.model import Edit, Transcript
+from firsthand.services.archive.model.captions import Lines
+from firsthand.services.archive.repository import Recordings, Transcripts
 from tests.archive import FULL, QU, Archive, served
 from tests.patience import PATIENCE
 from tests.recordings import Picture, Sound, made
@@ -356,3 +358,29 @@ async def test_a_transcript_that_nobody_can_open_any_more_is_looked_at_once(
     monkeypatch.setattr(Transcripts, "shown_since", counted)
     assert await found(archive, CANARY) == []
     assert len(looks) == 1, "what changed lately, and not all of it"
+
+
+async def test_a_version_that_is_begun_anew_has_the_text_as_the_family_left_it_meanwhile(
+    archive: Archive, ten_seconds: bytes
+) -> None:
+    """As after a crash between carrying the text over and holding the version."""
+    await archive.awaiting(scopes=WORDS)
+    await archive.upload(ten_seconds)
+    await archive.until("recording.archived")
+    await bring(archive)
+    recording = await Recordings(archive.context, QU).get("c1")
+    assert recording
+    recording.propose([Edit(kind="silence", start=5000, end=7000)])
+    version = recording.begin_edit(archive.clock.now())
+    await carry_transcripts(archive.context, recording, version)
+    seen = (await for_family(archive))["seen"]
+    line = {"seen": seen, "text": "We live far away."}
+    await archive.http.put(f"{FAMILY}/en/lines/0", headers=archive.family(), json=line)
+    await carry_transcripts(archive.context, recording, version)
+    (carried,) = await Transcripts(archive.context, QU).of("c1", version.id)
+    assert carried.proposed
+    field = carried.field("proposed")
+    text = await archive.context.vault.open(QU, "c1", field, carried.proposed)
+    assert [cue.text for cue in Lines.unsealed(text).cues()] == [
+        "We live far away.", "The first night he did not drink.",
+    ]  # fmt: skip
