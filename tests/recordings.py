@@ -42,6 +42,7 @@ class Picture:
     options: Mapping[str, str] = field(default_factory=dict)
     times: Callable[[int], Fraction] | None = None  # when each picture is shown, in seconds; else evenly
     cover: bool = False
+    stripes: int | None = None  # all over it, four points wide, the first one as many points from the left
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,9 @@ class _Drawn:
             rows = []
             for line in range(lines):
                 row = bytearray((128,)) * length if number else bytearray((40 + self.index % 20,)) * length
-                if not number and line < lines // 3:
+                if not number and track.stripes is not None:
+                    row = bytearray((40, 220)[(at + track.stripes) // 4 % 2] for at in range(length))
+                elif not number and line < lines // 3:
                     row[: plane.width // 3] = b"\xdc" * (plane.width // 3)
                 rows.append(bytes(row))
             plane.update(b"".join(rows))

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from firsthand.services.archive.apart import Answer, Limits, Still, TooDemanding, run
 from firsthand.services.archive.model import Version
-from firsthand.services.archive.model.edits import cuts_of, silences_of
+from firsthand.services.archive.model.edits import blurs_of, cuts_of, silences_of
 from firsthand.services.archive.probing import MOST_MEMORY, MOST_PIXELS, in_thread
 from firsthand.services.archive.process import PICTURES, RESULT, SOUND, SOURCE
 from firsthand.services.archive.settings import ArchiveSettings
@@ -156,6 +156,8 @@ async def prepare(
         "segment": _SEGMENT,
         "cuts": cuts_of(version.edits),
         "silences": silences_of(version.edits),
+        "blurs": blurs_of(version.edits),
+        "voice": any(edit.kind == "voice" for edit in version.edits),
     }
     made = await run("prepare", plan, bench, Made, limits, still)
     size, sha256 = await bench.kept(still)

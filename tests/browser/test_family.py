@@ -179,3 +179,48 @@ async def allowed(phone: Phone) -> set[str]:
     await phone.go("/consent/family")
     lines = await phone.page.locator(".choices .choice-question").all_inner_texts()
     return {line.removeprefix("نعم").strip() for line in lines}
+
+
+async def test_a_family_draws_over_the_picture_what_nobody_should_see(house: House, browser: Browser) -> None:
+    journey = await house.new_family("uploaded")
+    family = await house.family_of(browser, journey)
+    page = await family.new_page()
+    await page.goto("/archive/family/edit")
+    part = page.get_by_label("Which part of the picture?")
+    await expect(part).to_be_hidden()
+    await page.get_by_text("Blur it").click()
+    await page.get_by_label("From", exact=True).fill("0:01")
+    await page.get_by_label("To", exact=True).fill("0:04")
+    await part.select_option(label="The part that I draw")
+    await page.get_by_role("button", name="Add to my list").first.click()
+    await expect(page.locator(".notice.stop")).to_contain_text(
+        "Draw a rectangle over the picture, or choose a half of it."
+    )
+    await expect(part).to_have_value("drawn")
+    await expect(page.get_by_label("To", exact=True)).to_have_value("0:04")
+
+    picture = page.locator(".stage-layer")
+    await picture.scroll_into_view_if_needed()
+    box = await picture.bounding_box()
+    assert box
+    left, top, width, height = (box[side] for side in ("x", "y", "width", "height"))
+    await page.mouse.move(left + 0.9 * width, top + 0.6 * height)
+    await page.mouse.down()
+    await page.mouse.move(left + 0.5 * width, top + 0.1 * height, steps=3)
+    await page.mouse.up()
+    drawn = [int(side) for side in (await page.locator("input[name=drawn]").input_value()).split(",")]
+    assert drawn == pytest.approx([500, 100, 400, 500], abs=12)
+    await page.get_by_role("button", name="Add to my list").first.click()
+    await expect(page.locator(".edits li")).to_contain_text("Blur a part of the picture from 0:01 to 0:04")
+
+    player = page.locator("video")
+    blur = page.locator(".stage-blur")
+    for at, hidden in ((0.5, True), (2.0, False), (5.0, True)):
+        await player.evaluate("(video, at) => { video.currentTime = at }", at)
+        await expect(blur).to_have_js_property("hidden", hidden)
+    await page.get_by_text("Change the voices").click()
+    await page.locator("details[open]").get_by_role("button", name="Add to my list").click()
+    await expect(page.locator(".edits li")).to_have_count(2)
+    await page.get_by_role("button", name="Make the new version").click()
+    await expect(page.locator("main")).to_contain_text("This is your new version, with 2 changes.")
+    await family.close()

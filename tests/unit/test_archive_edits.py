@@ -55,7 +55,10 @@ def test_cuts_are_joined_and_count_once(stretches: list[tuple[int, int]]) -> Non
 
 def test_what_is_beyond_the_end_is_cut_off_and_a_picture_goes_as_a_whole() -> None:
     edits = checked(
-        [cut(9_000, 99_000), Edit(kind="no-picture", start=3, end=4), Edit(kind="silence", start=1, end=2)], 10.0
+        [cut(9_000, 99_000), Edit(kind="no-picture", start=3, end=4), Edit(kind="silence", start=1, end=2)],
+        10.0,
+        picture=True,
+        sound=True,
     )
     assert [(edit.kind, edit.start, edit.end) for edit in edits] == [
         ("no-picture", 0, 10_000),
@@ -76,5 +79,5 @@ def test_what_is_beyond_the_end_is_cut_off_and_a_picture_goes_as_a_whole() -> No
 )
 def test_what_cannot_be_done_is_refused(edits: list[Edit], code: str) -> None:
     with pytest.raises(Refused) as refused:
-        checked(edits, 10.0)
+        checked(edits, 10.0, picture=True, sound=True)
     assert refused.value.code == code

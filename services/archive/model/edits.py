@@ -1,12 +1,13 @@
-"""What a family, or a tutor on its behalf, wants changed in a recording: stretches that are taken out or silenced.
+"""What a family, or a tutor on its behalf, wants changed in a recording: stretches that are taken out, silenced or
+blurred, the picture as a whole, the voices.
 
 An edit list is no rendered file. It names stretches of what is shown now, in milliseconds from its beginning.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firsthand.services.archive.model.refusals import not_edited
 
@@ -15,17 +16,47 @@ _SHORTEST_LEFT: Final = 1000  # milliseconds; less is no recording any more
 _PARTS, _DIGITS = 3, 5  # of a place that is typed
 _LATEST: Final = 24 * 3600 * 1000
 
+_WHOLE: Final = 1000  # thousandths
+
 Milliseconds = Annotated[int, Field(ge=0, le=_LATEST)]
+Thousandths = Annotated[int, Field(ge=0, le=_WHOLE)]
+OfAll = Literal["no-picture", "voice"]  # is of the whole recording
+Kind = Literal["cut", "silence", "blur", OfAll]
+OF_ALL: Final[tuple[OfAll, ...]] = get_args(OfAll)
 
 
-class Edit(BaseModel):
-    """A stretch, from `start` up to, not including, `end`."""
+class Area(BaseModel):
+    """A part of the picture, in thousandths of its width and height."""
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["cut", "silence", "no-picture"]  # the last one is of the whole recording
+    left: Thousandths
+    top: Thousandths
+    width: Annotated[Thousandths, Field(gt=0)]
+    height: Annotated[Thousandths, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _is_within(self) -> Self:
+        if self.left + self.width > _WHOLE or self.top + self.height > _WHOLE:
+            raise ValueError("reaches beyond the picture")
+        return self
+
+
+class Edit(BaseModel):
+    """A stretch, from `start` up to, not including, `end`; and of a blur, the part of the picture, if not all of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
     start: Milliseconds
     end: Milliseconds
+    area: Area | None = None
+
+    @model_validator(mode="after")
+    def _has_an_area_only_of_a_blur(self) -> Self:
+        if self.area and self.kind != "blur":
+            raise ValueError("only what is blurred has an area")
+        return self
 
 
 def place_of(text: str) -> int:
@@ -54,12 +85,14 @@ def clock_of(milliseconds: int) -> str:
     return f"{text}.{rest // 100}" if rest >= 100 else text  # noqa: PLR2004 - a tenth of a second
 
 
-def checked(edits: Iterable[Edit], duration_seconds: float) -> list[Edit]:
-    """Give the edits in order, those that reach beyond the end cut off there. Raises Refused."""
+def checked(edits: Iterable[Edit], duration_seconds: float, *, picture: bool, sound: bool) -> list[Edit]:
+    """Give the edits in order, those that reach beyond the end cut off there. `picture`, `sound`: what there is to be
+    changed. Raises Refused.
+    """
     length = round(duration_seconds * 1000)
     found = [
         Edit(kind=edit.kind, start=0, end=length)
-        if edit.kind == "no-picture"
+        if edit.kind in OF_ALL
         else edit.model_copy(update={"end": min(edit.end, length)})
         for edit in edits
     ]
@@ -69,7 +102,19 @@ def checked(edits: Iterable[Edit], duration_seconds: float) -> list[Edit]:
         raise not_edited("no-stretch")
     if length - removed(found) < _SHORTEST_LEFT:
         raise not_edited("nothing-left")
-    return sorted(set(found), key=lambda edit: (edit.start, edit.end, edit.kind))
+    kinds = {edit.kind for edit in found}
+    if not picture and not kinds.isdisjoint({"blur", "no-picture"}):
+        raise not_edited("no-picture")
+    if not sound and not kinds.isdisjoint({"silence", "voice"}):
+        raise not_edited("no-sound")
+    if not sound and "no-picture" in kinds:
+        raise not_edited("nothing-left")
+    return sorted(set(found), key=_place)
+
+
+def _place(edit: Edit) -> tuple[int, int, str, tuple[int, ...]]:
+    area = edit.area
+    return edit.start, edit.end, edit.kind, (area.left, area.top, area.width, area.height) if area else ()
 
 
 def cuts_of(edits: Sequence[Edit]) -> list[tuple[int, int]]:
@@ -87,9 +132,30 @@ def silences_of(edits: Sequence[Edit]) -> list[tuple[int, int]]:
     return sorted((edit.start, edit.end) for edit in edits if edit.kind == "silence")
 
 
+def blurs_of(edits: Sequence[Edit]) -> list[tuple[int, ...]]:
+    """From when until when, in milliseconds, and the part of the picture: left, top, width, height in thousandths."""
+    whole = Area(left=0, top=0, width=_WHOLE, height=_WHOLE)
+    found = [(edit.start, edit.end, edit.area or whole) for edit in edits if edit.kind == "blur"]
+    return sorted((start, end, area.left, area.top, area.width, area.height) for start, end, area in found)
+
+
 def removed(edits: Sequence[Edit]) -> int:
     """By how much it becomes shorter, in milliseconds."""
     return sum(end - start for start, end in cuts_of(edits))
 
 
-__all__ = ["MOST_EDITS", "Edit", "Milliseconds", "checked", "clock_of", "cuts_of", "place_of", "removed", "silences_of"]
+__all__ = [
+    "MOST_EDITS",
+    "OF_ALL",
+    "Area",
+    "Edit",
+    "Kind",
+    "Milliseconds",
+    "blurs_of",
+    "checked",
+    "clock_of",
+    "cuts_of",
+    "place_of",
+    "removed",
+    "silences_of",
+]

@@ -95,6 +95,10 @@ class Media(BaseModel):
     def kind(self) -> Literal["video", "audio"]:
         return "video" if self.has_video else "audio"
 
+    @property
+    def has_sound(self) -> bool:
+        return len(self.codecs) > self.has_video
+
 
 @dataclass(frozen=True)
 class Viewer:
@@ -240,7 +244,8 @@ class Recording(Document):
 
     def propose(self, edits: Sequence[Edit]) -> None:
         """Keep what is to be changed, in place of what was kept before. Raises Refused."""
-        self.draft = checked(edits, self._editable().duration_seconds)
+        media = self._editable()
+        self.draft = checked(edits, media.duration_seconds, picture=media.has_video, sound=media.has_sound)
 
     def begin_edit(self, at: datetime) -> Version:
         """Begin the version that has all that is to be changed. Raises Refused."""

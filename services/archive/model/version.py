@@ -80,7 +80,7 @@ class Shown(Protocol):
     @property
     def has_video(self) -> bool: ...
     @property
-    def codecs(self) -> list[str]: ...
+    def has_sound(self) -> bool: ...
 
 
 class Version(Document):
@@ -131,7 +131,7 @@ class Version(Document):
             edits=list(edits),
             stage="waiting",
             picture=0 if picture else None,
-            sound=int(source.has_video) if len(source.codecs) > source.has_video else None,
+            sound=int(source.has_video) if source.has_sound else None,
             begun_at=at,
         )
 

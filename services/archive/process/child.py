@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from firsthand.services.archive.process import ANSWER, ASK, FINISH, GIVE, HEAD, PROGRESS, STARTED
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 _AHEAD: Final = 256 * 1024  # bytes asked for, and given, at once
+# PyAV imports these only when it meets a stream of their kind.
+_LOADED: Final = (
+    "av.audio.resampler",
+    "av.audio.stream",
+    "av.bitstream",
+    "av.filter.graph",
+    "av.subtitles.codeccontext",
+    "av.subtitles.stream",
+    "av.subtitles.subtitle",
+    "av.video.reformatter",
+    "av.video.stream",
+    "firsthand.services.archive.process.examining",
+    "firsthand.services.archive.process.preparing",
+)
+_LOADED_FOR_VOICES: Final = ("firsthand.services.archive.process.voice",)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
@@ -128,20 +144,11 @@ def _say(kind: bytes, file: int = 0, place: int = 0, length: int = 0, bytes_: by
         left = left[os.write(1, left) :]
 
 
-def _load() -> None:
-    """Load all that is needed: parts of PyAV are imported when a kind of stream is met, and no file opens then."""
-    import av.audio.resampler
-    import av.audio.stream
-    import av.bitstream
-    import av.filter
-    import av.filter.graph
-    import av.subtitles.codeccontext
-    import av.subtitles.stream
-    import av.subtitles.subtitle
-    import av.video.reformatter
-    import av.video.stream  # noqa: F401
-
-    from firsthand.services.archive.process import examining, preparing  # noqa: F401
+def _load(plan: Any) -> None:
+    """Load all that is needed, as no file opens any more afterwards."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's; it would begin as many as there are cores
+    for module in (*_LOADED, *(_LOADED_FOR_VOICES if plan.get("voice") else ())):
+        import_module(module)
 
 
 def _give_up(memory: int, seconds: int) -> None:
@@ -185,7 +192,7 @@ def main() -> None:
     parent, memory, seconds = (int(argument) for argument in sys.argv[1:4])
     task, plan = sys.argv[4], json.loads(sys.argv[5])
     _end_with(parent)
-    _load()
+    _load(plan)
     _give_up(memory, seconds)
     _say(STARTED)
     answer: dict[str, object]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any, Final
 
 import av
@@ -22,8 +22,10 @@ from av.error import FFmpegError
 from av.filter import Graph
 
 from firsthand.services.archive.process import PICTURES, RESULT, SOUND, SOURCE
+from firsthand.services.archive.process.blurring import Area, blurred
 from firsthand.services.archive.process.child import Given, NotMedia, Outside, TooLarge
 from firsthand.services.archive.process.examining import opened
+from firsthand.services.archive.process.filters import pulled, ready
 from firsthand.services.archive.process.fragments import Index, Indexed, Measure, clock_of
 
 _LONG, _SHORT = 1920, 1080  # pixels of the longer and of the shorter side, at most
@@ -74,11 +76,15 @@ class _Survey:
 
 
 class _Edits:
-    """What is taken out, and what is silenced: stretches in order that do not touch, in seconds of the source."""
+    """What is taken out, silenced and blurred, in seconds of the source: stretches in order, of which those that are
+    taken out do not touch.
+    """
 
-    def __init__(self, cuts: list[list[int]], silences: list[list[int]]) -> None:
-        self.cuts = [(Fraction(start, 1000), Fraction(end, 1000)) for start, end in cuts]
-        self.silences = [(Fraction(start, 1000), Fraction(end, 1000)) for start, end in silences]
+    def __init__(self, plan: Any) -> None:
+        self.cuts = [(Fraction(start, 1000), Fraction(end, 1000)) for start, end in plan["cuts"]]
+        self.silences = [(Fraction(start, 1000), Fraction(end, 1000)) for start, end in plan["silences"]]
+        self.blurs = [(Fraction(start, 1000), Fraction(end, 1000), tuple(area)) for start, end, *area in plan["blurs"]]
+        self.voice: bool = plan["voice"]
 
     def shown_at(self, at: Fraction) -> Fraction | None:
         """When what is at `at` in the source is shown; None where it is taken out."""
@@ -105,6 +111,21 @@ class _Edits:
             sum((min(end, Fraction(length)) - start for start, end in self.cuts if start < length), Fraction(0))
         )
 
+    def blurred(self, since: Fraction, until: Fraction) -> list[Area]:
+        """The parts of a picture that is seen from `since` until `until`, in thousandths of its sides. A picture that
+        comes too fast is left out, and the one before is seen for longer.
+        """
+        until += _FASTEST
+        return [area for start, end, area in self.blurs if start < until and since < end]
+
+    @property
+    def change_pictures(self) -> bool:
+        return bool(self.cuts or self.blurs)
+
+    @property
+    def change_sound(self) -> bool:
+        return bool(self.cuts or self.silences or self.voice)
+
     def of_sound(self) -> list[tuple[str, str]]:
         """The filters that do it, in steps of 5 ms."""
         if not self.cuts and not self.silences:
@@ -126,7 +147,8 @@ def prepare(outside: Outside, plan: Any) -> dict[str, object]:
 
     `plan`: `sizes`, bytes of the files that are there, by their numbers; `picture` and `sound`, indexes of the tracks
     to take, or None; `into`, "h264" or "vp9"; `pixels`, `longest` (seconds), `segment` (seconds); `cuts` and
-    `silences`, stretches of the source in milliseconds.
+    `silences`, stretches of the source in milliseconds, `blurs`, such stretches with a part of the picture in
+    thousandths (left, top, width, height); `voice`, whether to change the voices.
     """
     av.logging.set_level(av.logging.WARNING)
     try:
@@ -147,7 +169,7 @@ class _Preparation:
         self._pixels: int = plan["pixels"]
         self._longest: int = plan["longest"]
         self.segment: int = plan["segment"]
-        self.edits = _Edits(plan["cuts"], plan["silences"])
+        self.edits = _Edits(plan)
 
     def made(self) -> dict[str, object]:
         survey = self._survey()
@@ -219,8 +241,9 @@ class _Preparation:
             origin=origin,
             end=end,
             broke_off=broke or missing > _MISSING or any("prematurely" in text for _, _, text in said),
-            copy_pictures=bool(looks and looks.fit and first and _fits(first, ratio)) and not self.edits.cuts,
-            copy_sound=bool(sound and _may_copy_sound(sound, self.into)) and not self.edits.of_sound(),
+            copy_pictures=bool(looks and looks.fit and first and _fits(first, ratio))
+            and not self.edits.change_pictures,
+            copy_sound=bool(sound and _may_copy_sound(sound, self.into)) and not self.edits.change_sound,
             first=first,
             ratio=ratio,
         )
@@ -241,11 +264,11 @@ class _Preparation:
         if done > last:
             return last + 1
         segments = _Segments(self, done, last, survey)
-        for frame in self._pictures_since(survey, self.edits.source_at(Fraction(done * self.segment))):
-            at = _time(frame) - survey.origin
+        pictures = self._pictures_since(survey, self.edits.source_at(Fraction(done * self.segment)))
+        for frame, at, until in _seen(pictures, survey):
             self.outside.progress(0.05 + 0.8 * float(at) / max(survey.length, 1))
             if (shown_at := self.edits.shown_at(at)) is not None:
-                segments.take(frame, shown_at)
+                segments.take(frame, shown_at, self.edits.blurred(at, until))
         segments.finish()
         return last + 1
 
@@ -275,18 +298,26 @@ class _Preparation:
         given = self.outside.make(SOUND)
         with self.source() as container:
             stream = container.streams[self.sound]
-            mono = stream.codec_context.channels == 1
+            mono = self.edits.voice or stream.codec_context.channels == 1
             with av.open(given, mode="w", format="nut") as out:
                 encoded = out.add_stream("aac" if self.into == "h264" else "libopus", rate=_SOUND_RATE)
                 encoded.layout = "mono" if mono else "stereo"
                 encoded.bit_rate = 96_000 if mono else 128_000
                 layout = "mono" if mono else "stereo"
-                for frame in _even(_frames(container, stream), survey.origin, layout, self.edits):
+                for frame in self._heard(container, stream, survey, layout):
                     out.mux(encoded.encode(frame))
                     self.outside.progress(0.85 + 0.05 * float(_time(frame)) / max(survey.length, 1))
                 out.mux(encoded.encode(None))
         given.finish()
         self.sizes[SOUND] = given.size
+
+    def _heard(self, container: Any, stream: Any, survey: _Survey, layout: str) -> Iterator[Any]:
+        even = _even(_frames(container, stream), survey.origin, layout, self.edits)
+        if not self.edits.voice:
+            return even
+        from firsthand.services.archive.process.voice import changed  # loads NumPy
+
+        return changed(even, _SOUND_RATE)
 
     # -- all of it together
 
@@ -378,8 +409,9 @@ class _Segments:
         self._stream: Any = None
         self._last = Fraction(-1)
         self._key = Fraction(-_KEY_EVERY)
+        self._areas: list[Area] = []
 
-    def take(self, frame: Any, at: Fraction) -> None:
+    def take(self, frame: Any, at: Fraction, areas: list[Area]) -> None:
         number = min(int(at // self._work.segment), self._last_number)
         if number < self._number or at - self._last < _FASTEST:
             return
@@ -387,12 +419,13 @@ class _Segments:
             self._close()
         if self._out is None:
             self._open(frame)
-        picture = self._scale.scaled(frame, self._size)
+        picture = self._scale.scaled(frame, self._size, areas)
         picture.pts, picture.time_base = int(at * _CLOCK), Fraction(1, _CLOCK)
-        is_key = at - self._key >= _KEY_EVERY
+        # Where a blur begins or ends, nothing of the picture before may shine through.
+        is_key = at - self._key >= _KEY_EVERY or areas != self._areas
         picture.pict_type = av.video.frame.PictureType.I if is_key else av.video.frame.PictureType.NONE
         self._key = at if is_key else self._key
-        self._last = at
+        self._last, self._areas = at, areas
         self._out.mux(self._stream.encode(picture))
 
     def finish(self) -> None:
@@ -435,18 +468,18 @@ class _Scale:
         self._graph: Graph | None = None
         self._made_for: object = None
 
-    def scaled(self, frame: Any, size: tuple[int, int]) -> Any:
-        made_for = (frame.width, frame.height, frame.format.name, frame.rotation, frame.interlaced_frame)
+    def scaled(self, frame: Any, size: tuple[int, int], areas: list[Area]) -> Any:
+        made_for = (frame.width, frame.height, frame.format.name, frame.rotation, frame.interlaced_frame, areas)
         if made_for != self._made_for or self._graph is None:
-            self._graph, self._made_for = _graph(frame, size), made_for
+            self._graph, self._made_for = _graph(frame, size, areas), made_for
         frame.pts, frame.time_base = 0, Fraction(1, _CLOCK)  # what passes is dated afterwards
         self._graph.push(frame)
         return self._graph.pull()
 
 
-def _graph(frame: Any, size: tuple[int, int]) -> Graph:
+def _graph(frame: Any, size: tuple[int, int], areas: list[Area]) -> Graph:
     graph = Graph()
-    steps = [
+    steps: list[Any] = [
         graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, _CLOCK))
     ]
     steps += [graph.add(*step) for step in _TURNS.get(frame.rotation % 360, ())]
@@ -455,13 +488,11 @@ def _graph(frame: Any, size: tuple[int, int]) -> Graph:
     steps += [
         graph.add("scale", f"{size[0]}:{size[1]}:flags=bicubic"),
         graph.add("format", "yuv420p"),
+        *(blurred(graph, size, area) for area in areas),
         graph.add("setsar", "1"),
         graph.add("buffersink"),
     ]
-    for before, after in pairwise(steps):
-        before.link_to(after)
-    graph.configure()
-    return graph
+    return ready(graph, steps)
 
 
 def _target(frame: Any, ratio: Fraction) -> tuple[int, int]:
@@ -481,16 +512,16 @@ def _even(frames: Iterator[Any], origin: Fraction, layout: str, edits: _Edits) -
     for frame in frames:
         if (frame.sample_rate, frame.format.name, frame.layout.name) != made_for:
             if graph:
-                yield from _pulled(graph, None)
+                yield from pulled(graph, None)
             made_for = (frame.sample_rate, frame.format.name, frame.layout.name)
             graph = _even_graph(frame, layout, edits, first=graph is None)
         assert graph
         at = _time(frame) - origin if frame.pts is not None else next_at
         next_at = at + Fraction(frame.samples, frame.sample_rate)
         frame.pts, frame.time_base = int(at * frame.sample_rate), Fraction(1, frame.sample_rate)
-        yield from _pulled(graph, frame)
+        yield from pulled(graph, frame)
     if graph:
-        yield from _pulled(graph, None)
+        yield from pulled(graph, None)
 
 
 def _even_graph(frame: Any, layout: str, edits: _Edits, *, first: bool) -> Graph:
@@ -505,19 +536,7 @@ def _even_graph(frame: Any, layout: str, edits: _Edits, *, first: bool) -> Graph
         *(graph.add(*step) for step in edits.of_sound()),
         graph.add("abuffersink"),
     ]  # fmt: skip
-    for before, after in pairwise(steps):
-        before.link_to(after)
-    graph.configure()
-    return graph
-
-
-def _pulled(graph: Graph, frame: Any) -> Iterator[Any]:
-    graph.push(frame)
-    while True:
-        try:
-            yield graph.pull()
-        except (BlockingIOError, EOFError):
-            return
+    return ready(graph, steps)
 
 
 class _Tracks:
@@ -626,6 +645,19 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
             return
         with suppress(FFmpegError):
             yield from (frame for frame in packet.decode() if frame.pts is not None or stream.type == "audio")
+
+
+def _seen(pictures: Iterator[Any], survey: _Survey) -> Iterator[tuple[Any, Fraction, Fraction]]:
+    """Each picture, and from when until when it is seen."""
+    last: Any = None
+    since = Fraction(0)
+    for picture in pictures:
+        at = _time(picture) - survey.origin
+        if last is not None:
+            yield last, since, at
+        last, since = picture, at
+    if last is not None:
+        yield last, since, max(since, survey.end - survey.origin)
 
 
 def _not_before(since: Fraction, origin: Fraction, first: Any, frames: Iterator[Any]) -> Iterator[Any]:

@@ -1,10 +1,12 @@
 // Keeps parts of a page fresh: `data-live="<event stream>"` on one element, `data-live-part` and an id on each part.
-// Where there is no stream: `data-live-every="<seconds>"` on an element within a part, for as long as it is there.
+// Where there is no stream: `data-live-every="<seconds>"` on an element within a part, for as long as it is there; once
+// it is not, the page is loaded anew.
 // A browser opens six connections to a server over HTTP/1.1, so all its tabs share one stream: the tab that holds the
 // lock has it and passes on what comes. A hidden tab takes no part, and is refreshed when it is shown again.
 import { showLabels } from "./labels.js";
 
 const SETTLE = 300; // milliseconds: a burst of events is one refresh
+const WAITING = "[data-live-every]";
 const AGAIN_AFTER = 30_000; // milliseconds, once the server has refused an answer or the stream
 
 let timer = 0;
@@ -106,6 +108,7 @@ async function refresh() {
 function show(fresh) {
   for (const part of document.querySelectorAll("[data-live-part]")) {
     const next = fresh.getElementById(part.id);
+    if (part.querySelector(WAITING) && !next?.querySelector(WAITING)) return reload();
     if (!next || next.innerHTML === part.dataset.was) continue;
     if (part.contains(document.activeElement)) {
       part.addEventListener("focusout", refreshSoon, { once: true }); // never pull a control from under hands
@@ -117,8 +120,15 @@ function show(fresh) {
   }
 }
 
+// What was waited for is there: all of the page may be another, and not only its parts.
+function reload() {
+  const typing = document.activeElement?.matches("input, select, textarea") ? document.activeElement : null;
+  if (typing) typing.addEventListener("focusout", refreshSoon, { once: true });
+  else location.reload();
+}
+
 function again() {
-  const asking = document.querySelector("[data-live-every]");
+  const asking = document.querySelector(WAITING);
   if (!asking) return;
   setTimeout(async () => {
     if (!document.hidden) await refresh();

@@ -3,10 +3,12 @@
 import asyncio
 import io
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 import av
 import httpx
+import numpy as np
 import pytest
 
 from firsthand.services.archive.handlers.versions import tidy
@@ -89,6 +91,98 @@ async def test_whoever_tidies_up_late_takes_nothing_that_was_begun_meanwhile(
     await archive.until("recording.archived", 2)
 
 
+LEFT = {"left": 0, "top": 0, "width": 500, "height": 1000}
+
+
+def stripes_left(content: bytes) -> list[tuple[float, bool, bool]]:
+    """When each picture is shown, in seconds, and whether stripes are to be seen in its left and in its right half."""
+    found = []
+    with av.open(io.BytesIO(content)) as container:
+        for frame in container.decode(container.streams.video[0]):
+            assert frame.time is not None
+            plane = frame.planes[0]
+            lines = memoryview(plane)
+            line = bytes(lines[plane.line_size * (frame.height // 3) :][: frame.width])
+            half = frame.width // 2
+            spread = [max(part) - min(part) for part in (line[8 : half - 16], line[half + 16 : -8])]
+            assert all(one < 60 or one > 120 for one in spread), (frame.time, spread)
+            found.append((frame.time, spread[0] > 120, spread[1] > 120))
+    return found
+
+
+async def blurred(archive: Archive, content: bytes, **edit: Any) -> list[tuple[float, bool, bool]]:
+    await held(archive, content)
+    assert (await propose(archive, {"kind": "blur", **edit})).status_code == 200
+    assert (await make(archive)).status_code == 202
+    await archive.until("recording.archived", 2)
+    return stripes_left(await archive.shown())
+
+
+async def test_a_part_of_the_picture_is_blurred_for_exactly_as_long_as_the_family_wants(archive: Archive) -> None:
+    content = made("mp4", Picture(stripes=0), Sound(), seconds=5)
+    seen = await blurred(archive, content, start=2000, end=3500, area=LEFT)
+    assert {(left, right) for at, left, right in seen if at <= 1.9 or at >= 3.5} == {(True, True)}
+    assert {(left, right) for at, left, right in seen if 2.0 <= at < 3.5} == {(False, True)}
+    assert len(seen) == 125
+    sound = length_of(await archive.shown())
+    assert sound == pytest.approx(5, abs=0.1)
+
+
+async def test_a_picture_that_was_shown_before_and_still_is_gets_blurred(archive: Archive) -> None:
+    slow = Picture(stripes=0, times=lambda index: Fraction(2 * index))  # as a shared screen is recorded
+    seen = await blurred(archive, made("mp4", slow, Sound(), seconds=9), start=3000, end=3200)
+    assert [(round(at), left, right) for at, left, right in seen] == [
+        (0, True, True),
+        (2, False, False),
+        (4, True, True),
+        (6, True, True),
+        (8, True, True),
+    ]
+
+
+async def test_the_voices_are_changed_and_the_picture_stays_as_it_is(archive: Archive, ten_seconds: bytes) -> None:
+    await held(archive, ten_seconds)
+    before = await archive.shown()
+    assert (await propose(archive, {"kind": "voice", "start": 3, "end": 4})).status_code == 200
+    assert (await make(archive)).status_code == 202
+    await archive.until("recording.archived", 2)
+    after = await archive.shown()
+    assert length_of(after) == pytest.approx(length_of(before), abs=0.05)
+    assert pictures_of(after) == pictures_of(before)
+    tone, now = (strongest(content) for content in (before, after))
+    assert tone == pytest.approx(330, abs=5)
+    assert abs(now / tone - 1) > 0.1  # another pitch
+
+
+def pictures_of(content: bytes) -> list[bytes]:
+    with av.open(io.BytesIO(content)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+
+
+def strongest(content: bytes) -> float:
+    """The strongest tone after three seconds, in Hz."""
+    with av.open(io.BytesIO(content)) as container:
+        frames = [one for one in container.decode(container.streams.audio[0]) if isinstance(one, av.AudioFrame)]
+    sound = np.concatenate([one.to_ndarray()[0] for one in frames])[3 * 48_000 :][: 2 * 48_000]
+    return float(np.argmax(np.abs(np.fft.rfft(sound * np.hanning(len(sound)))))) / 2
+
+
+@pytest.mark.parametrize(
+    ("content", "edit", "code"),
+    [
+        (made("mp4", Sound(), seconds=2), {"kind": "blur", "start": 0, "end": 1000}, "no-picture"),
+        (made("mp4", Sound(), seconds=2), {"kind": "no-picture", "start": 0, "end": 0}, "no-picture"),
+        (made("mp4", Picture(), seconds=2), {"kind": "voice", "start": 0, "end": 0}, "no-sound"),
+        (made("mp4", Picture(), seconds=2), {"kind": "no-picture", "start": 0, "end": 0}, "nothing-left"),
+    ],
+)  # fmt: skip
+async def test_nothing_is_changed_that_is_not_there(
+    archive: Archive, content: bytes, edit: dict[str, Any], code: str
+) -> None:
+    await held(archive, content)
+    assert (await propose(archive, edit)).json()["type"] == f"urn:firsthand:archive:{code}"
+
+
 async def test_an_earlier_version_can_be_used_again_until_the_release_and_is_gone_then(
     archive: Archive, ten_seconds: bytes
 ) -> None:
@@ -146,7 +240,17 @@ async def test_changes_that_cannot_be_made_are_refused_in_words(
     refused = await propose(archive, *edits)
     assert (refused.status_code, refused.json()["type"]) == (422, f"urn:firsthand:archive:{code}")
     assert (await make(archive)).json()["type"] == "urn:firsthand:archive:no-edits"
-    for rubbish in ([{"kind": "blur", "start": 0, "end": 1}], [{"kind": "cut", "start": -1, "end": 5}], [1], "x"):
+    half = {"left": 600, "top": 0, "width": 500, "height": 1000}
+    for rubbish in (
+        [{"kind": "smear", "start": 0, "end": 1}],
+        [{"kind": "cut", "start": -1, "end": 5}],
+        [{"kind": "cut", "start": 0, "end": 5, "area": LEFT}],
+        [{"kind": "blur", "start": 0, "end": 5, "area": half}],
+        [{"kind": "blur", "start": 0, "end": 5, "area": {**LEFT, "width": 0}}],
+        [{"kind": "blur", "start": 0, "end": 5, "area": "left"}],
+        [1],
+        "x",
+    ):
         sent = await archive.http.put(f"{FAMILY}/edits", headers=archive.family(), json={"edits": rubbish})
         assert sent.status_code == 422
     many = [{"kind": "cut", "start": n, "end": n + 1} for n in range(101)]
