@@ -134,6 +134,7 @@ class Archive:
             languages=["en"],
             cohorts=["year-3"],
             tutors=["tutor1"],
+            goals=["Listen without finishing a parent's sentence."],
             approvals=[],
             state="open",
         )

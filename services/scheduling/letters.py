@@ -1,14 +1,15 @@
 """The mails to a family, in its language: neutral subject, both local times, calendar file; never the condition."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from firsthand.services.scheduling.model import Letter, Meeting
 from firsthand.services.scheduling.model.calendar_file import CalendarEntry, EntryIdentity, calendar_file, uid_of
-from firsthand.services.scheduling.model.letters import DROPPED, Farewell
+from firsthand.services.scheduling.model.letters import DROPPED, Farewell, NoticeKind, TellingOf
 from firsthand.services.scheduling.model.slots import Slot
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.events.portal import InstitutionState
@@ -39,6 +40,33 @@ _OPENINGS = {
     "reminder-hour": N_("Your video call with students of %(institution)s starts soon."),
 }
 
+_NOTICE_SUBJECTS: Final[Mapping[NoticeKind, str]] = {
+    "recording": N_("Your recording is ready to watch"),
+    "times": N_("You can choose a time for your video call again"),
+}
+_NOTICES: Final[Mapping[NoticeKind, str]] = {
+    "recording": N_(
+        "The recording of your video call with students of %(institution)s is ready. Only you can watch it. Students "
+        "can watch it only if you say yes a second time. Please open your personal link to watch it and decide."
+    ),
+    "times": N_(
+        "There are new times for your video call with students of %(institution)s. Please open your personal link to "
+        "choose one, if you like."
+    ),
+}
+_TELLINGS: Final[Mapping[TellingOf, str]] = {
+    "recording": _NOTICES["recording"],
+    "times": _NOTICES["times"],
+    "cancelled": N_(
+        "We are sorry. We have to cancel your video call with students of %(institution)s. Your personal link shows "
+        "why, and new times if there are any."
+    ),
+    "choose-anew": N_(
+        "We are sorry. We have to move your video call with students of %(institution)s. Please open your personal "
+        "link and choose another time."
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Mail:
@@ -48,7 +76,7 @@ class Mail:
     text: str
     sender: str  # the name that its reader knows us by
     reply_to: MailAddress | None
-    calendar: CalendarPart
+    calendar: CalendarPart | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,34 @@ def compose(meeting: Meeting, letter: Letter, known: Particulars) -> Mail:
         reply_to=reply_address(known.institution),
         calendar=_calendar_part(meeting, letter, known, known.address, dropped=dropped),
     )
+
+
+def compose_notice(meeting: Meeting, kind: NoticeKind, known: Particulars) -> Mail:
+    """Tell that something waits on the family's page."""
+    words = PAGES.in_language(meeting.language, territory(known.zone))
+    name = _name(words, known.institution)
+    lines = [
+        words.gettext(_NOTICES[kind], institution=name),
+        words.gettext("If you no longer have your link, reply to this email.")
+        if reply_address(known.institution)
+        else words.gettext("If you no longer have your link, write to us the way we first wrote to you."),
+        *_who_we_are(words, known.institution),
+    ]
+    return Mail(
+        subject=words.gettext(_NOTICE_SUBJECTS[kind]),
+        text="\n\n".join(lines) + "\n",
+        sender=name,
+        reply_to=reply_address(known.institution),
+    )
+
+
+def words_to_tell(meeting: Meeting, zone: str, institution: InstitutionState | None) -> str:
+    """What somebody of staff may write to the family, in its language, where it wants no mail."""
+    telling = meeting.telling
+    if telling is None:
+        return ""
+    words = PAGES.in_language(meeting.language, territory(zone or "UTC"))
+    return words.gettext(_TELLINGS[telling.of], institution=_name(words, institution))
 
 
 def compose_farewell(meeting: Meeting, farewell: Farewell, known: Particulars, address: str) -> Mail:

@@ -13,6 +13,7 @@ SUBSCRIBERS: Final = Subscribers("scheduling")
 SUBSCRIBERS.subscriber("keep_institution")(keep_institution)
 SUBSCRIBERS.subscriber("keep_case")(keep_case)
 SUBSCRIBERS.subscriber("make_meeting")(following.make_meeting)
+SUBSCRIBERS.subscriber("follow_recording")(following.follow_recording)
 
 
 @SUBSCRIBERS.subscriber("follow_consent")

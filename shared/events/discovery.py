@@ -29,6 +29,7 @@ class CaseState(State):
     languages: list[Language]
     cohorts: Annotated[list[str], Field(description="the cohorts that learn from this case")]
     tutors: Annotated[list[str], Field(description="person ids")]
+    goals: Annotated[list[str], Field(description="what students are to learn from it, as the institution says")] = []
     approvals: list[ApprovalState]
     safeguarding_contact: Annotated[str, Field(description="person id, empty while none is named")] = ""
     state: Literal["open", "closed"] | Unknown

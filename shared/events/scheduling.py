@@ -26,6 +26,22 @@ class CalendarState(State):
     reservations: list[ReservationState]
 
 
+class TellingState(State):
+    """What a family waits to be told, and how it is told."""
+
+    of: Annotated[
+        Literal["recording", "times", "cancelled", "choose-anew"] | Unknown,
+        Field(
+            description="its recording can be watched, times can be chosen again, staff cancelled, or asks it to "
+            "choose another time"
+        ),
+    ]
+    how: Annotated[
+        Literal["by-email", "by-hand", "told"] | Unknown,
+        Field(description="`by-hand`: a task of staff; `told`: and staff did"),
+    ]
+
+
 class MeetingState(State):
     """The meeting of one contact."""
 
@@ -40,6 +56,7 @@ class MeetingState(State):
     cancelled_by: Literal["family", "tutor", "consent", "not-held"] | Unknown | None = None
     recording: Annotated[Literal["expected", "none"] | Unknown | None, Field(description="set when finished")] = None
     participants: Annotated[list[str], Field(description="person ids of staff and students who took part")] = []
+    telling: TellingState | None = None
 
 
 class CalendarChangedV1(Event[CalendarState]):
@@ -82,6 +99,13 @@ class MeetingCancelledV1(_Meeting):
 
     name: ClassVar[str] = "cancelled"
     type: Literal["firsthand.meeting.cancelled.v1"]
+
+
+class MeetingToldV1(_Meeting):
+    """The family is told that something waits for it, or staff is to tell it: `telling`."""
+
+    name: ClassVar[str] = "told"
+    type: Literal["firsthand.meeting.told.v1"]
 
 
 class SchedulingErasedV1(Event[ErasedState]):

@@ -11,7 +11,7 @@ from firsthand.shared.events.archive import RecordingState
 from firsthand.shared.events.consent import ConsentRecordState, ConsentState, InvitationState
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.events.discovery import ApprovalState, CaseState
-from firsthand.shared.events.scheduling import MeetingState
+from firsthand.shared.events.scheduling import MeetingState, TellingState
 from firsthand.shared.identifiers import InstitutionId
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -45,6 +45,10 @@ def meeting(hours: float) -> MeetingState:
     )
 
 
+def told(state: str, how: str) -> MeetingState:
+    return MeetingState(contact=CONTACT, state=state, telling=TellingState(of="recording", how=how))
+
+
 def recording(
     state: str, refused: str | None = None, preparing: str | None = None, changes: str | None = None
 ) -> RecordingState:
@@ -61,6 +65,13 @@ def recording(
         (journey("consented", moved_at=NOW - timedelta(days=3)), "more-times", "/scheduling/availability/k1"),
         (journey("booked", meeting=meeting(5)), "hold-meeting", "/scheduling/meetings/c1"),
         (journey("booked", meeting=meeting(-2)), "close-meeting", "/scheduling/meetings/c1"),
+        (journey("consented", meeting=told("offered", "by-hand")), "tell-family", "/scheduling/meetings/c1"),
+        (journey("booked", meeting=told("scheduled", "by-hand")), "tell-family", "/scheduling/meetings/c1"),
+        (
+            journey("held", meeting=told("finished", "by-hand"), recording=recording("held")),
+            "tell-family",
+            "/scheduling/meetings/c1",
+        ),
         (journey("met", recording=recording("awaited")), "upload", "/archive/recordings/c1"),
         (journey("met", recording=recording("awaited", preparing="refused")), "upload", "/archive/recordings/c1"),
         (

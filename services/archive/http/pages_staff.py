@@ -220,9 +220,11 @@ async def _watched(
     except NotOpen:
         return pages.render(request, "closed.html", status=404, title=NOT_OPEN_TITLE, text=NOT_OPEN, again="")
     responsible = await responsible_for(context, staff.institution, found.contact.case_id, found.contact.tutor_id)
+    case = await case_of(context, staff.institution, found.contact.case_id)
     return pages.render(
         request,
         "watch.html",
+        goals=case.goals if case else [],
         status=status_of(refused) if refused else 200,
         card=await CardOut.of(context, found),
         media=found.media,

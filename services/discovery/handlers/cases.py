@@ -24,7 +24,8 @@ async def open_case(context: Context, staff: Staff, draft: CaseDraft) -> Case:
         id=repository.case_id(draft.prefix),
         institution=staff.institution,
         prefix=draft.prefix,
-        details=CaseDetails.model_validate(draft.model_dump(exclude={"prefix"})),
+        details=CaseDetails.model_validate(draft.model_dump(exclude={"prefix", "goals"})),
+        goals=draft.goals,
         opened_by=staff.person_id,
         opened_at=now,
     )

@@ -93,7 +93,7 @@ async def list_cases(
 
 @router.get("/cases/new")
 async def new_case(request: Request, staff: Coordinator) -> Response:  # noqa: ARG001 - says who may
-    empty = {"hashtags": [], "condition": {}, "languages": list(NAMES), "cohorts": [], "tutors": []}
+    empty = {"hashtags": [], "condition": {}, "languages": list(NAMES), "cohorts": [], "tutors": [], "goals": []}
     return _form(request, None, empty)
 
 
@@ -146,7 +146,7 @@ async def open_case(request: Request, context: ContextDep, staff: Coordinator) -
 @router.get("/cases/{case_id}/edit")
 async def edit_case(request: Request, context: ContextDep, staff: Coordinator, case_id: Id) -> Response:
     case = await Repository(context, staff.institution).case(case_id)
-    return _form(request, case, filled(case.details, case.prefix))
+    return _form(request, case, filled(case))
 
 
 @router.post("/cases/{case_id}/edit")

@@ -25,6 +25,7 @@ WRONG: Final[Mapping[str, str]] = {
     "prefix": N_("Enter two to six letters from A to Z, for example CLP"),
     "title": N_("Enter a title of at most 120 characters"),
     "condition": N_("Enter the condition's plain name in each language you chose"),
+    "goals": N_("Write at most 12 goals, each on a line of its own with at most 300 characters"),
     "hashtags": N_("Enter at least one hashtag. Use letters, digits and underscores only"),
     "languages": N_("Choose at least one language"),
     "cohorts": N_("Choose from the list"),
@@ -51,6 +52,7 @@ class CaseOut(CaseDetails):
     state: Literal["open", "closed"]
     approvals: list[ApprovalOut]
     approved_until: Annotated[AwareDatetime | None, Field(description="null: something is missing")]
+    goals: list[str] = []
     waiting: Annotated[int, Field(description="leads that wait for a tutor")]
 
     @classmethod
@@ -61,6 +63,7 @@ class CaseOut(CaseDetails):
             case_id=case.id,
             prefix=case.prefix,
             state=case.state,
+            goals=case.goals,
             approvals=[ApprovalOut(**approval.model_dump()) for approval in told.approvals],
             approved_until=told.approved_until(),
             waiting=waiting,
@@ -205,13 +208,14 @@ def case_fields(form: FormData) -> dict[str, Any]:
         "languages": [str(code) for code in form.getlist("languages")],
         "cohorts": _list(form, "cohorts"),
         "tutors": _list(form, "tutors"),
+        "goals": _lines(form, "goals"),
         "safeguarding_contact": _text(form, "safeguarding_contact"),
     }
 
 
-def filled(details: CaseDetails, prefix: str = "") -> dict[str, Any]:
+def filled(case: Case) -> dict[str, Any]:
     """Return the values of a case's form."""
-    return {"prefix": prefix, **details.model_dump()}
+    return {"prefix": case.prefix, "goals": case.goals, **case.details.model_dump()}
 
 
 def day_ends(day: str, zone: str) -> datetime:
@@ -229,6 +233,11 @@ def what_is_wrong(faults: Mapping[str, str]) -> list[tuple[str, str]]:
 def _text(form: FormData, name: str) -> str:
     value = form.get(name, "")
     return tidy(value) if isinstance(value, str) else ""
+
+
+def _lines(form: FormData, name: str) -> list[str]:
+    value = form.get(name, "")
+    return [line for text in value.splitlines() if (line := tidy(text))] if isinstance(value, str) else []
 
 
 def _list(form: FormData, name: str) -> list[str]:

@@ -25,6 +25,8 @@ PLACE_LAPSES_AFTER: Final = timedelta(minutes=2)
 # It goes into texts and events: one line of what can be read.
 Line = Annotated[str, Tidy, StringConstraints(min_length=1, max_length=120)]
 Hashtag = Annotated[str, Tidy, StringConstraints(max_length=400)]
+Goal = Annotated[str, Tidy, StringConstraints(min_length=1, max_length=300)]
+Goals = Annotated[list[Goal], Field(max_length=12, description="what students are to learn from the case")]
 Prefix = Annotated[str, Tidy, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2,6}$")]
 
 
@@ -71,6 +73,7 @@ class CaseDraft(CaseDetails):
     """A new case."""
 
     prefix: Annotated[Prefix, Field(description="2 to 6 letters, unique in the institution; references begin with it")]
+    goals: Goals = []
 
 
 class CaseChange(BaseModel):
@@ -84,6 +87,7 @@ class CaseChange(BaseModel):
     languages: list[Language] | None = None
     cohorts: list[Id] | None = None
     tutors: list[Id] | None = None
+    goals: Goals | None = None
     safeguarding_contact: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] | None = None
     state: Literal["open", "closed"] | None = None
 
@@ -97,6 +101,7 @@ class Case(Document):
 
     prefix: str
     details: CaseDetails
+    goals: list[str] = []  # beside the details, in which 0.1 allows nothing that it does not know
     approvals: dict[ApprovalKind, Approval] = {}
     state: Literal["open", "closed"] = "open"
     opened_by: str
@@ -106,6 +111,7 @@ class Case(Document):
         """Apply the given fields. ValueError (pydantic's) when they contradict each other."""
         given = change.model_dump(exclude_none=True)
         self.state = given.pop("state", self.state)
+        self.goals = given.pop("goals", self.goals)
         self.details = CaseDetails.model_validate({**self.details.model_dump(), **given})
         # The leads of a closed case are not kept waiting: the timer lets them go.
         self.due_at = now if self.state == "closed" else None
@@ -153,6 +159,7 @@ class Case(Document):
             languages=details.languages,
             cohorts=details.cohorts,
             tutors=details.tutors,
+            goals=self.goals,
             approvals=[
                 ApprovalState(kind=kind, number=approval.number, expires_at=approval.expires_at)
                 for kind, approval in self.approvals.items()

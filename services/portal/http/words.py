@@ -51,6 +51,7 @@ DOING: Final[Mapping[Doing, str]] = {
     "choose-tracks": N_("The recording arrived: choose its picture and sound"),
     "change-asked": N_("The family asks for a change in its recording: make it"),
     "wider": N_("The recording shows more than is allowed: replace it"),
+    "tell-family": N_("Something waits for the family: tell them"),
 }
 
 TASK_LISTS: Final[Mapping[TaskList, str]] = {
@@ -64,6 +65,7 @@ TASK_LISTS: Final[Mapping[TaskList, str]] = {
     "choose-tracks": N_("Recordings with a choice to make"),
     "change-asked": N_("Changes that families ask for"),
     "wider": N_("Recordings to replace"),
+    "tell-family": N_("Families to tell"),
     "coming": N_("Upcoming meetings"),
 }
 
@@ -110,6 +112,10 @@ _HAPPENED: Final[Mapping[str, Said]] = {
     "meeting.finished": Said(N_("The meeting took place"), "good"),
     "meeting.finished expected": Said(N_("The meeting took place; the recording is expected"), "good"),
     "meeting.finished none": Said(N_("The meeting took place, without a recording"), "good"),
+    "meeting.told": Said(N_("The family is told of something that waits for it"), "wait"),
+    "meeting.told by-email": Said(N_("The family is told by email that something waits for it"), "go"),
+    "meeting.told by-hand": Said(N_("Something waits for the family; somebody is to tell it"), "wait"),
+    "meeting.told told": Said(N_("Somebody told the family what waits for it"), "good"),
     "meeting.cancelled": Said(N_("The meeting was cancelled"), "off"),
     "meeting.cancelled family": Said(N_("The family cancelled the meeting"), "off"),
     "meeting.cancelled tutor": Said(N_("The tutor cancelled the meeting"), "off"),

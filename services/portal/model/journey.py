@@ -48,6 +48,7 @@ Todo = Literal[
     "choose-tracks",
     "change-asked",
     "wider",
+    "tell-family",
 ]
 TODOS: Final[tuple[Todo, ...]] = get_args(Todo)
 NOTHING: Final = "nothing"
@@ -142,6 +143,8 @@ class Journey(Document):
         """Tell what the journey asks of staff, and since when; whether it is time to do it is for `model.today`."""
         if self.consent is None or self.paused:
             return None
+        if self.stage in {"consented", "booked"} and self._waits_to_be_told:
+            return "tell-family", self.moved_at
         if self.stage in {"booked", "met", "held"}:
             return self._asks_of_a_meeting()
         invitation, since = self.consent.invitation, self.moved_at
@@ -163,15 +166,22 @@ class Journey(Document):
         meeting, recording = self.meeting, self.recording
         if self.stage == "booked" and meeting and meeting.starts_at and meeting.ends_at:
             return "meeting", meeting.starts_at
-        if recording and recording.refused_because:
-            return "wider", self.moved_at
-        if recording and recording.preparing == "choosing":
-            return "choose-tracks", self.moved_at
-        if recording and recording.state == "held" and recording.changes == "asked":
-            return "change-asked", self.moved_at
-        if recording and recording.state == "awaited" and recording.preparing != "working":
-            return "upload", self.moved_at
-        return None
+        if recording is None:
+            return None
+        held = recording.state == "held"
+        asked: tuple[tuple[Todo, bool], ...] = (
+            ("wider", bool(recording.refused_because)),
+            ("choose-tracks", recording.preparing == "choosing"),
+            ("change-asked", held and recording.changes == "asked"),
+            ("tell-family", held and self._waits_to_be_told),
+            ("upload", recording.state == "awaited" and recording.preparing != "working"),
+        )
+        return next(((todo, self.moved_at) for todo, is_asked in asked if is_asked), None)
+
+    @property
+    def _waits_to_be_told(self) -> bool:
+        telling = self.meeting.telling if self.meeting else None
+        return telling is not None and telling.how == "by-hand"
 
     def _learn(self, state: object) -> None:
         if isinstance(state, ConsentState):
@@ -247,5 +257,6 @@ _DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
     "meeting.scheduled": lambda event: "moved" if event.data.reschedules else "",
     "meeting.cancelled": lambda event: event.data.cancelled_by,
     "meeting.finished": lambda event: event.data.recording,
+    "meeting.told": lambda event: event.data.telling.how if event.data.telling else "",
     "recording.changed": lambda event: event.data.preparing or event.data.refused_because or event.data.changes,
 }

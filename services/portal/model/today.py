@@ -20,6 +20,7 @@ Doing = Literal[
     "choose-tracks",
     "change-asked",
     "wider",
+    "tell-family",
 ]
 # The lists of tasks: one for each thing that is asked of staff, and one of the meetings that are not soon.
 TaskList = Literal[Todo, "coming"]
@@ -44,6 +45,7 @@ _URLS: Final[dict[Doing, str]] = {
     "choose-tracks": "/archive/recordings/{contact}",
     "change-asked": "/archive/recordings/{contact}",
     "wider": "/archive/recordings/{contact}",
+    "tell-family": "/scheduling/meetings/{contact}",
 }
 
 

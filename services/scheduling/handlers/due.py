@@ -8,7 +8,14 @@ from typing import Final
 from firsthand.services.scheduling.handlers.calendars import free_time
 from firsthand.services.scheduling.handlers.personal import Personal, open_former, open_personal
 from firsthand.services.scheduling.handlers.rooms import join_url, provider_of
-from firsthand.services.scheduling.letters import Mail, Particulars, compose, compose_farewell, identity_of
+from firsthand.services.scheduling.letters import (
+    Mail,
+    Particulars,
+    compose,
+    compose_farewell,
+    compose_notice,
+    identity_of,
+)
 from firsthand.services.scheduling.model import Meeting
 from firsthand.services.scheduling.model.calendar_file import EntryIdentity
 from firsthand.services.scheduling.repository import Scheduling
@@ -87,10 +94,11 @@ async def write_at_once(context: Context, meeting: Meeting) -> None:
             await context.mail.erase(meeting.institution, meeting.id)
             return
         current.note_sent(outcome.gone, delivered=outcome.sent and not context.mail.keeps)
-        current.note_refused(outcome.refused, outcome.refused_because)
+        caused = current.note_refused(outcome.refused, outcome.refused_because)
         current.plan_ahead(now)
         current.note_waiting(meeting.waiting_keys - outcome.gone, outcome.failed_with, now)
-        await scheduling.put_meeting(current)
+        told = caused.of(current, current.as_state(), at=now, actor="system") if caused else None
+        await scheduling.put_meeting(current, told)
 
     await note()
 
@@ -115,6 +123,7 @@ async def _hand_over(context: Context, meeting: Meeting) -> _Outcome:
     for farewell in meeting.farewells:
         former = await open_former(context, meeting, farewell.address)
         mails.append((farewell.key, former, compose_farewell(meeting, farewell, known, former)))
+    mails += [(notice.key, personal.address, compose_notice(meeting, notice.kind, known)) for notice in meeting.notices]
     farewells = {farewell.key for farewell in meeting.farewells}
     for key, address, mail in mails:
         try:

@@ -1,6 +1,7 @@
 """Follow events: changes of the consent, reservations in the calendar, an erasure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from firsthand.services.scheduling.handlers.calendars import free_time
 from firsthand.services.scheduling.handlers.due import claim, write_at_once
@@ -9,12 +10,15 @@ from firsthand.services.scheduling.letters import identity_of
 from firsthand.services.scheduling.model import Meeting, Reservation
 from firsthand.services.scheduling.repository import Scheduling
 from firsthand.shared.copies import institution_of
+from firsthand.shared.events.archive import RecordingArchivedV1
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
 from firsthand.shared.events.discovery import ErasedState
 from firsthand.shared.events.envelope import AnyEvent, Event
 from firsthand.shared.events.scheduling import CalendarChangedV1, SchedulingErasedV1
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context
+
+_NEWS: Final = timedelta(days=7)
 
 
 async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
@@ -61,6 +65,21 @@ async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
     meeting = await scheduling.put_meeting(
         meeting, _record(caused, meeting, event, now, event.actor) if caused else None
     )
+    await write_at_once(context, meeting)
+
+
+async def follow_recording(context: Context, event: RecordingArchivedV1) -> None:
+    """Tell the family that it can watch its recording, or have staff tell it. Raises Conflict."""
+    now = context.clock.now()
+    scheduling = Scheduling(context, event.institution)
+    meeting = await scheduling.meeting(event.subject)
+    # What was archived long ago, before anybody was told of it, is no news.
+    if meeting is None or event.time < now - _NEWS or not meeting.take(event):
+        return
+    caused = meeting.tell_of_recording(event.data.sha256)
+    meeting.plan_ahead(now)
+    claim(meeting, now)
+    meeting = await scheduling.put_meeting(meeting, _record(caused, meeting, event, now, "system") if caused else None)
     await write_at_once(context, meeting)
 
 
@@ -131,4 +150,4 @@ def _record(caused: type[AnyEvent], meeting: Meeting, event: AnyEvent, now: date
     )
 
 
-__all__ = ["erase", "follow_consent", "make_meeting", "restore_erasure"]
+__all__ = ["erase", "follow_consent", "follow_recording", "make_meeting", "restore_erasure"]

@@ -8,11 +8,12 @@ from typing import Final
 from firsthand.services.scheduling.handlers.calendars import Times, Tutors, reserve_time, reserved, times_for
 from firsthand.services.scheduling.handlers.personal import Personal, open_personal, seal
 from firsthand.services.scheduling.handlers.rooms import join_url
+from firsthand.services.scheduling.letters import words_to_tell
 from firsthand.services.scheduling.model import Calendar, Meeting, NotHeldBecause, Participant
 from firsthand.services.scheduling.model.slots import Slot
 from firsthand.services.scheduling.repository import Part, Scheduling
 from firsthand.shared.acting import Sight
-from firsthand.shared.copies import cases_of
+from firsthand.shared.copies import cases_of, institution_of
 from firsthand.shared.events.envelope import AnyEvent
 from firsthand.shared.identifiers import InstitutionId
 from firsthand.shared.service import Context, use_case
@@ -31,6 +32,7 @@ class StaffView:
     personal: Personal
     times: Times
     join_url: str
+    words_to_tell: str  # to the family, in its language, where somebody of staff is to tell it
 
     @property
     def family_zone(self) -> str:
@@ -120,10 +122,14 @@ async def _view(context: Context, meeting: Meeting, calendar: Calendar, times: T
     planned = reservation.slot if reservation else None
     if planned is None and meeting.starts_at and meeting.ends_at:
         planned = Slot(meeting.starts_at, meeting.ends_at)
+    personal = await open_personal(context, meeting)
+    by_hand = meeting.telling is not None and meeting.telling.how == "by-hand"
+    institution = await institution_of(context, meeting.institution) if by_hand else None
     return StaffView(
         meeting=meeting,
         planned=planned,
-        personal=await open_personal(context, meeting),
+        personal=personal,
+        words_to_tell=words_to_tell(meeting, personal.zone, institution) if by_hand else "",
         times=times,
         join_url=await join_url(context, meeting),
     )
@@ -156,6 +162,13 @@ async def cancel(context: Context, staff: Staff, contact_id: str, note: str = ""
     meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)
     sealed = await seal(context, meeting, "note", note.strip())
     await _save(context, meeting, staff, lambda now: meeting.cancel("tutor", reserved=True, now=now, note=sealed))
+
+
+@use_case
+async def note_told(context: Context, staff: Staff, contact_id: str) -> None:
+    """Note that somebody told the family what it waits to hear. Raises Refused, NotFound; Conflict."""
+    meeting = await Scheduling(context, staff.institution).known_meeting(contact_id)
+    await _save(context, meeting, staff, lambda _: meeting.note_told())
 
 
 @use_case
@@ -199,6 +212,7 @@ __all__ = [
     "list_all",
     "list_part",
     "move",
+    "note_told",
     "offer_again",
     "see",
 ]

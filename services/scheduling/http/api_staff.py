@@ -110,5 +110,12 @@ async def post_offer(context: ContextDep, contact_id: Id, staff: ContactTutor) -
     return await _seen(context, staff, contact_id)
 
 
+@router.post("/meetings/{contact_id}/told")
+async def post_told(context: ContextDep, contact_id: Id, staff: ContactTutor) -> MeetingOut:
+    """Somebody told the family what it waits to hear (`telling`)."""
+    await meetings.note_told(context, staff, contact_id)
+    return await _seen(context, staff, contact_id)
+
+
 async def _seen(context: Context, staff: Staff, contact_id: str) -> MeetingOut:
     return MeetingOut.of(await meetings.see(context, staff.institution, contact_id))

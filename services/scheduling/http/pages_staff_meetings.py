@@ -1,6 +1,6 @@
 """The staff's pages: all meetings; one meeting, to move, cancel or close."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ from firsthand.services.scheduling.http.doors import ContactTutor
 from firsthand.services.scheduling.http.shapes import Shown, Whose
 from firsthand.services.scheduling.http.words import part_of_night
 from firsthand.services.scheduling.model import Meeting, NotHeldBecause, Participant
+from firsthand.services.scheduling.model.letters import TellingOf
 from firsthand.services.scheduling.model.slots import instants, is_night
 from firsthand.services.scheduling.words import PAGES
 from firsthand.shared.identifiers import Id
@@ -34,6 +35,13 @@ _PERSON: Final[TypeAdapter[str]] = TypeAdapter(Id)
 _A_PAGE: Final = 25  # meetings of one part
 _FIRST: Final = 8  # of each part, where all are shown
 
+# What the family waits to hear, as staff reads it: who tells it, and of what.
+TELLINGS: Final[Mapping[TellingOf, str]] = {
+    "recording": N_("Tell the family that it can watch its recording"),
+    "times": N_("Tell the family that it can choose a time again"),
+    "cancelled": N_("Tell the family that the meeting is cancelled"),
+    "choose-anew": N_("Tell the family to choose another time"),
+}
 PARTS: Final[tuple[tuple[Shown, str], ...]] = (
     ("to-close", N_("To close")),
     ("coming", N_("Upcoming")),
@@ -46,11 +54,12 @@ REASONS: Final[tuple[tuple[NotHeldBecause, str], ...]] = (
     ("other", N_("Something else")),
 )
 _DONE: Final = {
-    "moved": N_("The new time is set. We tell the family in the way they chose."),
-    "anew": N_("The time is free again. We ask the family to choose another."),
-    "cancelled": N_("The meeting is cancelled. We tell the family in the way they chose."),
+    "moved": N_("The new time is set."),
+    "anew": N_("The time is free again. The family can choose another."),
+    "cancelled": N_("The meeting is cancelled."),
     "offered": N_("The family can choose a time again."),
     "closed": N_("Thank you. The meeting is closed."),
+    "told": N_("Thank you. The family knows."),
 }
 
 
@@ -153,6 +162,11 @@ async def offer(request: Request, context: ContextDep, contact_id: Id, staff: Co
     return await _done(request, context, staff, contact_id, meetings.offer_again(context, staff, contact_id), "offered")
 
 
+@router.post("/{contact_id}/told")
+async def told(request: Request, context: ContextDep, contact_id: Id, staff: ContactTutor) -> Response:
+    return await _done(request, context, staff, contact_id, meetings.note_told(context, staff, contact_id), "told")
+
+
 @router.post("/{contact_id}/held")
 async def held(
     request: Request,
@@ -243,6 +257,7 @@ async def _page(
         ended=fields[1] if fields else "",
         rows=range(1, _ROWS),
         reasons=REASONS,
+        tellings=TELLINGS,
         done=done,
         refused=refused,
         at_night=at_night,

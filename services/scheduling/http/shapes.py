@@ -16,6 +16,7 @@ from firsthand.services.scheduling.model import (
     Participant,
     ReachBy,
 )
+from firsthand.services.scheduling.model.letters import Telling
 from firsthand.services.scheduling.model.slots import Slot, is_night
 from firsthand.services.scheduling.model.zones import is_zone
 from firsthand.shared.identifiers import Id
@@ -229,6 +230,8 @@ class MeetingOut(BaseModel):
     participants: list[ParticipantBody]
     recording: str | None
     join_url: str | None
+    telling: Telling | None = None
+    words_to_tell: str | None = None  # in the family's language, where staff is to tell it
 
     @classmethod
     def of(cls, view: StaffView) -> "MeetingOut":
@@ -248,6 +251,8 @@ class MeetingOut(BaseModel):
             has_availability=view.times.rules is not None,
             reach_by=meeting.reach_by,
             reach_trouble=meeting.mail_trouble,
+            telling=meeting.telling,
+            words_to_tell=view.words_to_tell or None,
             reschedules=meeting.reschedules,
             cancelled_by=meeting.cancelled_by,
             not_held_because=meeting.not_held_because,

@@ -29,6 +29,30 @@ class Letter(BaseModel):
     at: AwareDatetime  # when what it tells of was decided
 
 
+# What a family waits to be told: its recording can be watched, times can be chosen again; or what staff did. A time
+# that staff sets was agreed with the family before.
+NoticeKind = Literal["recording", "times"]
+TellingOf = Literal[NoticeKind, "cancelled", "choose-anew"]
+
+
+class Notice(BaseModel):
+    """A mail to the family that is about no time, still to be sent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: NoticeKind
+    key: str
+
+
+class Telling(BaseModel):
+    """How the family is told of something: by mail, or by somebody of staff, who then says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    of: TellingOf
+    how: Literal["by-email", "by-hand", "told"]
+
+
 class Farewell(BaseModel):
     """A mail to an address that the family gave up: it takes the entry out of that address's calendar."""
 
@@ -60,4 +84,16 @@ def reminders_before(starts_at: datetime, now: datetime) -> list[Reminder]:
     return [Reminder(kind=kind, at=starts_at - before) for kind, before in _REMINDERS if starts_at - before > now]
 
 
-__all__ = ["DROPPED", "Farewell", "Letter", "LetterKind", "Reminder", "is_reminder", "reminders_before"]
+__all__ = [
+    "DROPPED",
+    "Farewell",
+    "Letter",
+    "LetterKind",
+    "Notice",
+    "NoticeKind",
+    "Reminder",
+    "Telling",
+    "TellingOf",
+    "is_reminder",
+    "reminders_before",
+]

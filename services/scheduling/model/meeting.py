@@ -16,7 +16,11 @@ from firsthand.services.scheduling.model.letters import (
     Farewell,
     Letter,
     LetterKind,
+    Notice,
+    NoticeKind,
     Reminder,
+    Telling,
+    TellingOf,
     is_reminder,
     reminders_before,
 )
@@ -30,6 +34,8 @@ from firsthand.shared.events.scheduling import (
     MeetingOfferedV1,
     MeetingScheduledV1,
     MeetingState,
+    MeetingToldV1,
+    TellingState,
 )
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
@@ -44,6 +50,7 @@ NotHeldBecause = Literal["nobody-came", "technical", "other"]
 _NOT_YET: Final = N_("That time has not passed yet. If you met earlier than planned, change the times.")
 # People say times to the minute.
 _TO_THE_MINUTE: Final = timedelta(minutes=1)
+_TOLD_OF: Final = 20  # recordings that are remembered: a family makes some versions, and goes back to one
 _MAIL_AGAIN: Final = timedelta(minutes=1)  # until mail that could not be sent is tried again
 
 
@@ -110,7 +117,11 @@ class Meeting(Document):
     to_free: bool = False  # ... and may still stand in the tutor's calendar
     letters: list[Letter] = []
     farewells: list[Farewell] = []
+    notices: list[Notice] = []
     reminders: list[Reminder] = []
+
+    telling: Telling | None = None  # what the family was last to be told
+    told_of: list[str] = []  # SHA-256 of recordings that it was told of, the last ones
 
     mail_delivered: bool = False  # a mail server took one: it cannot be recalled
     mail_refused: bool = False  # the address does not take mail; the family is told on their page
@@ -222,6 +233,8 @@ class Meeting(Document):
         self.changed_at = now
         self.letters = []
         self._write("changed" if moved and self.invited is not False else "confirmed", now)
+        self.notices = [one for one in self.notices if one.kind != "times"]
+        self.telling = None
         self.reminders = self._reminders(now)
         self.plan_ahead(now)
         return MeetingScheduledV1
@@ -245,6 +258,7 @@ class Meeting(Document):
         self._write("choose-anew", now, dropped=True)
         self.note = note
         self._void()
+        self.telling = self._telling("choose-anew")
         return self._offer(now)
 
     def offer_again(self, now: datetime) -> type[AnyEvent]:
@@ -254,7 +268,25 @@ class Meeting(Document):
                 "not-cancelled",
                 N_("You can offer times again after a cancellation, as long as the family allows a meeting."),
             )
+        self._tell("times")
         return self._offer(now)
+
+    def tell_of_recording(self, sha256: str) -> type[AnyEvent] | None:
+        """The family can watch its recording, or a new version: tell it; returns the event that says how, or None
+        where it was told of this very one, or nobody met.
+        """
+        if self.state != "finished" or sha256 in self.told_of:
+            return None
+        self.told_of = [*self.told_of, sha256][-_TOLD_OF:]
+        self._tell("recording")
+        return MeetingToldV1
+
+    def note_told(self) -> type[AnyEvent]:
+        """Somebody of staff told the family; returns the event that says so. Raises Refused."""
+        if self.telling is None or self.telling.how != "by-hand":
+            raise Refused("nothing-to-tell", N_("There is nothing to tell the family."))
+        self.telling = self.telling.model_copy(update={"how": "told"})
+        return MeetingToldV1
 
     def close_held(
         self, participants: list[Participant], held_from: datetime | None, held_until: datetime | None, now: datetime
@@ -283,7 +315,7 @@ class Meeting(Document):
         self.participants = participants
         everybody = all(one.agrees_to_recording for one in participants)
         self.recording = "expected" if self.may_record and everybody else "none"
-        self.letters, self.reminders = [], []
+        self.letters, self.reminders, self.telling = [], [], None
         self._void()
         self.plan_ahead(now)
         return MeetingFinishedV1
@@ -333,13 +365,21 @@ class Meeting(Document):
                 self.invited = letter.kind not in DROPPED
         self.letters = [one for one in self.letters if one.key not in keys]
         self.farewells = [one for one in self.farewells if one.key not in keys]
+        self.notices = [one for one in self.notices if one.key not in keys]
         self.mail_delivered = self.mail_delivered or delivered
 
-    def note_refused(self, keys: set[str], because: str) -> None:
-        """The address takes no mail: it never got these letters, nor will it get those that still wait."""
-        if keys & {letter.key for letter in self.letters}:
-            self.mail_refused, self.mail_refused_because = True, because
-            self.letters = []
+    def note_refused(self, keys: set[str], because: str) -> type[AnyEvent] | None:
+        """The address takes no mail: it never got these letters, nor will it get those that still wait. Returns the
+        event, if somebody is now to tell the family by hand.
+        """
+        if not keys & (self.waiting_keys - {farewell.key for farewell in self.farewells}):
+            return None
+        self.mail_refused, self.mail_refused_because = True, because
+        self.letters, self.notices = [], []
+        if self.telling is None or self.telling.how != "by-email":
+            return None
+        self.telling = self.telling.model_copy(update={"how": "by-hand"})
+        return MeetingToldV1
 
     def note_waiting(self, keys: set[str], sentence: str, now: datetime) -> None:
         """These letters could not be sent now; `sentence` says why, and names nobody."""
@@ -350,7 +390,8 @@ class Meeting(Document):
 
     @property
     def waiting_keys(self) -> set[str]:
-        return {letter.key for letter in self.letters} | {farewell.key for farewell in self.farewells}
+        waiting: list[Letter | Farewell | Notice] = [*self.letters, *self.farewells, *self.notices]
+        return {one.key for one in waiting}
 
     @property
     def mail_trouble(self) -> MailTrouble | None:
@@ -359,7 +400,7 @@ class Meeting(Document):
             return None
         if self.mail_refused:
             return "letters" if self.mail_refused_because == "letters" else "refused"
-        return "waits" if self.mail_waits_since and self.letters else None
+        return "waits" if self.mail_waits_since and (self.letters or self.notices) else None
 
     def plan_ahead(self, now: datetime) -> None:
         """Set when to look at this document next."""
@@ -384,6 +425,7 @@ class Meeting(Document):
         self.allowed_since = self.allowed_until = self.changed_at = self.due_at = None
         self.cancelled_by = self.not_held_because = self.recording = None
         self.participants, self.letters, self.farewells, self.reminders = [], [], [], []
+        self.notices, self.telling, self.told_of = [], None, []
         self.to_free, self.entry, self.invited = False, None, None
         self.mail_waits_since, self.mail_waits_for = None, ""
 
@@ -401,6 +443,7 @@ class Meeting(Document):
             cancelled_by=self.cancelled_by,
             recording=self.recording,
             participants=[one.person_id for one in self.participants],
+            telling=TellingState(of=self.telling.of, how=self.telling.how) if self.telling else None,
         )
 
     # -- inside
@@ -408,6 +451,16 @@ class Meeting(Document):
     @property
     def _by_mail(self) -> bool:
         return self.reach_by == "email" and self.address is not None
+
+    def _telling(self, of: TellingOf) -> Telling:
+        """By hand also while nothing is allowed: who paused everything is left alone, and told by people afterwards."""
+        by_email = self._by_mail and not self.mail_refused and self.allowed
+        return Telling(of=of, how="by-email" if by_email else "by-hand")
+
+    def _tell(self, kind: NoticeKind) -> None:
+        self.telling = self._telling(kind)
+        if self.telling.how == "by-email":
+            self.notices = [Notice(kind=kind, key=f"{self.id}-{self.next_version}")]
 
     def _reminders(self, now: datetime) -> list[Reminder]:
         starts_at = self.starts_at
@@ -432,6 +485,7 @@ class Meeting(Document):
         if self.state == "scheduled" and by != "not-held":
             self._write("cancelled", now, dropped=True)
         self.state, self.cancelled_by, self.changed_at = "cancelled", by, now
+        self.notices, self.telling = [], self._telling("cancelled") if by == "tutor" else None
         self.reminders = []
         self._void()
         self.plan_ahead(now)

@@ -76,6 +76,7 @@ async def test_where_a_viewer_stopped_is_kept_for_that_viewer_alone_and_only_whi
     assert await log.place(QU, "c1", Viewer(person_id="other", student=True)) == 0
     page = await archive.http.get("/archive/watch/c1", headers=me | {"Accept": "text/html"})
     assert 'data-place="0.5"' in page.text
+    assert "Listen without finishing a parent&#39;s sentence." in page.text, "a goal of the case"
     assert await put(archive, 1.5, archive.student("year-1")) == 404
     for rubbish in (-1, 1e9, "x", None):
         assert await put(archive, rubbish, me) == 422

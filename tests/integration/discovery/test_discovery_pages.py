@@ -70,6 +70,7 @@ async def test_an_approval_without_end_is_refused_and_one_of_an_earlier_release_
         ("languages", [], "Choose at least one language"),
         ("condition_ar", "", "plain name in each language"),
         ("hashtags", "cleft-lip", "letters, digits and underscores"),
+        ("goals", "x" * 301, "each on a line of its own with at most 300 characters"),
     ],
 )
 async def test_a_form_that_is_not_right_comes_back_with_what_was_entered(
@@ -91,6 +92,17 @@ async def test_a_hashtag_in_any_script_is_entered_in_the_form_and_found_in_posts
     assert (await bring(house, "CLP", json.dumps(posts)))["imported"] == len(tags)
     found = {tag for lead in (await house.call("GET", "/leads"))["items"] for tag in lead["tags"]}
     assert found == set(tags)
+
+
+async def test_learning_goals_are_written_one_a_line_changed_and_told(house: House) -> None:
+    goals = "Name what treatment costs.\r\n\r\n  Listen.  \n"
+    async with house.browser("coordinator-1", "coordinator") as browser:
+        opened = await browser.post("/cases", data=FORM | {"goals": goals})
+        case = str(opened.url).rsplit("/", 1)[1].partition("?")[0]
+        assert (await house.call("GET", f"/cases/{case}"))["goals"] == ["Name what treatment costs.", "Listen."]
+        assert "Name what treatment costs.\nListen.</textarea>" in (await browser.get(f"/cases/{case}/edit")).text
+        await browser.post(f"/cases/{case}/edit", data=FORM | {"goals": "Listen."})
+    assert (await house.call("GET", f"/cases/{case}"))["goals"] == ["Listen."]
 
 
 async def test_a_taken_prefix_is_said_beside_its_field(house: House) -> None:
