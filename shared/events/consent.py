@@ -21,6 +21,9 @@ class InvitationState(State):
     sent_at: AwareDatetime | None = None
     reminded_at: AwareDatetime | None = None
     answered_at: AwareDatetime | None = None
+    later_at: Annotated[
+        AwareDatetime | None, Field(description="the answer was `later`: from when on one message may follow")
+    ] = None
     closed_because: ClosedBecause | Unknown | None = None
 
 

@@ -21,7 +21,7 @@ CONTACT = ContactReference(contact_id="c1", case_id="k1", reference="CLP-001", l
 
 
 def journey(stage: str, invitation: str = "linked", record: str = "granted", **fields: Any) -> Journey:
-    invited = {name: fields.pop(name) for name in ("answer", "sent_at", "reminded_at") if name in fields}
+    invited = {name: fields.pop(name) for name in ("answer", "sent_at", "reminded_at", "later_at") if name in fields}
     return Journey(
         id="c1",
         institution=InstitutionId("qu-cdm"),
@@ -60,6 +60,11 @@ def recording(
     [
         (journey("to-send", "prepared", "none"), "send-message", "/consent/invitations/c1"),
         (journey("sent", "sent", "none", sent_at=NOW - PATIENCE), "remind", "/consent/invitations/c1"),
+        (
+            journey("answered", "answered", "none", answer="later", later_at=NOW),
+            "write-again",
+            "/consent/invitations/c1",
+        ),
         (journey("answered", "answered", "none", answer="yes"), "send-link", "/consent/invitations/c1"),
         (journey("answered", "answered", "none", answer="question"), "answer-question", "/consent/invitations/c1"),
         (journey("consented", moved_at=NOW - timedelta(days=3)), "more-times", "/scheduling/availability/k1"),
@@ -94,7 +99,7 @@ def test_what_is_to_do_leads_to_the_page_where_it_is_done(of: Journey, doing: st
     "of",
     [
         journey("sent", "sent", "none", sent_at=NOW - PATIENCE, reminded_at=NOW),
-        journey("answered", "answered", "none", answer="later"),
+        journey("answered", "answered", "none", answer="later", later_at=NOW - HOUR, reminded_at=NOW),
         journey("linked", "linked", "none"),
         journey("held", recording=recording("held")),
         journey("held", recording=recording("held", changes="made")),
@@ -113,6 +118,7 @@ def test_what_waits_for_a_family_is_nobodys_task(of: Journey) -> None:
     [
         (journey("sent", "sent", "none", sent_at=NOW - HOUR), "remind", NOW - HOUR),
         (journey("consented"), "more-times", NOW - 24 * HOUR),
+        (journey("answered", "answered", "none", answer="later", later_at=NOW + HOUR), "write-again", NOW + HOUR),
         (journey("booked", meeting=meeting(-2)), "meeting", NOW - 2 * HOUR),
         (journey("booked", recording=recording("awaited")), "upload", NOW - 24 * HOUR),
     ],

@@ -42,6 +42,7 @@ STAGES: Final[Mapping[Stage, Said]] = {
 DOING: Final[Mapping[Doing, str]] = {
     "send-message": N_("Send the first message"),
     "remind": N_("No answer yet: send the reminder"),
+    "write-again": N_("They asked for later, and it is time: write once more"),
     "send-link": N_("They said yes: send the personal link"),
     "answer-question": N_("The family has a question: answer it"),
     "more-times": N_("No time chosen: offer more times"),
@@ -57,6 +58,7 @@ DOING: Final[Mapping[Doing, str]] = {
 TASK_LISTS: Final[Mapping[TaskList, str]] = {
     "send-message": N_("First messages to send"),
     "remind": N_("Reminders to send"),
+    "write-again": N_("Families that asked for later"),
     "send-link": N_("Personal links to send"),
     "answer-question": N_("Questions to answer"),
     "more-times": N_("More times to offer"),

@@ -40,6 +40,7 @@ STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 Todo = Literal[
     "send-message",
     "remind",
+    "write-again",
     "send-link",
     "answer-question",
     "more-times",
@@ -154,6 +155,8 @@ class Journey(Document):
                 found = "send-message", since
             case "sent" if invitation.sent_at and not invitation.reminded_at:
                 found = "remind", invitation.sent_at
+            case "answered" if invitation.answer == "later" and invitation.later_at and not invitation.reminded_at:
+                found = "write-again", invitation.later_at
             case "answered" if invitation.answer == "yes":
                 found = "send-link", since
             case "answered" if invitation.answer == "question":

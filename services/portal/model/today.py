@@ -11,6 +11,7 @@ from firsthand.shared.events.discovery import CaseState
 Doing = Literal[
     "send-message",
     "remind",
+    "write-again",
     "send-link",
     "answer-question",
     "more-times",
@@ -36,6 +37,7 @@ _ENDS_SOON: Final = timedelta(days=60)  # an ethics committee takes weeks
 _URLS: Final[dict[Doing, str]] = {
     "send-message": "/consent/invitations/{contact}",
     "remind": "/consent/invitations/{contact}",
+    "write-again": "/consent/invitations/{contact}",
     "send-link": "/consent/invitations/{contact}",
     "answer-question": "/consent/invitations/{contact}",
     "more-times": "/scheduling/availability/{case}",
