@@ -79,7 +79,7 @@ async def test_who_wants_no_mail_is_told_by_a_person_who_says_so(world: World) -
     assert shown["words_to_tell"].startswith("La grabación de su videollamada con estudiantes de Example College está")
     page = await world.http.get("/scheduling/meetings/c1", headers=staff_cookies(world))
     assert "Tell the family that it can watch its recording" in page.text
-    assert "La grabación de su videollamada" in page.text
+    assert '<textarea id="tell" rows="4" readonly dir="auto">La grabación de su videollamada' in page.text
     done = await world.staff_post("c1/told")
     assert (done.status_code, done.json()["telling"]["how"]) == (200, "told")
     told = await world.until("meeting.told", count=2)
