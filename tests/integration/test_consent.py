@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +247,32 @@ async def test_changing_takes_back_what_depends_on_it(house: House) -> None:
     _, family = await house.granted()
     told = await house.api("POST", "/family/change", {"scopes": {"record-video": False}}, who=family)
     assert told["consent"]["scopes"] == ["meet"]
+
+
+async def test_a_family_chooses_when_everything_is_deleted_within_what_it_was_shown(house: House) -> None:
+    token, family = await house.granted()
+    told = await house.api("GET", "/family", who=family)
+    latest = datetime.fromisoformat(told["latest_end"])
+    assert told["consent"]["expires_at"] == told["latest_end"]
+    sooner = START + timedelta(days=91)
+    changed = await house.api("POST", "/family/until", {"until": sooner.isoformat()}, who=family)
+    assert datetime.fromisoformat(changed["consent"]["expires_at"]) == sooner
+    assert changed["consent"]["scopes"] == told["consent"]["scopes"]
+    for wrong in (START + timedelta(hours=1), latest + timedelta(seconds=1), START - timedelta(days=1)):
+        refused = await house.api("POST", "/family/until", {"until": wrong.isoformat()}, who=family, ok=False)
+        assert (refused.status_code, refused.json()["type"]) == (422, "urn:firsthand:consent:until")
+    for rubbish in ({}, {"until": "soon"}, {"until": "2027-01-01"}, {"until": 1, "x": 2}):
+        assert (await house.api("POST", "/family/until", rubbish, who=family, ok=False)).status_code == 422
+    back = await house.api("POST", "/family/until", {"until": latest.isoformat()}, who=family)
+    assert datetime.fromisoformat(back["consent"]["expires_at"]) == latest
+
+    await house.api("POST", "/family/until", {"until": sooner.isoformat()}, who=family)
+    record = (await house.api("GET", "/family/receipt", who=family))["processing"]["retention"]
+    assert datetime.fromisoformat(record["until"]) == sooner
+    await house.time_passes(days=92)
+    await house.erased_by("c1", *ERASURE_ANSWERS)
+    ended = await house.api("GET", "/family", who=await house.family(token))
+    assert ended["stage"] == "erased"
 
 
 async def test_staff_can_log_less_but_never_more(house: House) -> None:

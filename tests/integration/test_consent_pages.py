@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -263,6 +263,24 @@ async def test_the_familys_page_says_who_can_watch_and_takes_it_back_with_the_au
         assert "Nobody can watch your recording now" in text
     told = await house.api("GET", "/family", who=family)
     assert (told["standing"]["point"], told["standing"]["audience"]) == ("shown-to-nobody", [])
+
+
+async def test_the_day_on_which_everything_is_deleted_is_chosen_on_the_page(house: House) -> None:
+    token, family = await house.granted()
+    await enter(house, token)
+    change = (await page(house, "GET", "/family/change")).text
+    days = re.findall(r'<option value="([^"]+)"', change)
+    assert len(days) == 5
+    assert "(the latest)" in change
+    done = await page(house, "POST", "/family/until", {"until": html.unescape(days[1])})
+    assert done.headers["location"].endswith("done=until")
+    told = await house.api("GET", "/family", who=family)
+    assert datetime.fromisoformat(told["consent"]["expires_at"]) == datetime.fromisoformat(html.unescape(days[1]))
+    assert "You chose when everything is deleted" in (await page(house, "GET", "/family/history")).text
+    assert "Choose another day" in (await page(house, "GET", "/family")).text
+    refused = await page(house, "POST", "/family/until", {"until": "2099-01-01T00:00:00Z"})
+    assert refused.status_code == 422
+    assert "not after the day that you were shown" in refused.text
 
 
 async def test_what_was_agreed_is_shown_in_the_words_that_were_read(house: House) -> None:

@@ -172,6 +172,15 @@ async def change(
 
 
 @use_case
+async def choose_end(context: Context, institution: InstitutionId, contact_id: str, until: datetime) -> Journey:
+    """Everything is deleted at `until`; what is allowed stays as it is until then. Raises Refused; NotFound."""
+    journeys = Journeys(context, institution)
+    journey = await journeys.demand(contact_id)
+    journey.consent.end_on(until, context.trusted.latest())
+    return await _keep(context, journey, "changed", ConsentChangedV1, until=until)
+
+
+@use_case
 async def pause(context: Context, institution: InstitutionId, contact_id: str) -> Journey:
     return await _simple(context, institution, contact_id, "paused", ConsentChangedV1)
 

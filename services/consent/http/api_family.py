@@ -8,6 +8,7 @@ from firsthand.services.consent.http.shapes import (
     CertificateOut,
     Change,
     Decision,
+    End,
     FamilyOut,
     ReceiptOut,
     Release,
@@ -61,6 +62,13 @@ async def change(request: Request, family: FamilySession, change: Change) -> Fam
         context,
         await decisions.change(context, family.institution, family.contact_id, change.scopes),
     )
+
+
+@router.post("/family/until")
+async def until(request: Request, family: FamilySession, end: End) -> FamilyOut:
+    """Choose when everything is deleted: from tomorrow on, until the day that was shown when the family said yes."""
+    context = context_of(request)
+    return await _told(context, await decisions.choose_end(context, family.institution, family.contact_id, end.until))
 
 
 @router.post("/family/pause")

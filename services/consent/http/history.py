@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from firsthand.services.consent.http.words import ACTS, SCOPES
+from firsthand.services.consent.http.words import ACTS, CHOSE_END, SCOPES
 from firsthand.services.consent.model import Journey
 from firsthand.services.consent.model.records import Record
 from firsthand.services.consent.model.scopes import widest
@@ -39,13 +39,13 @@ def _records(records: Sequence[Record], language: Language) -> list[dict[str, An
             by = say(N_("automatically, because your permission ended"))
         elif record.actor != "family":
             by = say(N_("recorded by our team, as you told us"))
-        told = record.act in {"granted", "changed"}
+        told = record.act in {"granted", "changed"} and record.until is None
         entries.append(
             {
-                "title": say(ACTS[record.act]),
+                "title": say(CHOSE_END if record.until else ACTS[record.act]),
                 "at": record.at,
                 "by": by,
-                "text": say(N_("You agreed to:")) if told else "",
+                "text": say(N_("You agreed to:")) if told else language.date(record.until) if record.until else "",
                 "points": [say(SCOPES[scope]) for scope in widest(record.scopes)] if told else [],
                 "tone": _TONES.get(record.act, "go"),
             }

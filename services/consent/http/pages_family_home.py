@@ -16,10 +16,11 @@ from firsthand.services.consent.model import Erase, in_plain_order
 from firsthand.services.consent.model.scopes import ASKED, SHARE, included_in, widest
 from firsthand.services.consent.model.standing import standing_of
 from firsthand.shared.events.contact import SCOPES, Scope
+from firsthand.shared.inputs import Instant
 from firsthand.shared.refused import Refused
 from firsthand.shared.sessions import Family
 from firsthand.shared.web.access import FamilySession
-from firsthand.shared.web.problems import ElsewhereFirst
+from firsthand.shared.web.problems import ElsewhereFirst, status_of
 
 router = APIRouter(prefix="/family", include_in_schema=False)
 
@@ -66,6 +67,19 @@ async def change(request: Request, family: FamilySession) -> Response:
             request, "change.html", status=409, refused=refused, chosen=answers, **await _shown(request, view)
         )
     return RedirectResponse(f"{HOME}?done=changed", 303)
+
+
+@router.post("/until")
+async def until(request: Request, family: FamilySession, until: Annotated[Instant, Form()]) -> Response:
+    context = context_of(request)
+    try:
+        await decisions.choose_end(context, family.institution, family.contact_id, until)
+    except Refused as refused:
+        view = await _live(request, family)
+        return pages.render(
+            request, "change.html", status=status_of(refused), refused=refused, chosen={}, **await _shown(request, view)
+        )
+    return RedirectResponse(f"{HOME}?done=until", 303)
 
 
 @router.post("/pause")
@@ -184,6 +198,7 @@ async def _shown(request: Request, view: FamilyView) -> dict[str, Any]:
         "shares": [scope for scope in widest(consent.allowed) if scope in SHARE],
         "shown_scopes": widest(consent.allowed),
         "included_in": {scope: included_in(scope, consent.allowed) for scope in SCOPES},
+        "ends": consent.ends(context.trusted.latest()),
         "now": context.clock.now(),
     }
 

@@ -105,6 +105,14 @@ class Change(BaseModel):
     scopes: dict[Scope, bool]
 
 
+class End(BaseModel):
+    """When everything is to be deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: Instant
+
+
 class Release(BaseModel):
     """Exactly the recording that was seen, by its SHA-256 (hex)."""
 
@@ -283,6 +291,7 @@ class FamilyOut(BaseModel):
     invitation: InvitationState
     consent: ConsentRecordState
     allowed: list[Scope]
+    latest_end: AwareDatetime | None = None  # to which the family may put off the end
     meeting: Meeting | None
     recording: Recording | None
     can: CanOut
@@ -301,6 +310,7 @@ class FamilyOut(BaseModel):
             invitation=told.invitation,
             consent=told.consent,
             allowed=journey.consent.allowed,
+            latest_end=journey.consent.latest_end,
             meeting=journey.meeting,
             recording=journey.recording,
             can=CanOut(**reading.can(context, view)),

@@ -97,6 +97,8 @@ ACTS: Final[Mapping[str, str]] = {
     "undone": N_("You undid the withdrawal"),
 }
 
+CHOSE_END: Final = N_("You chose when everything is deleted")
+
 ANSWERS: Final[Mapping[str, str]] = {
     "yes": N_("Yes, they want to know more"),
     "no": N_("No: nothing more will be sent"),
@@ -110,6 +112,7 @@ ANSWERS: Final[Mapping[str, str]] = {
 DONE: Final[Mapping[str, str]] = {
     "granted": N_("Thank you. We have saved your choices. You can change them here at any time."),
     "changed": N_("We have saved your choices."),
+    "until": N_("We have saved the day. Until then you can change it again."),
     "paused": N_("You paused everything."),
     "resumed": N_("You resumed."),
     "released": N_("Thank you. You said yes to this recording."),

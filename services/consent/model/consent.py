@@ -17,6 +17,8 @@ Signer = Literal["self", "parent", "guardian", "carer"]
 Erase = Literal["now", "in-7-days"]
 
 UNDO_FOR = timedelta(days=7)
+_AT_LEAST = timedelta(days=1)  # until the end that a family chooses: who wants it sooner withdraws
+_SOON = tuple(timedelta(days=days) for days in (30, 91, 182, 365))
 
 
 class Recording(BaseModel):
@@ -43,6 +45,7 @@ class Consent(BaseModel):
     granted_at: AwareDatetime | None = None
     changed_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
+    longest: AwareDatetime | None = None  # what the institution keeps at most; None: an older release saved this
     release_of: str = ""  # SHA-256 of the recording that the family saw and released
     released_at: AwareDatetime | None = None
     withdrawn_at: AwareDatetime | None = None
@@ -93,7 +96,7 @@ class Consent(BaseModel):
         self.state, self.allowed = "granted", ordered(scopes)
         self.text_version, self.language, self.signer, self.about_child = text_version, language, signer, about_child
         self.granted_at = self.changed_at = at
-        self.expires_at = expires_at
+        self.expires_at = self.longest = expires_at
 
     def decline(self, at: datetime, sure: datetime | None = None) -> None:
         """A no, for good. What we have is erased after the days in which the family can still look at this page."""
@@ -115,6 +118,32 @@ class Consent(BaseModel):
         if self.widens(chosen):
             self.text_version = text_version
         self.allowed, self.changed_at = chosen, at
+
+    @property
+    def latest_end(self) -> datetime | None:
+        """When it ends at the latest: as the family read it when it said yes."""
+        return self.longest or self.expires_at
+
+    def ends(self, at: datetime) -> list[datetime]:
+        """The days that a family is offered, the earliest first: some soon, the one that holds, and the latest."""
+        latest = self.latest_end
+        if latest is None:
+            return []
+        offered = {at + soon for soon in _SOON if at + soon < latest}
+        return sorted({*offered, latest, *([self.expires_at] if self.expires_at else [])})
+
+    def end_on(self, until: datetime, at: datetime) -> None:
+        """Everything is deleted at `until`, earlier or later than was agreed before. Raises Refused."""
+        self._demand_granted()
+        latest = self.latest_end
+        if latest is None or not at + _AT_LEAST <= until <= latest:
+            raise Refused(
+                "until",
+                N_("Choose a day from tomorrow on, and not after the day that you were shown when you said yes."),
+                fields=("until",),
+                kind="invalid",
+            )
+        self.longest, self.expires_at, self.changed_at = latest, until, at
 
     def widens(self, scopes: list[Scope]) -> bool:
         return bool(set(settled(scopes)) - set(self.allowed))

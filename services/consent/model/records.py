@@ -45,6 +45,7 @@ class Record(Document):
     statement: Statement | None = None
     sha256: str = ""  # of the recording that was released
     erase: Literal["now", "in-7-days"] | None = None
+    until: AwareDatetime | None = None  # the end that the family chose
     told_at: AwareDatetime | None = None  # when it reached staff, and how
     how_told: Sealed | None = None
 
