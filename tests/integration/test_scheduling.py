@@ -796,3 +796,24 @@ async def test_pages_speak_the_familys_language(world: World) -> None:
         page = await world.http.get("/scheduling/family/place", params={"lang": code}, headers=cookies(world))
         assert said in page.text
         assert f'lang="{code}"' in page.text
+
+
+async def test_what_was_entered_to_close_or_move_a_meeting_is_kept_when_it_is_refused(world: World) -> None:
+    await world.offered()
+    booked = await world.booked()
+    world.clock.set(booked.data.ends_at)
+    browser = staff_cookies(world)
+    held = {"person": ["tutor1", "s1", "no such person"], "agrees": ["1"], "begun": "2026-03-03T16:05", "ended": ""}
+    refused = await world.http.post("/scheduling/meetings/c1/held", data=held, headers=browser)
+    assert refused.status_code == 422
+    assert "does not have an ID of this institution" in refused.text
+    for kept in ('value="s1"', 'value="no such person"', 'value="2026-03-03T16:05"', 'value="1" checked'):
+        assert kept in refused.text, kept
+    assert 'value="0" checked' not in refused.text
+    late = {"reason": "technical", "again": "yes"}
+    world.clock.set(booked.data.starts_at - HOUR)
+    browser = staff_cookies(world)
+    early = await world.http.post("/scheduling/meetings/c1/not-held", data=late, headers=browser)
+    assert early.status_code == 422
+    wrong = await world.http.post("/scheduling/meetings/c1/move", data={"at": "1999-01-01T10:00"}, headers=browser)
+    assert (wrong.status_code, 'value="1999-01-01T10:00"' in wrong.text) == (422, True)

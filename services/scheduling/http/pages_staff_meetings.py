@@ -1,6 +1,7 @@
 """The staff's pages: all meetings; one meeting, to move, cancel or close."""
 
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
@@ -63,6 +64,20 @@ _DONE: Final = {
 }
 
 
+@dataclass(frozen=True)
+class Entered:
+    """What somebody entered in one of the page's forms; kept when it is refused."""
+
+    at: str = ""
+    note: str = ""
+    begun: str = ""
+    ended: str = ""
+    people: tuple[str, ...] = ()
+    agree: tuple[int, ...] = ()  # the rows of those who agree to the recording
+    reason: str = ""
+    again: bool = False
+
+
 router = APIRouter(prefix="/meetings", include_in_schema=False)
 
 
@@ -117,17 +132,19 @@ async def move(
     at: Annotated[Word, Form()] = "",
     night: Annotated[Literal["yes", ""], Form()] = "",
 ) -> Response:
-    view = await meetings.see(context, staff.institution, contact_id)
+    view, entered = await meetings.see(context, staff.institution, contact_id), Entered(at=at)
     try:
         starts_at = _clocked(at, view.tutor_zone) or slot or None
         if starts_at is None:
             raise Refused.of_field("at", N_("Choose a time, or enter one."))
     except Refused as refused:
-        return await _page(request, context, staff, contact_id, refused=_text_of(refused), status=status_of(refused))
+        return await _page(
+            request, context, staff, contact_id, refused=_text_of(refused), status=status_of(refused), entered=entered
+        )
     if view.family_zone and is_night(starts_at, ZoneInfo(view.family_zone)) and not night:
         return await _page(request, context, staff, contact_id, at_night=starts_at, status=422)
     return await _done(
-        request, context, staff, contact_id, meetings.move(context, staff, contact_id, starts_at), "moved"
+        request, context, staff, contact_id, meetings.move(context, staff, contact_id, starts_at), "moved", entered
     )
 
 
@@ -140,7 +157,13 @@ async def anew(
     note: Annotated[Note, Form(max_length=1000)] = "",
 ) -> Response:
     return await _done(
-        request, context, staff, contact_id, meetings.choose_anew(context, staff, contact_id, note), "anew"
+        request,
+        context,
+        staff,
+        contact_id,
+        meetings.choose_anew(context, staff, contact_id, note),
+        "anew",
+        Entered(note=note),
     )
 
 
@@ -153,7 +176,13 @@ async def cancel(
     note: Annotated[Note, Form(max_length=1000)] = "",
 ) -> Response:
     return await _done(
-        request, context, staff, contact_id, meetings.cancel(context, staff, contact_id, note), "cancelled"
+        request,
+        context,
+        staff,
+        contact_id,
+        meetings.cancel(context, staff, contact_id, note),
+        "cancelled",
+        Entered(note=note),
     )
 
 
@@ -187,7 +216,8 @@ async def held(
         how = meetings.Held(_participants(person, agrees or []), from_, until)
         await meetings.close_held(context, staff, contact_id, how)
 
-    return await _done(request, context, staff, contact_id, act(), "closed")
+    entered = Entered(begun=begun, ended=ended, people=tuple(person), agree=tuple(agrees or ()))
+    return await _done(request, context, staff, contact_id, act(), "closed", entered)
 
 
 @router.post("/{contact_id}/not-held")
@@ -204,7 +234,8 @@ async def not_held(
         if again:
             await meetings.offer_again(context, staff, contact_id)
 
-    return await _done(request, context, staff, contact_id, act(), "offered" if again else "closed")
+    entered = Entered(reason=reason, again=bool(again))
+    return await _done(request, context, staff, contact_id, act(), "offered" if again else "closed", entered)
 
 
 async def _done(
@@ -214,6 +245,7 @@ async def _done(
     contact_id: Id,
     act: Awaitable[object],
     done: str,
+    entered: Entered | None = None,
 ) -> Response:
     """Act and return to the meeting; its page shows a refusal."""
     try:
@@ -228,6 +260,7 @@ async def _done(
             contact_id,
             refused=_text_of(refused),
             status=status_of(refused),
+            entered=entered,
         )
     return RedirectResponse(f"{LIST}/{contact_id}?done={done}", 303)
 
@@ -242,19 +275,20 @@ async def _page(
     refused: str = "",
     at_night: datetime | None = None,
     status: int = 200,
+    entered: Entered | None = None,
 ) -> Response:
     view = await meetings.see(context, staff.institution, contact_id)
     words, zone = PAGES.language(request), ZoneInfo(view.tutor_zone)
-    planned = view.planned
-    fields = [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in (planned.starts_at, planned.ends_at)] if planned else []
+    planned, kept = view.planned, entered or Entered()
+    times = (planned.starts_at, planned.ends_at) if planned else ()
+    begun, ended = [f"{at.astimezone(zone):%Y-%m-%dT%H:%M}" for at in times] or ["", ""]
     return PAGES.render(
         request,
         "one_meeting.html",
         status=status,
         view=view,
         now=context.clock.now(),
-        begun=fields[0] if fields else "",
-        ended=fields[1] if fields else "",
+        entered=replace(kept, begun=kept.begun or begun, ended=kept.ended or ended),
         rows=range(1, _ROWS),
         reasons=REASONS,
         tellings=TELLINGS,
