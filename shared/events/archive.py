@@ -39,6 +39,13 @@ class RecordingState(State):
         Literal["asked", "made"] | Unknown | None,
         Field(description="what the family asked staff to change before the release: it waits, or all of it was done"),
     ] = None
+    copies: Annotated[
+        Literal["to-destroy", "destroyed"] | Unknown | None,
+        Field(
+            description="what staff has outside of Firsthand (devices, the provider of the call), once it is no longer "
+            "needed: somebody is to destroy it, or has said that it was"
+        ),
+    ] = None
 
 
 class _Recording(Event[RecordingState]):
@@ -68,7 +75,9 @@ class RecordingPublishedV1(_Recording):
 
 
 class RecordingChangedV1(_Recording):
-    """The audience changed, the release was refused or taken back without a withdrawal, or a file is being prepared."""
+    """The audience changed, the release was refused or taken back without a withdrawal, a file is being prepared, the
+    family asked for a change, or staff destroyed its copies.
+    """
 
     name: ClassVar[str] = "changed"
     type: Literal["firsthand.recording.changed.v1"]

@@ -13,6 +13,7 @@ import pytest
 from firsthand.services.consent.app import SERVICE
 from firsthand.services.consent.pulse import SUBJECT
 from firsthand.services.consent.repository import Journeys
+from firsthand.shared.events.archive import RecordingChangedV1, RecordingState, RecordingWithdrawnV1
 from firsthand.shared.events.contact import ContactReference
 from firsthand.shared.events.discovery import CaseChangedV1, ContactDiscoveredV1, ContactState
 from firsthand.shared.events.scheduling import MeetingFinishedV1, MeetingState
@@ -324,6 +325,29 @@ async def test_after_seven_days_deletion_begins_and_cannot_be_undone(house: Hous
     assert (await house.journey()).stage == "erasing"
     answer = await house.api("POST", "/family/undo", who=await house.family(token), ok=False)
     assert answer.json()["type"].endswith("too-late")
+
+
+async def test_the_certificate_says_that_copies_elsewhere_were_destroyed_also_when_it_comes_after_all(
+    house: House,
+) -> None:
+    token, family = await house.granted()
+    await house.recorded()
+    assert (await house.api("GET", "/family", who=family))["recording"]["state"] == "held"
+    contact = (await house.journey()).contact
+    closed = RecordingState(contact=contact, state="withdrawn", copies="to-destroy")
+    await house.api("POST", "/family/withdraw", {"erase": "now"}, who=family)
+    await house.tell(event(RecordingWithdrawnV1, "c1", closed, 2), "follow_recording")
+    proof = await house.api("GET", "/family/certificate", who=family)
+    assert proof["copies"] == {"state": "to-destroy", "destroyed_at": None}
+    await house.erased_by("c1", *ERASURE_ANSWERS)
+    again = await house.family(token)
+    assert (await house.api("GET", "/family/certificate", who=again))["complete"]
+    gone = RecordingState(contact=contact, state="erased", copies="destroyed")
+    await house.tell(event(RecordingChangedV1, "c1", gone, 100), "follow_recording")
+    proof = await house.api("GET", "/family/certificate", who=again)
+    assert proof["complete"]
+    assert proof["copies"] == {"state": "destroyed", "destroyed_at": START.isoformat().replace("+00:00", "Z")}
+    assert (await house.journey()).recording is None
 
 
 async def test_delete_now_erases_everywhere_and_the_link_opens_a_certificate_for_three_years(house: House) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from firsthand.services.archive.gate import NotOpen, gate_of
 from firsthand.services.archive.handlers.clips import clips_of, make_clip, remove_clip
+from firsthand.services.archive.handlers.copies import attest_copies_destroyed
 from firsthand.services.archive.handlers.listing import Listed, list_for_team, list_for_viewer
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited, propose_edits
 from firsthand.services.archive.handlers.viewings import ViewLog
@@ -98,6 +99,15 @@ async def wish_done(request: Request, contact_id: Id, wish_id: Id, staff: Contac
     with told():
         await note_change_made(context_of(request), staff.institution, contact_id, wish_id, staff.person_id)
     return await _edited(request, staff, contact_id)
+
+
+@router.post("/recordings/{contact_id}/copies/destroyed")
+async def copies_destroyed(request: Request, contact_id: Id, staff: ContactTutor) -> RecordingOut:
+    """Say that no copy is left elsewhere: on devices, with the provider of the call, in mail or a cloud."""
+    context = context_of(request)
+    with told():
+        await attest_copies_destroyed(context, staff.institution, contact_id, staff.person_id)
+        return await recording(request, contact_id, staff)
 
 
 @router.post("/recordings/{contact_id}/versions", status_code=202)

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from firsthand.services.archive.gate import CannotTell, NotOpen, gate_of
 from firsthand.services.archive.handlers.clips import clips_of, make_clip, remove_clip
+from firsthand.services.archive.handlers.copies import attest_copies_destroyed
 from firsthand.services.archive.handlers.transcripts import read_by_viewer, transcripts_of
 from firsthand.services.archive.handlers.uploads import receive_whole
 from firsthand.services.archive.handlers.versions import choose_tracks, go_back, make_edited
@@ -32,7 +33,7 @@ from firsthand.services.archive.http.words import (
 )
 from firsthand.services.archive.model import Recording, Version
 from firsthand.services.archive.model.edits import clock_of, place_of
-from firsthand.services.archive.model.refusals import refused_before
+from firsthand.services.archive.model.refusals import not_all_copies, refused_before
 from firsthand.services.archive.model.version import VersionStage
 from firsthand.services.archive.repository import Versions, Viewings
 from firsthand.services.archive.settings import ArchiveSettings
@@ -157,6 +158,23 @@ async def remove_edit(
 async def wish_done(request: Request, contact_id: Id, wish_id: Id, staff: ContactTutor) -> Response:
     making = note_change_made(context_of(request), staff.institution, contact_id, wish_id, staff.person_id)
     return await _changed(request, staff, contact_id, making)
+
+
+@router.post("/recordings/{contact_id}/copies")
+async def copies(
+    request: Request,
+    contact_id: Id,
+    staff: ContactTutor,
+    devices: Annotated[Literal["yes", ""], Form()] = "",
+    provider: Annotated[Literal["yes", ""], Form()] = "",
+    elsewhere: Annotated[Literal["yes", ""], Form()] = "",
+) -> Response:
+    async def attest() -> None:
+        if not (devices and provider and elsewhere):
+            raise not_all_copies()
+        await attest_copies_destroyed(context_of(request), staff.institution, contact_id, staff.person_id)
+
+    return await _changed(request, staff, contact_id, attest())
 
 
 @router.post("/recordings/{contact_id}/versions")

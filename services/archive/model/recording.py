@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from firsthand.services.archive.model.edits import Edit, Milliseconds, checked
-from firsthand.services.archive.model.refusals import not_edited, not_taken_in, not_written
+from firsthand.services.archive.model.refusals import no_copies, not_edited, not_taken_in, not_written
 from firsthand.services.archive.model.version import Extra, Original, Version, original_of
 from firsthand.shared.events.archive import (
     RecordingArchivedV1,
@@ -41,6 +41,7 @@ STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 Progress = Literal["go", "wait", "without-pictures", "held", "end"]
 
 Preparing = Literal["working", "choosing", "refused"]
+Copies = Literal["to-destroy", "destroyed"]
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
 SHARE_SCOPES: tuple[Scope, ...] = ("share-cohort", "share-institution", "share-partners", "share-public")
@@ -154,6 +155,9 @@ class Recording(Document):
     earlier: list[Media] = []  # versions that a changed one replaced: kept until the release, to go back to
     draft: list[Edit] = []  # what is to be changed in `media`
     wishes: list[Wish] = []  # of the family, until the release
+    brought: bool = False  # a file was, from somewhere where there are copies of it
+    copies_destroyed_at: AwareDatetime | None = None
+    copies_destroyed_by: str = ""  # person id of whoever said so
     replaced: list[str] = []  # files that later ones replaced: removed, and never taken in again
     consent: ConsentRecordState = ConsentRecordState(state="none")
     consent_sequence: int = 0
@@ -193,6 +197,7 @@ class Recording(Document):
             self.replaced = [*self.replaced, self.original.file, self.making]
         self.original, self.making = original, original.version_id
         self.preparing, self.changed_at = "choosing" if choosing else "working", original.brought_at
+        self.brought, self.copies_destroyed_at, self.copies_destroyed_by = True, None, ""
         return RecordingChangedV1
 
     def tell_preparing(self, version: str, preparing: Preparing, at: datetime) -> RecordingEvent | None:
@@ -321,10 +326,31 @@ class Recording(Document):
     def erase(self, erasure_id: str, at: datetime) -> None:
         """Nothing is held any more; the file and its key are gone. What stays says only that it was so."""
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
+        self.brought = self._was_brought
         self.original, self.media, self.audience, self.allowed, self.refused_because = None, None, [], [], None
         self.replaced, self.earlier, self.draft, self.wishes = [], [], [], []
         self.due_at, self.preparing = None, None
         self.name_audience()
+
+    @property
+    def _was_brought(self) -> bool:
+        return self.brought or bool(self.media or self.original)  # a release before noted it nowhere else
+
+    @property
+    def copies(self) -> Copies | None:
+        """How the copies stand that staff has elsewhere, once they are no longer needed."""
+        if not self._was_brought or self.state not in ("released", "withdrawn", "erased"):
+            return None
+        return "destroyed" if self.copies_destroyed_at else "to-destroy"
+
+    def attest_copies_destroyed(self, by: str, at: datetime) -> RecordingEvent:
+        """Somebody of staff says that there are no copies elsewhere any more; returns the event to publish. Raises
+        Refused.
+        """
+        if self.copies != "to-destroy":
+            raise no_copies()
+        self.copies_destroyed_at, self.copies_destroyed_by = at, by
+        return RecordingChangedV1
 
     # -- what follows from them
 
@@ -450,6 +476,7 @@ class Recording(Document):
             refused_because=self.refused_because,
             preparing=self.preparing if self.state in ("awaited", "held") else None,
             changes=self.changes if self.state == "held" else None,
+            copies=self.copies,
         )
 
     def _stage(self, at: datetime) -> Stage:

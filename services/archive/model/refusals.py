@@ -166,6 +166,26 @@ def not_clipped(code: ClipRefusal) -> Refused:
     return Refused(code, _CLIP_TEXTS[code], title=N_("The clip was not made"), kind=kind)
 
 
+def no_copies() -> Refused:
+    """Make the refusal of a word that copies were destroyed where nobody waits for it."""
+    return Refused(
+        "no-copies",
+        N_("There are no copies to confirm now."),
+        title=N_("Nothing was changed"),
+        kind="not-possible",
+    )
+
+
+def not_all_copies() -> Refused:
+    """Make the refusal of a word that leaves some places out."""
+    return Refused(
+        "copies-left",
+        N_("Confirm all three places. If a copy is still there, destroy it first."),
+        title=N_("Nothing was changed"),
+        kind="invalid",
+    )
+
+
 def refused_before(code: str) -> Refused:
     """Make the refusal that was kept of an upload, also by a release whose reasons were others."""
     known: tuple[RefusalCode, ...] = get_args(RefusalCode)

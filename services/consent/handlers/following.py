@@ -25,9 +25,15 @@ async def follow_meeting(context: Context, event: Event[MeetingState]) -> None:
 async def follow_recording(context: Context, event: Event[RecordingState]) -> None:
     journeys = Journeys(context, event.institution)
     journey = await journeys.get(event.subject)
-    if journey is None or journey.current_stage() == "erased" or not journey.take(event):
+    if journey is None or not journey.take(event):
         return
     told = event.data
+    if told.copies:  # also after the erasure: the certificate says so
+        journey.copies = told.copies
+        journey.copies_destroyed_at = event.time if told.copies == "destroyed" else None
+    if journey.current_stage() == "erased":
+        await journeys.save(journey)
+        return
     journey.recording = Recording(
         state=told.state,
         media=told.media,

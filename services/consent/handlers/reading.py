@@ -112,6 +112,12 @@ def certificate(journey: Journey) -> dict[str, Any]:
             {"service": service, **answer.model_dump(mode="json")}
             for service, answer in in_plain_order(journey.answers)
         ],
+        "copies": {
+            "state": journey.copies,
+            "destroyed_at": journey.copies_destroyed_at.isoformat() if journey.copies_destroyed_at else None,
+        }
+        if journey.copies
+        else None,
         "consumers": [consumer.model_dump(mode="json") for consumer in journey.consumers],
         "receipt": receipt_kept.model_dump(mode="json") if receipt_kept else None,
     }

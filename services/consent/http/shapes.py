@@ -406,6 +406,13 @@ class ServiceErasedOut(ErasureAnswer):
     service: str
 
 
+class CopiesOut(BaseModel):
+    """The copies of the recording that staff had elsewhere: to be destroyed, or destroyed, as a person said."""
+
+    state: str
+    destroyed_at: AwareDatetime | None
+
+
 class CertificateOut(BaseModel):
     """What each service erased, kept and cannot reach."""
 
@@ -416,5 +423,6 @@ class CertificateOut(BaseModel):
     waiting_for: list[str]
     completed_at: AwareDatetime | None
     services: list[ServiceErasedOut]
+    copies: CopiesOut | None = None
     consumers: Annotated[list[Consumer], Field(description="systems of the institution that were told, and asked")]
     receipt: MinimalReceipt | None

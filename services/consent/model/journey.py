@@ -100,6 +100,8 @@ class Journey(Document):
     consent: Consent = Field(default_factory=Consent)
     meeting: Meeting | None = None
     recording: Recording | None = None
+    copies: Literal["to-destroy", "destroyed"] | Unknown | None = None  # of the recording, that staff had elsewhere
+    copies_destroyed_at: AwareDatetime | None = None
 
     link_id: str | None = None  # the one link that opens; any other is void
     link_made_at: AwareDatetime | None = None
@@ -319,6 +321,7 @@ class Journey(Document):
         if self.receipt is None or at < self.receipt.kept_until:
             raise Refused("not-yet", N_("The certificate is still being kept."))
         self.receipt, self.answers, self.consumers = None, {}, []
+        self.copies = self.copies_destroyed_at = None
         self.link_id = self.link_made_at = None
 
     def _demand_undecided(self) -> None:

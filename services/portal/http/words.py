@@ -53,6 +53,7 @@ DOING: Final[Mapping[Doing, str]] = {
     "change-asked": N_("The family asks for a change in its recording: make it"),
     "wider": N_("The recording shows more than is allowed: replace it"),
     "tell-family": N_("Something waits for the family: tell them"),
+    "destroy-copies": N_("Destroy your copies of the recording, and confirm it"),
 }
 
 TASK_LISTS: Final[Mapping[TaskList, str]] = {
@@ -68,6 +69,7 @@ TASK_LISTS: Final[Mapping[TaskList, str]] = {
     "change-asked": N_("Changes that families ask for"),
     "wider": N_("Recordings to replace"),
     "tell-family": N_("Families to tell"),
+    "destroy-copies": N_("Copies to destroy"),
     "coming": N_("Upcoming meetings"),
 }
 
@@ -130,6 +132,7 @@ _HAPPENED: Final[Mapping[str, Said]] = {
     "recording.changed working": Said(N_("The recording arrived and is being prepared"), "wait"),
     "recording.changed choosing": Said(N_("The recording arrived; a tutor chooses its picture and sound"), "wait"),
     "recording.changed refused": Said(N_("The file could not be prepared; another one is needed"), "stop"),
+    "recording.changed copies-destroyed": Said(N_("Somebody confirmed that copies elsewhere were destroyed"), "good"),
     "recording.changed asked": Said(N_("The family asked for a change in its recording"), "wait"),
     "recording.changed made": Said(N_("What the family asked to change was changed"), "good"),
     "recording.changed wider-than-allowed": Said(N_("Not released: the recording shows more than is allowed"), "stop"),

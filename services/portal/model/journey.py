@@ -50,6 +50,7 @@ Todo = Literal[
     "change-asked",
     "wider",
     "tell-family",
+    "destroy-copies",
 ]
 TODOS: Final[tuple[Todo, ...]] = get_args(Todo)
 NOTHING: Final = "nothing"
@@ -65,6 +66,8 @@ _INVITATION: Final[Mapping[str, Stage]] = {
 }
 _CONSENT_ENDS: Final[Mapping[str, Stage]] = {"erased": "erased", "withdrawn": "withdrawn", "declined": "declined"}
 _AT_ONCE: Final = timedelta(hours=1)  # a deletion that starts "now" starts within seconds
+# What of a recording is elsewhere is no longer needed: it is released, or is to be gone.
+_OVER: Final[frozenset[Stage]] = frozenset({"released", "withdrawn", "erased"})
 _NO: Final = frozenset({"no", "declined"})
 
 
@@ -108,6 +111,7 @@ class Journey(Document):
     consent: ConsentState | None = None
     meeting: MeetingState | None = None
     recording: RecordingState | None = None
+    copies: str | None = None  # of the recording, elsewhere: as archive last told, also after the erasure
     timeline: list[Entry] = []  # the earliest first; some twenty entries a contact
 
     @property
@@ -144,11 +148,16 @@ class Journey(Document):
         """Tell what the journey asks of staff, and since when; whether it is time to do it is for `model.today`."""
         if self.consent is None or self.paused:
             return None
+        if self.copies == "to-destroy" and self.stage in _OVER:
+            return "destroy-copies", self.moved_at
         if self.stage in {"consented", "booked"} and self._waits_to_be_told:
             return "tell-family", self.moved_at
         if self.stage in {"booked", "met", "held"}:
             return self._asks_of_a_meeting()
-        invitation, since = self.consent.invitation, self.moved_at
+        return self._asks_of_an_invitation(self.consent)
+
+    def _asks_of_an_invitation(self, consent: ConsentState) -> tuple[Todo, datetime] | None:
+        invitation, since = consent.invitation, self.moved_at
         found: tuple[Todo, datetime] | None = None
         match self.stage:
             case "to-send":
@@ -161,7 +170,7 @@ class Journey(Document):
                 found = "send-link", since
             case "answered" if invitation.answer == "question":
                 found = "answer-question", since
-            case "consented" if "meet" in self.consent.consent.scopes:
+            case "consented" if "meet" in consent.consent.scopes:
                 found = "more-times", since
         return found
 
@@ -192,7 +201,7 @@ class Journey(Document):
         elif isinstance(state, MeetingState):
             self.meeting = state
         elif isinstance(state, RecordingState):
-            self.recording = state
+            self.recording, self.copies = state, state.copies or self.copies
         elif isinstance(state, ErasedState):
             self._forget(state.service)
         if isinstance(state, ConsentState | MeetingState | RecordingState | ContactState):
@@ -252,6 +261,13 @@ def _withdrawal(event: AnyEvent) -> str:
     return "in-7-days" if erase_at and erase_at - event.time > _AT_ONCE else "now"
 
 
+def _change(event: AnyEvent) -> str:
+    told: RecordingState = event.data
+    if told.copies == "destroyed" and event.actor != "system":  # that it was so before, later changes tell as well
+        return "copies-destroyed"
+    return told.preparing or told.refused_because or told.changes or ""
+
+
 _DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
     "invitation.sent": lambda event: "reminder" if event.data.invitation.reminded_at else "",
     "invitation.answered": lambda event: event.data.invitation.answer,
@@ -261,5 +277,5 @@ _DETAILS: Final[Mapping[str, Callable[[AnyEvent], str | None]]] = {
     "meeting.cancelled": lambda event: event.data.cancelled_by,
     "meeting.finished": lambda event: event.data.recording,
     "meeting.told": lambda event: event.data.telling.how if event.data.telling else "",
-    "recording.changed": lambda event: event.data.preparing or event.data.refused_because or event.data.changes,
+    "recording.changed": _change,
 }

@@ -22,6 +22,7 @@ Doing = Literal[
     "change-asked",
     "wider",
     "tell-family",
+    "destroy-copies",
 ]
 # The lists of tasks: one for each thing that is asked of staff, and one of the meetings that are not soon.
 TaskList = Literal[Todo, "coming"]
@@ -48,6 +49,7 @@ _URLS: Final[dict[Doing, str]] = {
     "change-asked": "/archive/recordings/{contact}",
     "wider": "/archive/recordings/{contact}",
     "tell-family": "/scheduling/meetings/{contact}",
+    "destroy-copies": "/archive/recordings/{contact}",
 }
 
 
