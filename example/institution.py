@@ -27,6 +27,12 @@ _PEOPLE = {
     "operator": ("Operations", ["operator"]),
 }
 
+GOALS = [
+    "Describe what feeding a baby with a cleft lip asks of a family in the first weeks.",
+    "Name what treatment over many years costs a family, in money, time and worry.",
+    "Listen without finishing a parent's sentence.",
+]
+
 # How far each of the example's contacts goes, and in which language its family reads.
 _STAGES = (
     ("first message sent", "en", "Europe/Dublin"),
@@ -46,7 +52,7 @@ async def load_example(url: str, keys: Keys, clock: Clock, progress: Callable[[s
             return
         progress("loading the example institution")
         async with _school(url, admin, clock) as school:
-            await play.open_case(school)
+            await play.open_case(school, goals=GOALS)
             for name, format_ in _FORMATS.items():
                 report = await play.import_posts(school, format_, (_POSTS / name).read_bytes())
                 progress(f"  {report['imported']} posts from {format_}, {len(report['problems'])} unreadable")

@@ -149,11 +149,6 @@ async def open_case(school: School, prefix: str = "CLP", **fields: Any) -> str:
     described = {
         "prefix": prefix,
         "title": "Cleft lip and palate",
-        "goals": [
-            "Describe what feeding a baby with a cleft lip asks of a family in the first weeks.",
-            "Name what treatment over many years costs a family, in money, time and worry.",
-            "Listen without finishing a parent's sentence.",
-        ],
         "condition": {"en": "cleft lip and palate", "ar": "شقّ الشفة والحنك", "es": "labio y paladar hendidos"},
         "hashtags": ["cleftlip", "cleftpalate", "cleftmom", "labioleporino", "شق_الشفة", "الشفة_الأرنبية"],
         "languages": ["en", "ar", "es"],

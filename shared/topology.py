@@ -160,6 +160,7 @@ _MEETINGS = (
     scheduling.MeetingFinishedV1,
     scheduling.MeetingCancelledV1,
 )
+_SCHEDULING = tuple(event for event in _of(scheduling) if event is not scheduling.MeetingToldV1)
 _RECORDINGS = (
     archive.RecordingAwaitedV1,
     archive.RecordingArchivedV1,
@@ -214,7 +215,9 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("archive", "await_recording", (scheduling.MeetingFinishedV1,)),
     Durable("portal", "follow_discovery", _of(discovery)),
     Durable("portal", "follow_consent", _CONSENT),
-    Durable("portal", "follow_scheduling", _of(scheduling)),
+    Durable("portal", "follow_scheduling", _SCHEDULING),
+    # Of its own: 0.1 does not know this event, and shares the durables that it knows.
+    Durable("portal", "follow_telling", (scheduling.MeetingToldV1,)),
     Durable("portal", "follow_archive", _of(archive)),
     Durable("webhooks", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("webhooks", "keep_case", (discovery.CaseChangedV1,)),

@@ -21,6 +21,7 @@ SUBSCRIBERS: Final = Subscribers("portal")
 @SUBSCRIBERS.subscriber("follow_discovery")
 @SUBSCRIBERS.subscriber("follow_consent")
 @SUBSCRIBERS.subscriber("follow_scheduling")
+@SUBSCRIBERS.subscriber("follow_telling")
 @SUBSCRIBERS.subscriber("follow_archive")
 async def follow(context: Context, event: AnyEvent) -> None:
     """Enter what happened to a contact into its journey."""

@@ -64,6 +64,7 @@ async def test_a_family_that_chose_mail_is_written_once_for_each_version_of_its_
     await archived(world, version=1, sequence=2)  # the family went back to a version that it knows
     await archived(world, version=2, sequence=3)
     await world.until_mails(before + 2)
+    await world.until("meeting.told", count=2)
     assert world.count("meeting.told") == 2
     shown = await seen(world)
     assert (shown["telling"], shown["words_to_tell"]) == ({"of": "recording", "how": "by-email"}, None)

@@ -148,7 +148,7 @@ async def test_a_family_changes_a_line_takes_one_out_and_silences_one(archive: A
     assert [line["text"] for line in lines] == ["We live far away.", "The first night he did not drink."]
     await put(1, "", "silence")
     editing = (await archive.http.get("/archive/api/v1/family/editing", headers=archive.family())).json()
-    assert editing["draft"] == [{"kind": "silence", "start": 2000, "end": 4000}]
+    assert editing["draft"] == [{"kind": "silence", "start": 2000, "end": 4000, "area": None}]
     await archive.http.post("/archive/api/v1/family/versions", headers=archive.family())
     sha = (await archive.until("recording.archived", 2)).data.sha256
     after = await for_family(archive)
