@@ -131,12 +131,16 @@ class Workshop:
         task.add_done_callback(lambda _: self._left(key))
 
     def remember(self, version: Version) -> None:
-        """Take this one up as soon as there is a place."""
+        """Take this one up as soon as there is a place: it may have become free while the version was saved."""
         self._waiting[version.id] = version
+        self._look()
 
     def _left(self, key: tuple[str, str]) -> None:
         self._tasks.pop(key, None)
-        if self._waiting and not self._closed:
+        self._look()
+
+    def _look(self) -> None:
+        if self._waiting and self.has_place and (self._looking is None or self._looking.done()):
             self._looking = asyncio.create_task(self._take_next(), name="next version")
 
     async def _take_next(self) -> None:

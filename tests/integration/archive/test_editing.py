@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from firsthand.services.archive.handlers.versions import tidy
+from firsthand.services.archive.handlers.versions import Workshop, tidy
 from firsthand.services.archive.repository import Recordings, Versions
 from tests.archive import AKL, QU, Archive
 from tests.recordings import Picture, Sound, made
@@ -76,6 +76,19 @@ async def test_a_family_takes_something_out_and_silences_something(archive: Arch
     assert [level > 0.1 for level in quiet] == [True, False, False, False, True, True]
     now = (await archive.http.get(f"{FAMILY}/editing", headers=archive.family())).json()
     assert (now["draft"], len(now["edits"]), len(now["earlier"])) == ([], 3, 1)
+
+
+async def test_a_place_that_becomes_free_while_a_version_is_put_off_is_taken_at_once(
+    archive: Archive, ten_seconds: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await held(archive, ten_seconds)
+    await propose(archive, CUT)
+    with monkeypatch.context() as full:
+        full.setattr(Workshop, "has_place", False)
+        assert (await make(archive)).status_code == 202
+    (version,) = [one for one in await Versions(archive.context, QU).all_of("c1") if one.stage == "waiting"]
+    archive.context.own(Workshop).remember(version)
+    await archive.until("recording.archived", 2)
 
 
 async def test_whoever_tidies_up_late_takes_nothing_that_was_begun_meanwhile(
