@@ -1,5 +1,6 @@
 """What the portal keeps of ONE institution. Nothing here can be made without naming it."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 from firsthand.services.portal.model.institutions import Cohort, Institution
@@ -155,6 +156,10 @@ class Journeys:
 
     async def count(self, where: Where | AnyOf) -> int:
         return await self._documents.count(where)
+
+    def all(self) -> AsyncIterator[Journey]:
+        """By id, in flat memory."""
+        return self._documents.all()
 
     async def asking(self, where: Where, *, after: str | None = None, limit: int = 100) -> Page[Journey]:
         """Those that ask something of staff, the longest since first."""

@@ -33,6 +33,8 @@ NOT_PAGES = {
     "/archive/captions/{contact_id}/{language}/{form}": "its captions",
     "/archive/family/captions/{language}/{form}": "its captions",
     "/consent/family/questions": "leads to the first open question",
+    "/portal/journeys.csv": "a table to download",
+    "/portal/figures.csv": "a table to download",
     "/portal/": "leads to today or to signing in",
     "/portal/session/renew": "leads on, or to signing in",
     "/scheduling/family/meeting.ics": "a calendar file",

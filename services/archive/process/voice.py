@@ -66,7 +66,8 @@ def changed(sound: Iterator[Any], rate: int, chance: random.Random = _CHANCE) ->
     def whole() -> int:
         return -(-came * RATE // rate)
 
-    heard = (frame.to_ndarray()[0].astype(np.float64) for frame in _through(down, counted()))
+    # What a broken file has instead of numbers is silence.
+    heard = (np.nan_to_num(frame.to_ndarray()[0], posinf=0, neginf=0) for frame in _through(down, counted()))
     up = _chain(RATE, ("aresample", f"{rate}"), ("aformat", "sample_fmts=fltp"))
     yield from _through(up, _frames(_fitted(_warped(heard, _powers(chance)), whole)))
 

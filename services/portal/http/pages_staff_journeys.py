@@ -1,11 +1,14 @@
 """The pages of today and of the journeys."""
 
+import csv
+import io
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from firsthand.services.portal.handlers import institutions, journeys, people
+from firsthand.services.portal.handlers import evidence, institutions, journeys, people
 from firsthand.services.portal.handlers.today import tasks_of, today_of
 from firsthand.services.portal.http import words
 from firsthand.services.portal.http.doors import ContactTutor
@@ -17,7 +20,7 @@ from firsthand.shared.identifiers import DEPLOYMENT, Id, InstitutionId
 from firsthand.shared.inputs import Cursor
 from firsthand.shared.service import Context
 from firsthand.shared.topology import SERVICES
-from firsthand.shared.web.access import AnyStaff, ContextDep, Public, Tutor
+from firsthand.shared.web.access import AnyStaff, ContextDep, Coordinator, Public, Tutor
 from firsthand.shared.web.cookies import STAFF
 
 _TEAM = frozenset({"tutor", "coordinator"})
@@ -96,9 +99,38 @@ async def board(
         stage=stage,
         case=case,
         few=_FEW_CASES,
+        coordinates="coordinator" in staff.roles,
         zone=await zone_of(context, staff.institution),
         said=words,
     )
+
+
+@router.get("/journeys.csv")
+async def journeys_table(context: ContextDep, staff: Tutor) -> StreamingResponse:
+    return _table(evidence.journeys_as_rows(context, staff), "journeys")
+
+
+@router.get("/figures.csv")
+async def figures_table(context: ContextDep, staff: Coordinator) -> StreamingResponse:
+    async def rows() -> AsyncIterator[list[str]]:
+        for row in await evidence.figures_as_rows(context, staff):
+            yield row
+
+    return _table(rows(), "figures")
+
+
+def _table(rows: AsyncIterator[list[str]], name: str) -> StreamingResponse:
+    """A file of comma-separated values (RFC 4180), of which spreadsheets know by its first bytes that it is UTF-8."""
+
+    async def body() -> AsyncIterator[str]:
+        yield "\ufeff"
+        async for row in rows:
+            line = io.StringIO()
+            csv.writer(line).writerow(row)
+            yield line.getvalue()
+
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
+    return StreamingResponse(body(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/journeys/{contact_id}")
