@@ -207,7 +207,7 @@ DURABLES: Final[tuple[Durable, ...]] = (
     Durable("scheduling", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("scheduling", "keep_case", (discovery.CaseChangedV1,)),
     Durable("scheduling", "follow_consent", _CONSENT_RULES, ("consent", "erasure")),
-    Durable("scheduling", "follow_recording", (archive.RecordingArchivedV1,)),
+    Durable("scheduling", "follow_recording", (archive.RecordingArchivedV1, archive.RecordingChangedV1)),
     Durable("scheduling", "make_meeting", (scheduling.CalendarChangedV1,)),
     Durable("archive", "keep_institution", (portal.InstitutionChangedV1,)),
     Durable("archive", "keep_case", (discovery.CaseChangedV1,)),

@@ -42,12 +42,17 @@ _OPENINGS = {
 
 _NOTICE_SUBJECTS: Final[Mapping[NoticeKind, str]] = {
     "recording": N_("Your recording is ready to watch"),
+    "text": N_("A text is ready for you to read"),
     "times": N_("You can choose a time for your video call again"),
 }
 _NOTICES: Final[Mapping[NoticeKind, str]] = {
     "recording": N_(
         "The recording of your video call with students of %(institution)s is ready. Only you can watch it. Students "
         "can watch it only if you say yes a second time. Please open your personal link to watch it and decide."
+    ),
+    "text": N_(
+        "Somebody wrote down what is said in the recording of your video call with students of %(institution)s. Only "
+        "you can read it until you say yes. Please open your personal link to read it, to change it or to delete it."
     ),
     "times": N_(
         "There are new times for your video call with students of %(institution)s. Please open your personal link to "
@@ -56,6 +61,7 @@ _NOTICES: Final[Mapping[NoticeKind, str]] = {
 }
 _TELLINGS: Final[Mapping[TellingOf, str]] = {
     "recording": _NOTICES["recording"],
+    "text": _NOTICES["text"],
     "times": _NOTICES["times"],
     "cancelled": N_(
         "We are sorry. We have to cancel your video call with students of %(institution)s. Your personal link shows "

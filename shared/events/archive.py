@@ -39,6 +39,10 @@ class RecordingState(State):
         Literal["asked", "made"] | Unknown | None,
         Field(description="what the family asked staff to change before the release: it waits, or all of it was done"),
     ] = None
+    transcript: Annotated[
+        Literal["proposed", "approved"] | Unknown | None,
+        Field(description="what is said was written down: a text waits for the family's yes, or none does"),
+    ] = None
     copies: Annotated[
         Literal["to-destroy", "destroyed"] | Unknown | None,
         Field(
@@ -76,7 +80,7 @@ class RecordingPublishedV1(_Recording):
 
 class RecordingChangedV1(_Recording):
     """The audience changed, the release was refused or taken back without a withdrawal, a file is being prepared, the
-    family asked for a change, or staff destroyed its copies.
+    family asked for a change, a text waits for it or was approved, or staff destroyed its copies.
     """
 
     name: ClassVar[str] = "changed"

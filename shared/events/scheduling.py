@@ -30,10 +30,10 @@ class TellingState(State):
     """What a family waits to be told, and how it is told."""
 
     of: Annotated[
-        Literal["recording", "times", "cancelled", "choose-anew"] | Unknown,
+        Literal["recording", "text", "times", "cancelled", "choose-anew"] | Unknown,
         Field(
-            description="its recording can be watched, times can be chosen again, staff cancelled, or asks it to "
-            "choose another time"
+            description="its recording can be watched, its text be read, times can be chosen again, staff cancelled, "
+            "or asks it to choose another time"
         ),
     ]
     how: Annotated[

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from firsthand.shared.clock import ManualClock
-from firsthand.shared.events.archive import RecordingArchivedV1, RecordingState
+from firsthand.shared.events.archive import RecordingArchivedV1, RecordingChangedV1, RecordingState
 from firsthand.shared.events.contact import ContactReference
 from tests.integration.test_scheduling import ADDRESS, API, NOW, QU, World, running, staff_cookies, world
 from tests.postbox import Postbox, postbox
@@ -89,6 +89,47 @@ async def test_who_wants_no_mail_is_told_by_a_person_who_says_so(world: World) -
     page = await world.http.get("/scheduling/meetings/c1", headers=staff_cookies(world))
     assert "I have told them" not in page.text
     assert world.mails() == []
+
+
+async def changed(world: World, sequence: int, transcript: str | None, state: str = "held") -> None:
+    """Publish, as archive does, how what is written down of the recording stands."""
+    contact = ContactReference(contact_id="c1", case_id="case1", reference="CLP-c1", language="es", tutor_id="tutor1")
+    told = RecordingState(contact=contact, state=state, transcript=transcript)
+    at = world.clock.now()
+    await world.publish(
+        RecordingChangedV1.record(institution=QU, subject="c1", sequence=sequence, at=at, actor="tutor1", data=told)
+    )
+
+
+async def test_a_family_is_told_once_that_a_text_waits_for_it(world: World) -> None:
+    await met(world, ADDRESS)
+    await archived(world)
+    before = len(await world.until_mails(len(world.mails()) + 1))
+    await changed(world, 2, None)  # something else
+    await changed(world, 3, "proposed")
+    await changed(world, 4, "proposed")  # something else while it waits
+    mail = (await world.until_mails(before + 1))[-1]
+    assert mail["Subject"] == "Hay un texto listo para que lo lea"
+    told = await world.until("meeting.told", count=2)
+    assert (told.data.telling.of, told.data.telling.how) == ("text", "by-email")
+    await changed(world, 5, "approved")
+    await changed(world, 6, "proposed", state="released")  # a better one, which waits again
+    await world.until_mails(before + 2)
+    await world.until("meeting.told", count=3)
+
+
+async def test_of_a_text_beside_a_recording_nobody_is_told_twice(world: World) -> None:
+    await met(world)
+    await archived(world)
+    await world.until("meeting.told")
+    await changed(world, 2, "proposed")
+    await changed(world, 3, "approved")
+    assert (await world.staff_post("c1/told")).status_code == 200
+    await changed(world, 4, "proposed")
+    told = await world.until("meeting.told", count=3)
+    assert (told.data.telling.of, told.data.telling.how) == ("text", "by-hand")
+    assert "un texto" not in (await seen(world))["words_to_tell"]
+    assert (await seen(world))["words_to_tell"].startswith("Alguien puso por escrito")
 
 
 async def test_what_staff_cancels_and_times_that_come_again_are_told_too(world: World) -> None:

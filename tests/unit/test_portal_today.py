@@ -107,6 +107,7 @@ def test_what_is_to_do_leads_to_the_page_where_it_is_done(of: Journey, doing: st
         journey("held", recording=recording("held", changes="made")),
         journey("held", recording=recording("held"), copies="to-destroy"),
         journey("erased", record="erased", copies="destroyed"),
+        journey("released", meeting=told("finished", "by-hand")),
         journey("met", recording=recording("awaited", preparing="working")),
         journey("booked", record="paused", meeting=meeting(-2)),
     ],

@@ -48,6 +48,8 @@ async def follow_consent(context: Context, event: Event[ConsentState]) -> None:
             await keep_only_what_is_shown(context, recording)
         if had_words:
             await _limit_words(context, recording)
+        if recording.forbids_words:
+            recording.words = None
         await recordings.save(recording, told, at=now, cause=event)
     return None
 

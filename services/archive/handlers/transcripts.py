@@ -56,6 +56,7 @@ async def bring_transcript(
     transcript.propose(await _sealed(context, transcript, "proposed", Lines.of(cues).to_seal()), len(cues), now)
     transcript = await transcripts.put(transcript)
     await _if_still_allowed(context, institution, contact_id)
+    await _tell(context, institution, contact_id, by)
     return transcript
 
 
@@ -140,10 +141,13 @@ async def approve_transcript(
     transcript.shown_to = recording.shown_to or ""
     await Transcripts(context, institution).put(transcript)
     await _if_still_allowed(context, institution, contact_id)
+    await _tell(context, institution, contact_id, "family")
 
 
 @use_case
-async def remove_transcript(context: Context, institution: InstitutionId, contact_id: str, language: str) -> None:
+async def remove_transcript(
+    context: Context, institution: InstitutionId, contact_id: str, language: str, *, by: str
+) -> None:
     """Remove a written version, what is shown of it too. Raises NotOpen."""
     recording = await _standing(context, institution, contact_id)
     transcripts = Transcripts(context, institution)
@@ -151,6 +155,19 @@ async def remove_transcript(context: Context, institution: InstitutionId, contac
     if transcript is None:
         raise NotOpen
     await transcripts.delete(transcript)
+    await _tell(context, institution, contact_id, by)
+
+
+@use_case
+async def _tell(context: Context, institution: InstitutionId, contact_id: str, by: str) -> None:
+    """Tell whether a text waits for the family."""
+    recording = await _standing(context, institution, contact_id)
+    texts = await transcripts_of(context, recording)
+    waits = any(text.proposed for text in texts)
+    now = context.clock.now()
+    told = recording.note_words("proposed" if waits else "approved" if texts else None, now)
+    if told:
+        await Recordings(context, institution).save(recording, told, at=now, actor=by)
 
 
 async def carry_transcripts(context: Context, recording: Recording, version: Version) -> None:

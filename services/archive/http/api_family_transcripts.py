@@ -68,4 +68,4 @@ async def line(request: Request, language: LanguagePath, number: Count, family: 
 async def remove(request: Request, language: LanguagePath, family: FamilySession) -> None:
     """Remove a written version; nobody reads it any more."""
     with told():
-        await remove_transcript(context_of(request), family.institution, family.contact_id, language)
+        await remove_transcript(context_of(request), family.institution, family.contact_id, language, by="family")

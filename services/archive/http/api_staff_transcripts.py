@@ -63,7 +63,7 @@ async def bring(
 async def remove(request: Request, contact_id: Id, language: LanguagePath, staff: ContactTutor) -> None:
     """Remove a written version, also one that is shown."""
     with told():
-        await remove_transcript(context_of(request), staff.institution, contact_id, language)
+        await remove_transcript(context_of(request), staff.institution, contact_id, language, by=staff.person_id)
 
 
 @router.get("/api/v1/watch/{contact_id}/transcripts/{language}")

@@ -63,7 +63,7 @@ async def act(request: Request, family: FamilySession, acted: Annotated[Acted, F
                 case "approve":
                     await approve_transcript(*of, acted.seen)
                 case "remove":
-                    await remove_transcript(*of)
+                    await remove_transcript(*of, by="family")
                 case "silence":
                     await silence_line(*of, acted.number, acted.seen)
                 case "change":

@@ -70,7 +70,7 @@ async def bring(request: Request, contact_id: Id, staff: ContactTutor, chunks: S
 async def remove(
     request: Request, contact_id: Id, staff: ContactTutor, language: Annotated[LanguageCode, Form()]
 ) -> Response:
-    removing = remove_transcript(context_of(request), staff.institution, contact_id, language)
+    removing = remove_transcript(context_of(request), staff.institution, contact_id, language, by=staff.person_id)
     return await _by_team(request, staff, contact_id, removing)
 
 

@@ -41,6 +41,7 @@ STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 Progress = Literal["go", "wait", "without-pictures", "held", "end"]
 
 Preparing = Literal["working", "choosing", "refused"]
+Words = Literal["proposed", "approved"]
 Copies = Literal["to-destroy", "destroyed"]
 
 RECORDING_SCOPES: frozenset[Scope] = frozenset({"record-video", "record-audio"})
@@ -155,6 +156,7 @@ class Recording(Document):
     earlier: list[Media] = []  # versions that a changed one replaced: kept until the release, to go back to
     draft: list[Edit] = []  # what is to be changed in `media`
     wishes: list[Wish] = []  # of the family, until the release
+    words: Words | None = None  # what is said, written down: it waits for the family, or it does not
     brought: bool = False  # a file was, from somewhere where there are copies of it
     copies_destroyed_at: AwareDatetime | None = None
     copies_destroyed_by: str = ""  # person id of whoever said so
@@ -198,6 +200,7 @@ class Recording(Document):
         self.original, self.making = original, original.version_id
         self.preparing, self.changed_at = "choosing" if choosing else "working", original.brought_at
         self.brought, self.copies_destroyed_at, self.copies_destroyed_by = True, None, ""
+        self.words = None  # those of the file before
         return RecordingChangedV1
 
     def tell_preparing(self, version: str, preparing: Preparing, at: datetime) -> RecordingEvent | None:
@@ -328,9 +331,16 @@ class Recording(Document):
         self.state, self.erasure_id, self.erased_at, self.changed_at = "erased", erasure_id, at, at
         self.brought = self._was_brought
         self.original, self.media, self.audience, self.allowed, self.refused_because = None, None, [], [], None
-        self.replaced, self.earlier, self.draft, self.wishes = [], [], [], []
+        self.replaced, self.earlier, self.draft, self.wishes, self.words = [], [], [], [], None
         self.due_at, self.preparing = None, None
         self.name_audience()
+
+    def note_words(self, words: Words | None, at: datetime) -> RecordingEvent | None:
+        """Note how what is written down stands; returns the event to publish, None without a change."""
+        if self.words == words:
+            return None
+        self.words, self.changed_at = words, at
+        return RecordingChangedV1
 
     @property
     def _was_brought(self) -> bool:
@@ -476,6 +486,7 @@ class Recording(Document):
             refused_because=self.refused_because,
             preparing=self.preparing if self.state in ("awaited", "held") else None,
             changes=self.changes if self.state == "held" else None,
+            transcript=self.words if self.state in ("held", "released") else None,
             copies=self.copies,
         )
 

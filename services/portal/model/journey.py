@@ -150,7 +150,7 @@ class Journey(Document):
             return None
         if self.copies == "to-destroy" and self.stage in _OVER:
             return "destroy-copies", self.moved_at
-        if self.stage in {"consented", "booked"} and self._waits_to_be_told:
+        if self.stage in {"consented", "booked", "released"} and self._waits_to_be_told:
             return "tell-family", self.moved_at
         if self.stage in {"booked", "met", "held"}:
             return self._asks_of_a_meeting()
@@ -193,7 +193,9 @@ class Journey(Document):
     @property
     def _waits_to_be_told(self) -> bool:
         telling = self.meeting.telling if self.meeting else None
-        return telling is not None and telling.how == "by-hand"
+        if telling is None or telling.how != "by-hand":
+            return False
+        return self.stage != "released" or telling.of == "text"  # whoever released a recording has watched it
 
     def _learn(self, state: object) -> None:
         if isinstance(state, ConsentState):

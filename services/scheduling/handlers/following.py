@@ -10,7 +10,7 @@ from firsthand.services.scheduling.letters import identity_of
 from firsthand.services.scheduling.model import Meeting, Reservation
 from firsthand.services.scheduling.repository import Scheduling
 from firsthand.shared.copies import institution_of
-from firsthand.shared.events.archive import RecordingArchivedV1
+from firsthand.shared.events.archive import RecordingArchivedV1, RecordingChangedV1
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
 from firsthand.shared.events.discovery import ErasedState
 from firsthand.shared.events.envelope import AnyEvent, Event
@@ -68,15 +68,20 @@ async def make_meeting(context: Context, event: CalendarChangedV1) -> None:
     await write_at_once(context, meeting)
 
 
-async def follow_recording(context: Context, event: RecordingArchivedV1) -> None:
-    """Tell the family that it can watch its recording, or have staff tell it. Raises Conflict."""
+async def follow_recording(context: Context, event: RecordingArchivedV1 | RecordingChangedV1) -> None:
+    """Tell the family that it can watch its recording, or read its text, or have staff tell it. Raises Conflict."""
     now = context.clock.now()
     scheduling = Scheduling(context, event.institution)
     meeting = await scheduling.meeting(event.subject)
     # What was archived long ago, before anybody was told of it, is no news.
     if meeting is None or event.time < now - _NEWS or not meeting.take(event):
         return
-    caused = meeting.tell_of_recording(event.data.sha256)
+    waits = event.data.transcript == "proposed"
+    if isinstance(event, RecordingArchivedV1):
+        caused = meeting.tell_of_recording(event.data.sha256)
+        meeting.text_waits = waits  # beside it, on the same page
+    else:
+        caused = meeting.tell_of_text(waits=waits)
     meeting.plan_ahead(now)
     claim(meeting, now)
     meeting = await scheduling.put_meeting(meeting, _record(caused, meeting, event, now, "system") if caused else None)

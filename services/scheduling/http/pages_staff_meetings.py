@@ -39,6 +39,7 @@ _FIRST: Final = 8  # of each part, where all are shown
 # What the family waits to hear, as staff reads it: who tells it, and of what.
 TELLINGS: Final[Mapping[TellingOf, str]] = {
     "recording": N_("Tell the family that it can watch its recording"),
+    "text": N_("Tell the family that a text waits for it"),
     "times": N_("Tell the family that it can choose a time again"),
     "cancelled": N_("Tell the family that the meeting is cancelled"),
     "choose-anew": N_("Tell the family to choose another time"),

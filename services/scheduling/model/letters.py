@@ -29,9 +29,9 @@ class Letter(BaseModel):
     at: AwareDatetime  # when what it tells of was decided
 
 
-# What a family waits to be told: its recording can be watched, times can be chosen again; or what staff did. A time
-# that staff sets was agreed with the family before.
-NoticeKind = Literal["recording", "times"]
+# What a family waits to be told: its recording can be watched, its text be read, times can be chosen again; or what
+# staff did. A time that staff sets was agreed with the family before.
+NoticeKind = Literal["recording", "text", "times"]
 TellingOf = Literal[NoticeKind, "cancelled", "choose-anew"]
 
 

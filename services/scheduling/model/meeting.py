@@ -121,6 +121,7 @@ class Meeting(Document):
     reminders: list[Reminder] = []
 
     telling: Telling | None = None  # what the family was last to be told
+    text_waits: bool = False  # what is said in the recording, written down, for the family's yes
     told_of: list[str] = []  # SHA-256 of recordings that it was told of, the last ones
 
     mail_delivered: bool = False  # a mail server took one: it cannot be recalled
@@ -279,6 +280,18 @@ class Meeting(Document):
             return None
         self.told_of = [*self.told_of, sha256][-_TOLD_OF:]
         self._tell("recording")
+        return MeetingToldV1
+
+    def tell_of_text(self, *, waits: bool) -> type[AnyEvent] | None:
+        """A text waits for the family's yes, or none does any more; returns the event that says how it is told, or None
+        where it was, or where somebody is about to tell it of the recording, beside which the text is.
+        """
+        news = waits and not self.text_waits
+        self.text_waits = waits
+        beside = self.telling is not None and self.telling.of == "recording" and self.telling.how == "by-hand"
+        if self.state != "finished" or not news or beside:
+            return None
+        self._tell("text")
         return MeetingToldV1
 
     def note_told(self) -> type[AnyEvent]:

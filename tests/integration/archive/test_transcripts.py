@@ -96,7 +96,10 @@ async def test_what_is_said_is_read_by_the_family_first_and_by_others_after_its_
         ("María García", 500), ("María García", 2000), ("Student", 5000),
     ]  # fmt: skip
 
+    waiting = await archive.until("recording.changed")
+    assert (waiting.data.transcript, waiting.actor, waiting.data.state) == ("proposed", "tutor1", "released")
     await approve(archive)
+    assert (await archive.until("recording.changed", 2)).data.transcript == "approved"
     lines = (await read(archive)).json()["lines"]
     assert lines[1]["text"] == "The first night he did not drink."
     captions = await archive.http.get("/archive/captions/c1/en/vtt", headers=archive.student())
