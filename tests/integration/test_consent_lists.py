@@ -119,6 +119,7 @@ async def to_renew(house: House) -> int:
     return await house.context.store.collection(Journey, SLUG).count({"step": None})
 
 
+@pytest.mark.timeout(300)  # 30 s alone; the stand-in takes its time beside others
 async def test_the_same_holds_on_mongodb_also_for_what_an_older_release_saved(
     tmp_path: Path, nats_url: str, mongo_url: str
 ) -> None:

@@ -118,6 +118,13 @@ async def test_a_family_is_told_once_that_a_text_waits_for_it(world: World) -> N
     await world.until("meeting.told", count=3)
 
 
+async def test_a_version_of_which_is_heard_late_is_told_all_the_same(world: World) -> None:
+    await met(world)
+    await changed(world, 3, None)
+    await archived(world, sequence=2)
+    assert (await world.until("meeting.told")).data.telling.of == "recording"
+
+
 async def test_of_a_text_beside_a_recording_nobody_is_told_twice(world: World) -> None:
     await met(world)
     await archived(world)

@@ -20,6 +20,7 @@ from firsthand.shared.media import MediaBusy
 from firsthand.shared.service import Context
 
 ERASED = ["media", "uploads", "transcripts", "clips", "key", "view-log"]
+COPIES = "staff-copies"  # elsewhere: erased, as a person said, or out of our reach
 KEPT = ["recording-tombstone"]  # that there was one, so that nothing of it comes back
 
 
@@ -137,7 +138,8 @@ def _erased(recording: Recording, event: ErasureRequestedV1) -> ArchiveErasedV1:
             contact_id=recording.id,
             erasure_id=recording.erasure_id,
             service="archive",
-            erased=ERASED,
+            erased=[*ERASED, *([COPIES] if recording.copies == "destroyed" else [])],
             kept=KEPT,
+            out_of_reach=[COPIES] if recording.copies == "to-destroy" else [],
         ),
     )

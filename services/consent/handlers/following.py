@@ -25,14 +25,15 @@ async def follow_meeting(context: Context, event: Event[MeetingState]) -> None:
 async def follow_recording(context: Context, event: Event[RecordingState]) -> None:
     journeys = Journeys(context, event.institution)
     journey = await journeys.get(event.subject)
-    if journey is None or not journey.take(event):
+    if journey is None:
         return
     told = event.data
-    if told.copies:  # also after the erasure: the certificate says so
-        journey.copies = told.copies
-        journey.copies_destroyed_at = event.time if told.copies == "destroyed" else None
-    if journey.current_stage() == "erased":
-        await journeys.save(journey)
+    if told.state == "erased":  # all that is told then is that copies elsewhere were destroyed: for the certificate
+        if told.copies == "destroyed" and journey.copies_destroyed_at is None:
+            journey.copies_destroyed_at = event.time
+            await journeys.save(journey)
+        return
+    if journey.current_stage() == "erased" or not journey.take(event):
         return
     journey.recording = Recording(
         state=told.state,

@@ -64,6 +64,7 @@ ERASED: Final[Mapping[str, str]] = {
     "deliveries": N_("what we kept of the notices to other systems"),
     "link-token": N_("our copy of your personal link"),
     "draft-answers": N_("answers you had started"),
+    "staff-copies": N_("the copies on our team's devices and with the provider of the call, as a person confirmed"),
 }
 
 KEPT: Final[Mapping[str, str]] = {
@@ -77,6 +78,9 @@ KEPT: Final[Mapping[str, str]] = {
 }
 
 OUT_OF_REACH: Final[Mapping[str, str]] = {
+    "staff-copies": N_(
+        "copies that our team may have on devices or with the provider of the call: they are asked to destroy them"
+    ),
     "delivered-mail": N_("emails already in your inbox or in your email provider's copies"),
     "delivered-events": N_(
         "what other systems of the institution were told, without your name: they are asked to delete it"

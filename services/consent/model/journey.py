@@ -75,6 +75,9 @@ class MinimalReceipt(BaseModel):
     kept_until: AwareDatetime
 
 
+_COPIES: Final = "staff-copies"
+
+
 class Journey(Document):
     """Invitation, consent and erasure of one contact; id = contact id."""
 
@@ -100,8 +103,7 @@ class Journey(Document):
     consent: Consent = Field(default_factory=Consent)
     meeting: Meeting | None = None
     recording: Recording | None = None
-    copies: Literal["to-destroy", "destroyed"] | Unknown | None = None  # of the recording, that staff had elsewhere
-    copies_destroyed_at: AwareDatetime | None = None
+    copies_destroyed_at: AwareDatetime | None = None  # of the recording, that staff had elsewhere: after the erasure
 
     link_id: str | None = None  # the one link that opens; any other is void
     link_made_at: AwareDatetime | None = None
@@ -290,6 +292,14 @@ class Journey(Document):
         self.answers = {**self.answers, answer.service: noted}
         return True
 
+    @property
+    def copies(self) -> Literal["to-destroy", "destroyed"] | None:
+        """How the copies stand that staff had elsewhere of the recording, once it is erased here."""
+        answer = self.answers.get("archive")
+        if self.copies_destroyed_at or (answer and _COPIES in answer.erased):
+            return "destroyed"
+        return "to-destroy" if answer and _COPIES in answer.out_of_reach else None
+
     def still_to_answer(self, services: tuple[str, ...]) -> list[str]:
         return [service for service in services if service not in self.answers]
 
@@ -321,7 +331,7 @@ class Journey(Document):
         if self.receipt is None or at < self.receipt.kept_until:
             raise Refused("not-yet", N_("The certificate is still being kept."))
         self.receipt, self.answers, self.consumers = None, {}, []
-        self.copies = self.copies_destroyed_at = None
+        self.copies_destroyed_at = None
         self.link_id = self.link_made_at = None
 
     def _demand_undecided(self) -> None:

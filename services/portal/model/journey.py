@@ -203,19 +203,19 @@ class Journey(Document):
         elif isinstance(state, MeetingState):
             self.meeting = state
         elif isinstance(state, RecordingState):
-            self.recording, self.copies = state, state.copies or self.copies
+            self.recording, self.copies = state, state.copies
         elif isinstance(state, ErasedState):
-            self._forget(state.service)
+            self._forget(state)
         if isinstance(state, ConsentState | MeetingState | RecordingState | ContactState):
             self._know(state.contact)
         self.stage = self._stage()
 
-    def _forget(self, service: str) -> None:
+    def _forget(self, state: ErasedState) -> None:
         """Nothing is held there any more, and nothing earlier counts that comes later."""
-        if service == "scheduling":
+        if state.service == "scheduling":
             self.meeting = None
-        elif service == "archive":
-            self.recording = None
+        elif state.service == "archive":
+            self.recording, self.copies = None, "to-destroy" if "staff-copies" in state.out_of_reach else None
 
     def _know(self, contact: ContactReference) -> None:
         self.reference, self.case_id = contact.reference, contact.case_id

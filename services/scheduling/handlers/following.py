@@ -74,14 +74,17 @@ async def follow_recording(context: Context, event: RecordingArchivedV1 | Record
     scheduling = Scheduling(context, event.institution)
     meeting = await scheduling.meeting(event.subject)
     # What was archived long ago, before anybody was told of it, is no news.
-    if meeting is None or event.time < now - _NEWS or not meeting.take(event):
+    if meeting is None or event.time < now - _NEWS:
         return
-    waits = event.data.transcript == "proposed"
-    if isinstance(event, RecordingArchivedV1):
+    latest, waits = meeting.take(event), event.data.transcript == "proposed"
+    caused: type[AnyEvent] | None = None
+    if isinstance(event, RecordingArchivedV1):  # also one that comes late: a version is told by itself
         caused = meeting.tell_of_recording(event.data.sha256)
-        meeting.text_waits = waits  # beside it, on the same page
-    else:
+        meeting.text_waits = waits if latest else meeting.text_waits  # beside it, on the same page
+    elif latest:
         caused = meeting.tell_of_text(waits=waits)
+    if not latest and caused is None:
+        return
     meeting.plan_ahead(now)
     claim(meeting, now)
     meeting = await scheduling.put_meeting(meeting, _record(caused, meeting, event, now, "system") if caused else None)

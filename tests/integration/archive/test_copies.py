@@ -45,6 +45,10 @@ async def test_after_a_release_a_tutor_confirms_that_copies_elsewhere_are_destro
     assert (told.data.copies, told.actor, told.data.state) == ("destroyed", "tutor1", "released")
     assert "Copies elsewhere were destroyed" in (await archive.http.get(ONE, headers=page)).text
     assert await confirm(archive) == 409, "once"
+    await archive.withdraw()
+    await archive.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
+    erased = (await archive.until("archive.erased")).data
+    assert (erased.out_of_reach, "staff-copies" in erased.erased) == ([], True)
 
 
 async def test_after_an_erasure_the_copies_elsewhere_are_still_asked_for(archive: Archive, film: bytes) -> None:
@@ -54,7 +58,7 @@ async def test_after_an_erasure_the_copies_elsewhere_are_still_asked_for(archive
     await archive.withdraw()
     assert (await archive.until("recording.withdrawn")).data.copies == "to-destroy"
     await archive.consent("ErasureRequestedV1", "withdrawn", erasure_id="e1")
-    await archive.until("archive.erased")
+    assert (await archive.until("archive.erased")).data.out_of_reach == ["staff-copies"]
     async with asyncio.timeout(PATIENCE):
         while await copies(archive) != "to-destroy":  # noqa: ASYNC110 - told over HTTP
             await asyncio.sleep(0.02)
