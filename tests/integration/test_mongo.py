@@ -319,7 +319,8 @@ class TestFailures:
     async def test_a_lost_server_is_told_and_used_again_when_it_is_back(self, mongo_url: str, driver: Any) -> None:
         parts = urlsplit(mongo_url)
         async with gate_to(parts.hostname or "", parts.port or 27017) as gate:
-            options = "timeoutMS=300&connectTimeoutMS=300&directConnection=true"
+            # As long as a busy server may take to answer once it is back: four calls wait for it in vain.
+            options = "timeoutMS=2000&connectTimeoutMS=2000&directConnection=true"
             url = urlunsplit(parts._replace(netloc=f"127.0.0.1:{gate.port}", query=options))
             store = await MongoStore.open(url, "notes", CLOCK, driver=driver)
             try:
