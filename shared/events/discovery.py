@@ -1,6 +1,6 @@
 """What discovery tells: cases, and contacts that a tutor cleared."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -48,6 +48,10 @@ class ContactState(State):
     contact: ContactReference
     platform: Literal["bluesky", "mastodon", "instagram", "other"] | Unknown
     state: Literal["discovered", "erased"] | Unknown
+
+
+# Among what was erased, as a person said, or out of reach: the copies of a recording that staff has elsewhere.
+STAFF_COPIES: Final = "staff-copies"
 
 
 class ErasedState(State):

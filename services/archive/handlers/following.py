@@ -12,7 +12,7 @@ from firsthand.services.archive.repository import Clips, Recordings, Transcripts
 from firsthand.shared.bus.errors import Transient
 from firsthand.shared.events.archive import ArchiveErasedV1
 from firsthand.shared.events.consent import ConsentState, ErasureRequestedV1
-from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.discovery import STAFF_COPIES, ErasedState
 from firsthand.shared.events.envelope import Event
 from firsthand.shared.events.scheduling import MeetingFinishedV1
 from firsthand.shared.identifiers import InstitutionId
@@ -20,7 +20,6 @@ from firsthand.shared.media import MediaBusy
 from firsthand.shared.service import Context
 
 ERASED = ["media", "uploads", "transcripts", "clips", "key", "view-log"]
-COPIES = "staff-copies"  # elsewhere: erased, as a person said, or out of our reach
 KEPT = ["recording-tombstone"]  # that there was one, so that nothing of it comes back
 
 
@@ -138,8 +137,8 @@ def _erased(recording: Recording, event: ErasureRequestedV1) -> ArchiveErasedV1:
             contact_id=recording.id,
             erasure_id=recording.erasure_id,
             service="archive",
-            erased=[*ERASED, *([COPIES] if recording.copies == "destroyed" else [])],
+            erased=[*ERASED, *([STAFF_COPIES] if recording.copies == "destroyed" else [])],
             kept=KEPT,
-            out_of_reach=[COPIES] if recording.copies == "to-destroy" else [],
+            out_of_reach=[STAFF_COPIES] if recording.copies == "to-destroy" else [],
         ),
     )

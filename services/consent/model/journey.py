@@ -10,7 +10,7 @@ from firsthand.services.consent.model.consent import UNDO_FOR, Consent, Erase, R
 from firsthand.services.consent.model.invitation import ANSWER_US, Invitation, Pace, Permission
 from firsthand.shared.events.consent import Answer, ConsentState
 from firsthand.shared.events.contact import ContactReference, Scope
-from firsthand.shared.events.discovery import ErasedState
+from firsthand.shared.events.discovery import STAFF_COPIES, ErasedState
 from firsthand.shared.events.envelope import Unknown
 from firsthand.shared.refused import Refused
 from firsthand.shared.store import Document, Index
@@ -73,9 +73,6 @@ class MinimalReceipt(BaseModel):
     withdrawn_at: AwareDatetime | None = None
     erased_at: AwareDatetime
     kept_until: AwareDatetime
-
-
-_COPIES: Final = "staff-copies"
 
 
 class Journey(Document):
@@ -296,9 +293,9 @@ class Journey(Document):
     def copies(self) -> Literal["to-destroy", "destroyed"] | None:
         """How the copies stand that staff had elsewhere of the recording, once it is erased here."""
         answer = self.answers.get("archive")
-        if self.copies_destroyed_at or (answer and _COPIES in answer.erased):
+        if self.copies_destroyed_at or (answer and STAFF_COPIES in answer.erased):
             return "destroyed"
-        return "to-destroy" if answer and _COPIES in answer.out_of_reach else None
+        return "to-destroy" if answer and STAFF_COPIES in answer.out_of_reach else None
 
     def still_to_answer(self, services: tuple[str, ...]) -> list[str]:
         return [service for service in services if service not in self.answers]

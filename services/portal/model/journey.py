@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel
 from firsthand.shared.events.archive import RecordingState, RecordingStateName
 from firsthand.shared.events.consent import ConsentState, InvitationState
 from firsthand.shared.events.contact import ContactReference
-from firsthand.shared.events.discovery import ContactState, ErasedState
+from firsthand.shared.events.discovery import STAFF_COPIES, ContactState, ErasedState
 from firsthand.shared.events.envelope import AnyEvent, is_known
 from firsthand.shared.events.scheduling import MeetingState, MeetingStateName
 from firsthand.shared.store import Document, Index
@@ -215,7 +215,7 @@ class Journey(Document):
         if state.service == "scheduling":
             self.meeting = None
         elif state.service == "archive":
-            self.recording, self.copies = None, "to-destroy" if "staff-copies" in state.out_of_reach else None
+            self.recording, self.copies = None, "to-destroy" if STAFF_COPIES in state.out_of_reach else None
 
     def _know(self, contact: ContactReference) -> None:
         self.reference, self.case_id = contact.reference, contact.case_id
